@@ -1,0 +1,56 @@
+# Targets: demo, test, test-fast, lint, clean. `make help` explains them.
+#
+# PYTHON=... picks the interpreter that makes the environment; VENV=... an environment to use
+# instead of .venv (an existing one is used as it is, with what is missing installed into it).
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.nst_jax
+
+# A GPU box installs the CUDA build, a TPU host libtpu; elsewhere JAX runs on the CPU.
+# ACCELERATOR=cuda, =tpu or = (none) overrides what is found.
+ACCELERATOR ?= $(shell if nvidia-smi -L >/dev/null 2>&1; then echo cuda; \
+	elif [ -e /dev/accel0 ] || [ -n "$$TPU_NAME$$TPU_ACCELERATOR_TYPE$$COLAB_TPU_ADDR" ]; \
+	then echo tpu; fi)
+comma := ,
+EXTRA = $(if $(ACCELERATOR),[$(ACCELERATOR)])
+EXTRA_DEV = [dev$(if $(ACCELERATOR),$(comma)$(ACCELERATOR))]
+
+.PHONY: help demo test test-fast lint clean
+
+help:
+	@echo "make demo       install into $(VENV), then stylise a portrait into out/demo/"
+	@echo "make test       all tests (under ten minutes on two cores)"
+	@echo "make test-fast  the quick ones (under two minutes)"
+	@echo "make lint       ruff: style and formatting"
+	@echo "make clean      remove $(VENV), out/ and caches"
+
+demo: $(INSTALLED)
+	$(BIN)/python experiments/demo.py $(ARGS)
+
+test: $(INSTALLED)-dev
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+test-fast: $(INSTALLED)-dev
+	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+lint: $(INSTALLED)-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "nst_jax needs Python >= 3.11; name one with make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.$(EXTRA)'
+	@touch $@
+
+$(INSTALLED)-dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.$(EXTRA_DEV)'
+	@touch $@ $(INSTALLED)
+
+clean:
+	rm -rf .venv out .pytest_cache .ruff_cache

@@ -1,0 +1,193 @@
+"""The `nst-jax` command: thin, composes the library.
+
+Nothing heavy is imported before a command runs: `--help` answers within a second.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from nst_jax import __version__
+from nst_jax.choices import Arch
+from nst_jax.config import StylizeConfig
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Redraw the figures of a run from its log alone; it may still be running."""
+
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")]
+    """The run log (HDF5)."""
+    figures: Path | None = None
+    """Folder for losses.png and overview.png (default: beside the log)."""
+    force: bool = False
+    """Overwrite existing figures."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """Print what a run log holds."""
+
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")]
+    """The run log (HDF5)."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Draw the filters of a layer and its feature maps of a picture."""
+
+    image: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    """The picture."""
+    output: Path
+    """Folder for LAYER_filters.png and LAYER_maps.png."""
+    layer: str = "block1_conv1"
+    """The layer; block4_conv2 and relu4_2 mean the same."""
+    size: int = 512
+    """Longest side of the picture in pixels."""
+    arch: Arch = "vgg19"
+    """The network."""
+    weights: str | None = None
+    """A weights file, or "random"."""
+    force: bool = False
+    """Overwrite existing files."""
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Tell which weights would be used, from where, with hash and licence."""
+
+    layers: bool = False
+    """Print the table of the network's layers instead."""
+    arch: Arch = "vgg19"
+    """The network."""
+    weights: str | None = None
+    """A weights file, or "random" (default: as `stylize` looks for them)."""
+    size: int = 224
+    """Side of the picture for which --layers states the shapes."""
+
+
+@dataclass(frozen=True)
+class WeightsFetch:
+    """Download the official weights into the cache, unless they are there."""
+
+    arch: Arch = "vgg19"
+    """The network."""
+
+
+@dataclass(frozen=True)
+class WeightsConvert:
+    """Convert a weights file (Keras HDF5, torch .pth, safetensors) to the project's own form."""
+
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    """The file to read."""
+    destination: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DESTINATION")]
+    """The file to write (.h5)."""
+    arch: Arch | None = None
+    """The network (default: found out from the file)."""
+    force: bool = False
+    """Overwrite an existing file."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Find, download and convert the network's weights."""
+
+    action: (
+        Annotated[WeightsInfo, tyro.conf.subcommand("info")]
+        | Annotated[WeightsFetch, tyro.conf.subcommand("fetch")]
+        | Annotated[WeightsConvert, tyro.conf.subcommand("convert")]
+    )
+
+
+Command = (
+    Annotated[StylizeConfig, tyro.conf.subcommand("stylize")]
+    | Annotated[Plot, tyro.conf.subcommand("plot")]
+    | Annotated[Show, tyro.conf.subcommand("show")]
+    | Annotated[Features, tyro.conf.subcommand("features")]
+    | Annotated[Weights, tyro.conf.subcommand("weights")]
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code.
+
+    0 done, 1 failed with one clear line, 2 wrong usage, 130 interrupted by Ctrl-C.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments == ["--version"]:
+        print(f"nst-jax {__version__}")
+        return 0
+    command = tyro.cli(
+        Command,
+        prog="nst-jax",
+        description="Neural style transfer by optimisation, in JAX.",
+        args=arguments,
+        config=(
+            tyro.conf.OmitArgPrefixes,
+            tyro.conf.OmitSubcommandPrefixes,
+            tyro.conf.FlagCreatePairsOff,
+        ),
+    )
+    try:
+        return _run(command)
+    except KeyboardInterrupt:
+        print("interrupted: nothing was written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output left, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        # Debugging wants the place, a user the reason.
+        if os.environ.get("NST_JAX_TRACEBACK"):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(command) -> int:
+    if isinstance(command, StylizeConfig):
+        from nst_jax.runs import stylize_files
+
+        outcome = stylize_files(command)
+        return outcome.exit_code
+    if isinstance(command, Weights):
+        return _run_weights(command.action)
+    from nst_jax import inspection
+
+    if isinstance(command, Plot):
+        inspection.plot(command.log, command.figures or command.log.parent, force=command.force)
+    elif isinstance(command, Show):
+        print(inspection.show(command.log))
+    else:
+        inspection.draw_features(
+            command.image,
+            command.output,
+            layer=command.layer,
+            size=command.size,
+            arch=command.arch,
+            source=command.weights,
+            force=command.force,
+        )
+    return 0
+
+
+def _run_weights(action: WeightsInfo | WeightsFetch | WeightsConvert) -> int:
+    from nst_jax import files, inspection, weights
+
+    if isinstance(action, WeightsFetch):
+        print(weights.fetch(action.arch))
+    elif isinstance(action, WeightsConvert):
+        files.check_output(action.destination, force=action.force, suffixes=(".h5", ".hdf5"))
+        weights.convert(action.source, action.destination, arch=action.arch)
+        print(f"wrote {action.destination}")
+    elif action.layers:
+        print(inspection.layer_table(action.arch, action.size))
+    else:
+        print(inspection.weights_info(action.weights, action.arch))
+    return 0

@@ -1,0 +1,511 @@
+"""The optimisation: one step, chunks of steps, whole runs, always over a leading variant axis.
+
+A single run is a sweep of one: every array of the state and every hyperparameter has an axis
+`v`, over which the step is `vmap`ped. One step function serves two drivers, since XLA runs
+convolutions inside a loop on one thread of a CPU, four times slower: "python" calls the step
+from Python (CPU), "scan" runs a chunk of steps in one program (GPU, TPU).
+
+    state = init_state(images, factory, hyperparameters)
+    for chunk in run_chunks(objective, hyperparameters, state, factory=factory, num_steps=250):
+        ...  # log chunk.history, show progress, stop by leaving the loop
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from nst_jax import optimizers
+from nst_jax.choices import Driver, OptimizerName
+from nst_jax.objective import LossTerms, LossWeights, Objective
+from nst_jax.optimizers import OptimizerFactory
+
+MAX_CHUNK_LENGTH = 50
+_CHUNK_SECONDS = 2.0
+# Floating point operations a second, guessed low so that a chunk ends well within five seconds.
+_ASSUMED_RATE = {"cpu": 1e11, "gpu": 2e13, "tpu": 2e13}
+_CONVERGENCE_WINDOW = 10
+
+
+class Hyperparameters(NamedTuple):
+    """What may differ between variants of one program, all traced, all with a leading axis v."""
+
+    learning_rate: Float[Array, "*v"]
+    weights: LossWeights
+
+
+class State(NamedTuple):
+    """The state of an optimisation after some steps; a pytree, each leaf with leading axis v.
+
+    Attributes:
+      step: number of steps done.
+      image: the image being optimised.
+      last_good: the last image whose losses were all finite.
+      opt_state: the optimizer's.
+      diverged_step: the first step with a value that was not finite, -1 if there was none. Such
+        a variant stays as it is: its neighbors never notice.
+    """
+
+    step: Int[Array, "*v"]
+    image: Float[Array, "*v h w 3"]
+    last_good: Float[Array, "*v h w 3"]
+    opt_state: Any
+    diverged_step: Int[Array, "*v"]
+
+
+class History(NamedTuple):
+    """One row a step, NaN after a variant has diverged. Row i is of the image before update i."""
+
+    terms: LossTerms
+    grad_norm: Float[Array, "*tv"]
+    update_norm: Float[Array, "*tv"]
+    evaluations: Int[Array, "*tv"]
+    """Evaluations of the objective and its gradient that the step took."""
+
+
+class Chunk(NamedTuple):
+    """Some steps just done: the state after them, their rows (t, v), and their end (t,).
+
+    `seconds` counts from the start of the run; inside a scanned chunk it is interpolated.
+    """
+
+    state: State
+    history: History
+    seconds: np.ndarray
+
+
+class StylizeResult(NamedTuple):
+    """What a run ends with. In a single run the variant axis is gone from all but `state`.
+
+    Attributes:
+      image: RGB in [0, 1]; of a diverged variant the last good one.
+      history: NumPy arrays, one row a step.
+      state: to go on from.
+    """
+
+    image: np.ndarray
+    history: History
+    state: State
+
+
+def init_state(
+    images: Float[Array, "v h w 3"], factory: OptimizerFactory, hyper: Hyperparameters
+) -> State:
+    """The state before the first step."""
+    variants = images.shape[0]
+    init = jax.vmap(lambda image, rate: factory(rate).init(image))
+    return State(
+        step=jnp.zeros(variants, jnp.int32),
+        image=jnp.array(images, jnp.float32),
+        # A second copy: the state is donated, and a buffer can be donated only once.
+        last_good=jnp.array(images, jnp.float32),
+        opt_state=init(jnp.asarray(images, jnp.float32), jnp.asarray(hyper.learning_rate)),
+        diverged_step=jnp.full(variants, -1, jnp.int32),
+    )
+
+
+def single(hyper: Hyperparameters) -> Hyperparameters:
+    """The hyperparameters of one variant, with the leading axis v = 1."""
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32)[None], hyper)
+
+
+def step(
+    objective: Objective,
+    hyper: Hyperparameters,
+    state: State,
+    num_steps: Int[Array, ""],
+    *,
+    factory: OptimizerFactory,
+) -> tuple[State, History]:
+    """One step of one variant (no axis v): losses, gradient, update, clip, record.
+
+    Pixels are clipped to [0, 1] after each step, as the report's program does; L-BFGS, whose
+    curvature estimates clipping would falsify, is clipped once at the end of the run.
+
+    Args:
+      objective: see `objective.make_objective`.
+      hyper: learning rate and loss weights.
+      state: of this variant.
+      num_steps: a variant that has done as many stays as it is.
+      factory: the optimizer as a function of its learning rate; static.
+
+    Returns:
+      The next state and the row of this step.
+    """
+
+    def evaluate(image):
+        return jax.value_and_grad(objective, has_aux=True)(image, hyper.weights)
+
+    return _step(evaluate, hyper.learning_rate, state, num_steps, factory)
+
+
+def _step(evaluate, learning_rate, state, num_steps, factory) -> tuple[State, History]:
+    """`step` for any way to evaluate: image -> ((total, terms), gradient)."""
+    (total, terms), grad = evaluate(state.image)
+    optimizer = factory(learning_rate)
+    if optimizers.is_lbfgs(factory):
+        updates, opt_state = optimizer.update(
+            grad,
+            state.opt_state,
+            state.image,
+            value=total,
+            grad=grad,
+            value_fn=_value_function(evaluate),
+        )
+        image = optax.apply_updates(state.image, updates)
+        evaluations = 1 + opt_state[-1].info.num_linesearch_steps
+    else:
+        updates, opt_state = optimizer.update(grad, state.opt_state, state.image)
+        image = jnp.clip(optax.apply_updates(state.image, updates), 0, 1)
+        evaluations = jnp.ones((), jnp.int32)
+    row = History(terms, optax.tree.norm(grad), optax.tree.norm(image - state.image), evaluations)
+    return _commit(state, num_steps, row, grad, image, opt_state)
+
+
+def _commit(state, num_steps, row, grad, image, opt_state) -> tuple[State, History]:
+    """The next state, unless the variant is done, has diverged, or does so in this step."""
+    good = _all_finite(row.terms)
+    finite = good & _all_finite((grad, image))
+    last_good = jnp.where(good, state.image, state.last_good)
+    moved = State(
+        step=state.step + 1,
+        image=jnp.where(finite, image, last_good),
+        last_good=last_good,
+        opt_state=opt_state,
+        diverged_step=jnp.where(finite, -1, state.step),
+    )
+    active = (state.step < num_steps) & (state.diverged_step < 0)
+    state = jax.tree.map(lambda new, old: jnp.where(active, new, old), moved, state)
+    blank = History(
+        jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), row.terms), jnp.nan, jnp.nan, 0
+    )
+    return state, jax.tree.map(lambda new, none: jnp.where(active, new, none), row, blank)
+
+
+def _all_finite(tree: Any) -> Bool[Array, ""]:
+    return jnp.all(jnp.array([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]))
+
+
+def _value_function(evaluate):
+    """`evaluate` as a differentiable function of one image with a number for a result."""
+
+    @jax.custom_vjp
+    def value(image):
+        return evaluate(image)[0][0]
+
+    def forward(image):
+        (total, _), grad = evaluate(image)
+        return total, grad
+
+    value.defvjp(forward, lambda grad, cotangent: (cotangent * grad,))
+    return value
+
+
+def step_variants(
+    objective: Objective,
+    hyper: Hyperparameters,
+    state: State,
+    num_steps: Int[Array, ""],
+    *,
+    factory: OptimizerFactory,
+) -> tuple[State, History]:
+    """`step` of all variants in one program.
+
+    L-BFGS maps over them instead: `vmap`ped, every variant waits for the longest line search.
+    """
+
+    def one(arguments):
+        return step(objective, *arguments, num_steps, factory=factory)
+
+    if optimizers.is_lbfgs(factory):
+        return jax.lax.map(one, (hyper, state))
+    return jax.vmap(one)((hyper, state))
+
+
+def _scan_steps(objective, hyper, state, num_steps, *, factory, length):
+    def body(state, _):
+        return step_variants(objective, hyper, state, num_steps, factory=factory)
+
+    return jax.lax.scan(body, state, length=length)
+
+
+_jit_step = jax.jit(step_variants, static_argnames="factory", donate_argnames="state")
+_jit_scan = jax.jit(_scan_steps, static_argnames=("factory", "length"), donate_argnames="state")
+_jit_evaluate = jax.jit(
+    lambda objective, image, weights: jax.value_and_grad(objective, has_aux=True)(image, weights)
+)
+_jit_losses = jax.jit(jax.vmap(lambda objective, *args: objective(*args)[1], in_axes=(None, 0, 0)))
+
+
+def default_driver() -> Driver:
+    """ "python" on a CPU, "scan" elsewhere: see the top of this module."""
+    return "python" if jax.default_backend() == "cpu" else "scan"
+
+
+def default_chunk_length(
+    objective: Objective,
+    hyper: Hyperparameters,
+    state: State,
+    *,
+    factory: OptimizerFactory,
+    num_steps: int,
+    snapshot_every: int = 0,
+) -> int:
+    """Steps a chunk, such that one ends well within five seconds and none is nearly empty.
+
+    From the floating point operations of a step and an assumed rate of the device, not from a
+    timing: the same settings give the same chunks. With snapshots a chunk divides their period.
+    """
+    lowered = _jit_step.lower(objective, hyper, state, num_steps, factory=factory)
+    flops = (lowered.cost_analysis() or {}).get("flops", 0.0)
+    seconds = max(flops, 1.0) / _ASSUMED_RATE.get(jax.default_backend(), 1e11)
+    longest = int(np.clip(_CHUNK_SECONDS / seconds, 1, MAX_CHUNK_LENGTH))
+    if snapshot_every:
+        return max(n for n in range(1, longest + 1) if snapshot_every % n == 0)
+    return -(-num_steps // -(-num_steps // min(longest, num_steps)))
+
+
+def compile_ahead(
+    objective: Objective,
+    hyper: Hyperparameters,
+    state: State,
+    *,
+    factory: OptimizerFactory,
+    chunk_length: int,
+    driver: Driver,
+) -> float:
+    """Compiles the program of a run, which its first chunk then finds; returns the seconds."""
+    start = time.perf_counter()
+    limit = jnp.zeros((), jnp.int32)
+    if driver == "scan":
+        _jit_scan.lower(
+            objective, hyper, state, limit, factory=factory, length=chunk_length
+        ).compile()
+    elif optimizers.is_lbfgs(factory):
+        _jit_evaluate.lower(objective, state.image[0], _variant(hyper, 0).weights).compile()
+    else:
+        _jit_step.lower(objective, hyper, state, limit, factory=factory).compile()
+    return time.perf_counter() - start
+
+
+def run_chunks(
+    objective: Objective,
+    hyper: Hyperparameters,
+    state: State,
+    *,
+    factory: OptimizerFactory,
+    num_steps: int,
+    chunk_length: int,
+    driver: Driver | None = None,
+    tolerance: float | None = None,
+) -> Iterator[Chunk]:
+    """Runs to `num_steps` steps, a chunk at a time; the state given is donated.
+
+    Ends early when all variants have diverged or, with `tolerance`, converged
+    (`has_converged`). Leaving the loop between two chunks interrupts the run and loses nothing.
+
+    Args:
+      objective: see `objective.make_objective`.
+      hyper: leading axis v.
+      state: see `init_state`; it says at which step to go on.
+      factory: the optimizer as a function of its learning rate.
+      num_steps: counted from the start of the run.
+      chunk_length: steps a chunk; the last one may be shorter.
+      driver: "python" or "scan"; default: what is fast on this device.
+      tolerance: for convergence; None runs all steps.
+    """
+    advance = _chunk_function(driver or default_driver(), factory)
+    start = time.perf_counter()
+    limit = jnp.asarray(num_steps, jnp.int32)
+    totals: list[np.ndarray] = []
+    done = int(np.max(state.step))
+    while done < num_steps and np.any(np.asarray(state.diverged_step) < 0):
+        state, history, ends = advance(objective, hyper, state, limit, factory, chunk_length)
+        # A scanned chunk always has its full length: beyond the last step nothing moves.
+        length = min(chunk_length, num_steps - done)
+        history = jax.tree.map(lambda x, n=length: x[:n], history)
+        done += length
+        yield Chunk(state, history, ends[:length] - start)
+        totals.extend(history.terms.total)
+        if tolerance is not None and has_converged(np.array(totals), tolerance):
+            return
+
+
+def has_converged(totals: Float[np.ndarray, "t v"], tolerance: float) -> bool:
+    """Whether no variant's total still falls by a worthwhile amount.
+
+    Compares the mean over the last ten steps with that over the ten before: converged if it
+    fell by no more than `tolerance` of the latter. Diverged variants do not count.
+    """
+    window = _CONVERGENCE_WINDOW
+    if len(totals) < 2 * window:
+        return False
+    before, last = totals[-2 * window : -window].mean(axis=0), totals[-window:].mean(axis=0)
+    return not np.any(before - last > tolerance * np.abs(before))
+
+
+def _chunk_function(driver: Driver, factory: OptimizerFactory) -> Callable:
+    """(objective, hyper, state, limit, factory, length) -> (state, history, ends of steps)."""
+    if driver == "scan":
+        return _scanned_chunk
+    if optimizers.is_lbfgs(factory):
+        return _LbfgsFromPython()
+    return _python_chunk
+
+
+def _scanned_chunk(objective, hyper, state, limit, factory, length):
+    began = time.perf_counter()
+    state, history = _jit_scan(objective, hyper, state, limit, factory=factory, length=length)
+    history = jax.device_get(history)
+    return state, history, np.linspace(began, time.perf_counter(), length + 1)[1:]
+
+
+def _python_chunk(objective, hyper, state, limit, factory, length):
+    rows, ends = [], []
+    for _ in range(min(length, int(limit) - int(np.max(state.step)))):
+        state, row = _jit_step(objective, hyper, state, limit, factory=factory)
+        # Waiting for the row keeps at most one step in flight; on a CPU it costs nothing.
+        rows.append(jax.device_get(row))
+        ends.append(time.perf_counter())
+    return state, _stack(rows), np.array(ends)
+
+
+class _LbfgsFromPython:
+    """Steps of L-BFGS whose line search is a Python loop around the compiled objective.
+
+    With jit disabled optax's own `while_loop` becomes that Python loop; compiled into it, the
+    network would run on one thread of the CPU. The point that a line search accepts is where
+    the next step starts: its evaluation is remembered.
+    """
+
+    def __init__(self):
+        self._remembered: dict[int, deque] = {}
+
+    def __call__(self, objective, hyper, state, limit, factory, length):
+        variants = [_variant(state, i) for i in range(len(state.step))]
+        rows, ends = [], []
+        for _ in range(min(length, int(limit) - int(np.max(state.step)))):
+            variants, row = zip(
+                *(
+                    self._step(objective, _variant(hyper, i), variant, limit, factory, i)
+                    for i, variant in enumerate(variants)
+                ),
+                strict=True,
+            )
+            rows.append(_stack(row))
+            ends.append(time.perf_counter())
+        return jax.tree.map(lambda *x: jnp.stack(x), *variants), _stack(rows), np.array(ends)
+
+    def _step(self, objective, hyper, state, limit, factory, variant):
+        known = self._remembered.setdefault(variant, deque(maxlen=32))
+
+        def evaluate(image):
+            for point, result in known:
+                if np.array_equal(point, image):
+                    return result
+            with jax.disable_jit(False):
+                result = _jit_evaluate(objective, image, hyper.weights)
+            known.append((np.asarray(image), result))
+            return result
+
+        with jax.disable_jit():
+            state, row = _step(evaluate, hyper.learning_rate, state, limit, factory)
+        # Only the first step evaluates its starting point.
+        repeated = (np.asarray(state.step) > 1) & (np.asarray(row.evaluations) > 0)
+        return state, jax.device_get(row._replace(evaluations=row.evaluations - repeated))
+
+
+def _variant(tree, index: int):
+    return jax.tree.map(lambda x: x[index], tree)
+
+
+def _stack(rows):
+    return jax.tree.map(lambda *x: np.stack(x), *rows)
+
+
+def concatenate(histories: list[History]) -> History:
+    """The histories of successive chunks as one."""
+    return jax.tree.map(lambda *x: np.concatenate(x), *histories)
+
+
+def pictures(state: State) -> Float[np.ndarray, "v h w 3"]:
+    """The images of a state as they are saved: in [0, 1], of a diverged variant the last good."""
+    return np.clip(np.asarray(state.image), 0, 1)
+
+
+def losses_of(
+    objective: Objective, hyper: Hyperparameters, images: Float[Array | np.ndarray, "v h w 3"]
+) -> LossTerms:
+    """The loss terms of one image a variant, e.g. of the pictures that a run ends with."""
+    return jax.device_get(_jit_losses(objective, jnp.asarray(images), hyper.weights))
+
+
+def stylize(
+    objective: Objective,
+    init_image: Float[Array | np.ndarray, "h w 3"],
+    weights: LossWeights,
+    *,
+    optimizer: OptimizerName | OptimizerFactory = "adam",
+    learning_rate: float = 0.02,
+    num_steps: int = 250,
+    tolerance: float | None = None,
+    driver: Driver | None = None,
+) -> StylizeResult:
+    """Optimises one image: the report's algorithm, steps 7 to 12.
+
+    Args:
+      objective: what to minimise, see `objective.make_objective`.
+      init_image: where to start, RGB in [0, 1]; the report's program starts from the content.
+      weights: of the loss terms, see `objective.make_weights`.
+      optimizer: a name of `choices.OptimizerName`, or any function from a learning rate to an optax
+        transformation (the same object again does not compile again).
+      learning_rate: positive; ignored by L-BFGS.
+      num_steps: at least 1.
+      tolerance: stop earlier when the total falls by less than this fraction, see
+        `has_converged`.
+      driver: "python" or "scan"; default: what is fast on this device.
+
+    Returns:
+      The image in [0, 1], the history (one row a step, row i for the image before update i),
+      and the state. If a loss is not finite, the run ends there, `state.diverged_step` says
+      where, and the image is the last good one.
+
+    Raises:
+      ValueError: an option out of its range.
+    """
+    check_settings(num_steps=num_steps, learning_rate=learning_rate, tolerance=tolerance)
+    factory = optimizers.factory(optimizer) if isinstance(optimizer, str) else optimizer
+    hyper = single(Hyperparameters(jnp.float32(learning_rate), weights))
+    state = init_state(jnp.asarray(init_image)[None], factory, hyper)
+    length = default_chunk_length(objective, hyper, state, factory=factory, num_steps=num_steps)
+    histories = []
+    for chunk in run_chunks(
+        objective,
+        hyper,
+        state,
+        factory=factory,
+        num_steps=num_steps,
+        chunk_length=length,
+        driver=driver,
+        tolerance=tolerance,
+    ):
+        state = chunk.state
+        histories.append(chunk.history)
+    history = jax.tree.map(lambda x: x[:, 0], concatenate(histories))
+    return StylizeResult(pictures(state)[0], history, state)
+
+
+def check_settings(*, num_steps: int, learning_rate: float, tolerance: float | None) -> None:
+    """Refuses settings with which no run can work."""
+    if num_steps < 1:
+        raise ValueError(f"the number of steps must be at least 1, got {num_steps}")
+    if not (np.isfinite(learning_rate) and learning_rate > 0):
+        raise ValueError(f"the learning rate must be positive and finite, got {learning_rate}")
+    if tolerance is not None and not (np.isfinite(tolerance) and tolerance >= 0):
+        raise ValueError(f"the tolerance must be finite and not negative, got {tolerance}")

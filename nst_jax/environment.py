@@ -1,0 +1,95 @@
+"""What a run depends on besides its settings: the device, versions of packages, the commit."""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "h5py")
+
+
+def device_line() -> str:
+    """The device that JAX will use, in words for a person."""
+    import jax
+
+    devices = jax.local_devices()
+    kind = devices[0].device_kind
+    if devices[0].platform == "cpu":
+        return f"CPU, {available_cores()} cores"
+    count = f"{len(devices)} x " if len(devices) > 1 else ""
+    return f"{count}{kind} ({devices[0].platform.upper()})"
+
+
+def unused_gpu() -> str | None:
+    """A warning if JAX uses the CPU of a machine that has an NVIDIA GPU; None otherwise.
+
+    Silent if the user chose the CPU by JAX_PLATFORMS.
+    """
+    import jax
+
+    if jax.default_backend() != "cpu" or "cpu" in os.environ.get("JAX_PLATFORMS", ""):
+        return None
+    if not has_nvidia_gpu():
+        return None
+    return (
+        "this machine has an NVIDIA GPU, but JAX uses its CPU: install the GPU version with "
+        "pip install 'nst_jax[cuda]', or set JAX_PLATFORMS=cpu if the CPU is what you want"
+    )
+
+
+def has_nvidia_gpu() -> bool:
+    """Whether `nvidia-smi` is installed and answers."""
+    if not shutil.which("nvidia-smi"):
+        return False
+    try:
+        answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0
+
+
+def available_cores() -> int:
+    """Processor cores that this process may run on; they decide the bytes of a result."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def describe() -> dict[str, Any]:
+    """The environment as attributes of a run log."""
+    import jax
+
+    commit, dirty = _git_state()
+    return {
+        "versions_json": json.dumps(
+            {"nst_jax": _version(), **{p: importlib.metadata.version(p) for p in _PACKAGES}}
+        ),
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "backend": jax.default_backend(),
+        "device_kind": jax.local_devices()[0].device_kind,
+        "device_count": jax.local_device_count(),
+        "threads": available_cores(),
+        "pid": os.getpid(),
+    }
+
+
+def _version() -> str:
+    from nst_jax import __version__
+
+    return __version__
+
+
+def _git_state() -> tuple[str, bool]:
+    """The commit of the checkout that this package lies in, and whether it was changed."""
+    checkout = Path(__file__).resolve().parents[1]
+    if not (checkout / ".git").exists() or not shutil.which("git"):
+        return "", False
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(checkout), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))

@@ -1,0 +1,57 @@
+"""Output files: checked before the work starts, whole or absent when it ends."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def check_output(path: Path, *, force: bool = False, suffixes: Sequence[str] = ()) -> None:
+    """Makes sure that a file can be written there, and makes the folder it goes to.
+
+    Raises:
+      ValueError: the ending is not one of `suffixes`.
+      FileExistsError: there is such a file and `force` is not set.
+      OSError: the path is a folder, or the folder cannot be made or written to.
+    """
+    if suffixes and path.suffix.lower() not in suffixes:
+        found = path.suffix or "no ending"
+        raise ValueError(
+            f"cannot write {path}: its ending must be one of {', '.join(suffixes)}, not {found}"
+        )
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name in it")
+    if path.exists() and not force:
+        raise FileExistsError(f"{path} exists; use --force to overwrite it")
+    check_folder(path.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Makes the folder if need be, and makes sure that files can be written into it.
+
+    Raises:
+      OSError: it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # os.access is wrong for root and for some network file systems: try.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise type(error)(f"cannot write into the folder {folder}: {reason}") from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its name when the block ends without an error.
+
+    Whoever reads `path` finds the old file or the whole new one, never a part.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

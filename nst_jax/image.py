@@ -1,0 +1,450 @@
+"""Image files and arrays: load, save, resize, initial images.
+
+An image is a float32 NumPy array (height, width, 3): RGB in the sRGB color space, from 0 to 1.
+A file is decoded, and resized, in 8 bits; so the uint8 picture in a run log is the very input of
+the run: `from_uint8` gives it back exactly.
+"""
+
+import io
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from nst_jax import files
+
+# Twice Pillow's own default, the size from which Pillow refuses a picture too.
+MAX_PIXELS = 178_956_970
+
+_FORMAT_OF_SUFFIX = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+}
+SUFFIXES = tuple(_FORMAT_OF_SUFFIX)
+
+# Pillow knows forty more; some start other programs, some take any file for theirs.
+_READABLE = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "AVIF")
+_WRITE_OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
+# The EXIF block of a JPEG holds at most 65533 bytes.
+_MAX_DESCRIPTION = 60_000
+
+# Color space of an ICC profile -> the mode to transform, the modes of pictures that it fits.
+_ICC_MODES = {
+    "RGB": ("RGB", ("RGB", "RGBA", "RGBX", "P", "PA", "L", "LA", "1")),
+    "GRAY": ("L", ("L", "LA", "1")),
+    "CMYK": ("CMYK", ("CMYK",)),
+    "Lab": ("LAB", ("LAB",)),
+}
+
+
+class ImageWarning(UserWarning):
+    """What was done to a picture that its owner may not expect, in one line with its path."""
+
+
+class _Unusable(Exception):
+    """A picture that Pillow reads and that is refused here; the message is the reason."""
+
+
+def load(
+    path: str | os.PathLike[str], *, size: int | None = None, enlarge: bool = False
+) -> Float[np.ndarray, "h w 3"]:
+    """Reads a picture as RGB in [0, 1].
+
+    PNG, JPEG, TIFF, WebP, BMP, GIF and AVIF (the first frame), PPM. Its EXIF orientation and its
+    color profile are applied; transparent pixels are laid on white. Grey of 12 or 16 bits is
+    scaled to 8, never cut off; integers of more bits are taken for 16-bit levels, floats for
+    levels of 1, or of 255 where one is above 1.
+
+    Args:
+      path: the file; its content decides the format, not its ending.
+      size: longest side in pixels; the other keeps the aspect. By default as in the file.
+      enlarge: also enlarge a picture that is smaller than `size`.
+
+    Returns:
+      A float32 array whose values are multiples of 1/255.
+
+    Raises:
+      ValueError: not a picture, a damaged or incomplete one, or one of more than `MAX_PIXELS`.
+      OSError: no such file, a folder, no permission (the matching subclass).
+
+    Warns:
+      ImageWarning: transparency was removed, a damaged color profile or EXIF ignored, or the
+        range of floats guessed.
+    """
+    if size is not None and size < 1:
+        raise ValueError(f"`size` (={size}) must be at least 1 pixel")
+    notes: list[str] = []
+    with _opened(Path(path)) as picture:
+        rgb = _to_rgb(picture, notes)
+        if size is not None:
+            rgb = _fit(rgb, size, enlarge=enlarge)
+    for note in notes:
+        warnings.warn(f"{path}: {note}", ImageWarning, stacklevel=2)
+    return from_uint8(np.asarray(rgb))
+
+
+def save(
+    path: str | os.PathLike[str],
+    image: Float[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w 3"],
+    *,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Writes a picture, whole or not at all, in the format that the ending of `path` names.
+
+    JPEG and WebP are written in quality 95, JPEG without chroma subsampling.
+
+    Args:
+      path: ends in one of `SUFFIXES`; a missing folder is made, an existing file replaced.
+      image: RGB in [0, 1] (clipped), or its uint8 form.
+      metadata: for `read_metadata`. Text chunks in PNG, whose keys have 1 to 79 ASCII
+        characters; elsewhere the EXIF image description, and left out if over 60 kB.
+
+    Raises:
+      ValueError: another ending, NaN pixels, a key that PNG forbids, sides that the format
+        cannot hold.
+      OSError: the file cannot be written.
+    """
+    path = Path(path)
+    files.check_output(path, force=True, suffixes=SUFFIXES)
+    file_format = _FORMAT_OF_SUFFIX[path.suffix.lower()]
+    picture = Image.fromarray(image if image.dtype == np.uint8 else to_uint8(image))
+    options = _WRITE_OPTIONS.get(file_format, {}) | _metadata_options(file_format, metadata or {})
+    try:
+        with files.replacing(path) as temporary:
+            picture.save(temporary, format=file_format, **options)
+    except (OSError, ValueError) as error:
+        kind = type(error) if isinstance(error, OSError) else ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise kind(f"cannot write {path}: {reason}") from error
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """The texts that `save` put into a picture, or any text chunks of a PNG; else empty.
+
+    Raises:
+      ValueError, OSError: as `load`.
+    """
+    with _opened(Path(path)) as picture:
+        picture.load()  # text chunks may come after the pixels
+        if picture.format == "PNG":
+            return {key: str(text) for key, text in picture.text.items()}
+        try:
+            metadata = json.loads(picture.getexif().get(ExifTags.Base.ImageDescription, "{}"))
+        except (TypeError, ValueError):  # somebody else's description
+            return {}
+        texts = metadata if isinstance(metadata, dict) else {}
+        return {key: text for key, text in texts.items() if isinstance(text, str)}
+
+
+def resize(
+    image: Float[np.ndarray, "h1 w1 3"], height: int, width: int
+) -> Float[np.ndarray, "h2 w2 3"]:
+    """Resizes an image in floating point, by Lanczos's filter, clipped to [0, 1].
+
+    The filter widens when the image shrinks, so that no pixel is skipped.
+
+    Args:
+      image: RGB in [0, 1].
+      height: of the result in pixels, at least 1.
+      width: of the result in pixels, at least 1; the aspect is free.
+
+    Returns:
+      A new float32 array; equal to `image` if the size is.
+
+    Raises:
+      ValueError: a side below 1.
+    """
+    return _resample(image, height, width)
+
+
+def to_uint8(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Values in [0, 1] to the nearest of 256 levels; what lies outside is clipped.
+
+    Raises:
+      ValueError: there is a NaN.
+    """
+    levels = np.rint(np.clip(image, 0, 1) * np.float32(255))
+    if np.isnan(levels).any():
+        count = int(np.isnan(levels).sum())
+        raise ValueError(f"`image` has {count} NaN among its {levels.size} values")
+    return levels.astype(np.uint8)
+
+
+def from_uint8(array: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Levels 0 to 255 to float32 in [0, 1]; the exact inverse of `to_uint8`."""
+    return array.astype(np.float32) / np.float32(255)
+
+
+def initial_image(
+    kind: str | Float[np.ndarray, "hk wk 3"],
+    content: Float[np.ndarray, "h w 3"],
+    style: Float[np.ndarray, "hs ws 3"],
+    *,
+    seed: int = 0,
+    noise: float = 0.0,
+) -> Float[np.ndarray, "h w 3"]:
+    """The image that the optimization starts from, as large as the content image.
+
+    Args:
+      kind: "content"; "noise", uniform in [0, 1]; "style", the largest central part of the
+        style image that has the content's aspect; or an image, resized if it must be.
+      content: the content image.
+      style: the style image, of any size.
+      seed: of the noise; it changes nothing else.
+      noise: standard deviation s >= 0 of the normal noise that is added to any start, which is
+        then clipped to [0, 1].
+
+    Returns:
+      A new float32 array. Its noise is another stream than the "noise" start's.
+
+    Raises:
+      ValueError: an unknown kind, a negative seed, a negative or infinite `noise`.
+    """
+    if not (math.isfinite(noise) and noise >= 0):
+        raise ValueError(f"`noise` (={noise}) must be a finite number, 0 or more")
+    if seed < 0:
+        raise ValueError(f"`seed` (={seed}) must be 0 or more")
+    start_rng, noise_rng = np.random.default_rng(seed).spawn(2)
+    start = _start(kind, content, style, start_rng)
+    if noise:
+        start += np.float32(noise) * noise_rng.standard_normal(start.shape, np.float32)
+    return np.clip(start, 0, 1)
+
+
+def _start(
+    kind: str | np.ndarray, content: np.ndarray, style: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    height, width = content.shape[:2]
+    if isinstance(kind, np.ndarray):
+        return _resample(kind, height, width)
+    if kind == "content":
+        return content.astype(np.float32)
+    if kind == "noise":
+        return rng.random(content.shape, np.float32)
+    if kind == "style":
+        return _resample(style, height, width, box=_central_box(style, height / width))
+    raise ValueError(f"`kind` must be content, noise, style or an image, got {kind!r}")
+
+
+def _central_box(image: np.ndarray, aspect: float) -> tuple[float, float, float, float]:
+    """The largest centered part with height = aspect x width: left, top, right, bottom."""
+    height, width = image.shape[:2]
+    part_height, part_width = min(height, width * aspect), min(width, height / aspect)
+    left, top = (width - part_width) / 2, (height - part_height) / 2
+    return (left, top, left + part_width, top + part_height)
+
+
+def _resample(
+    image: np.ndarray,
+    height: int,
+    width: int,
+    box: tuple[float, float, float, float] | None = None,
+) -> np.ndarray:
+    if height < 1 or width < 1:
+        raise ValueError(f"`height` (={height}) and `width` (={width}) must be at least 1")
+    image = image.astype(np.float32)
+    # Pillow resizes floating point one channel at a time.
+    channels = [
+        Image.fromarray(np.ascontiguousarray(image[..., channel])).resize(
+            (width, height), Image.Resampling.LANCZOS, box=box
+        )
+        for channel in range(3)
+    ]
+    return np.clip(np.stack(channels, axis=-1), 0, 1)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The picture at `path`, its header read and its size checked.
+
+    Whatever a decoder raises, there or within the block, becomes a ValueError of one line.
+    """
+    with _open_file(path) as file, warnings.catch_warnings():
+        # Pillow warns of large pictures and damaged metadata; what matters is told by `load`.
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(file, formats=_readable_formats()) as picture:
+                if math.prod(picture.size) > MAX_PIXELS:
+                    raise Image.DecompressionBombError("{} x {}".format(*picture.size))
+                yield picture
+        # A damaged file makes decoders raise nearly anything: SyntaxError, struct.error, ...
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise type(error)(f"cannot read {path}: {error.strerror}") from error
+            reason = _reason(error, file)
+            raise ValueError(f"cannot read {path} as an image: {reason}") from error
+
+
+def _open_file(path: Path) -> BinaryIO:
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(f"cannot read {path}: it is a folder; give a picture in it")
+        if path.exists() and not path.is_file():
+            raise OSError(f"cannot read {path}: it is a device or a pipe; give a file")
+        return path.open("rb")
+    except OSError as error:
+        if error.errno is None:  # raised here
+            raise
+        hint = f" (from the folder {Path.cwd()})" if not path.is_absolute() else ""
+        reason = f"{error.strerror}; expected the path of a picture{hint}"
+        raise type(error)(f"cannot read {path}: {reason}") from error
+
+
+def _readable_formats() -> list[str]:
+    Image.init()
+    return [name for name in _READABLE if name in Image.OPEN]
+
+
+def _reason(error: Exception, file: BinaryIO) -> str:
+    """Why a picture is refused and what to do, in one line."""
+    if isinstance(error, _Unusable):
+        return str(error)
+    if isinstance(error, UnidentifiedImageError):
+        file.seek(0)
+        return _kind_of_file(file.read(1024))
+    text = (str(error) or type(error).__name__).splitlines()[0]
+    if isinstance(error, Image.DecompressionBombError):
+        found = text.split(" exceeds")[0]  # Pillow goes on about attacks
+        return f"{found} is more than {MAX_PIXELS:,} pixels; make it smaller first"
+    if isinstance(error, MemoryError):
+        return "it does not fit into memory; make it smaller first"
+    return f"{text}; it is damaged or incomplete: copy or download it again"
+
+
+def _kind_of_file(head: bytes) -> str:
+    """What a file is that no decoder takes, from its first bytes, and what to do."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    # A character may be cut off at the end of `head`.
+    text = head.decode("utf-8", "ignore")
+    if not head:
+        return "it is empty; copy or download it again"
+    if head[4:8] == b"ftyp" and b"hei" in head[8:40]:
+        return "it is a HEIC photograph; convert it to JPEG"
+    if start.startswith(b"%pdf"):
+        return "it is a PDF document; export the picture as PNG"
+    if b"<svg" in start:
+        return "it is an SVG drawing; export it as PNG"
+    if start.startswith((b"<!doctype html", b"<html")):
+        return "it is a web page; download the picture itself"
+    for name in _readable_formats():
+        accepts = Image.OPEN[name][1]
+        if accepts and accepts(head[:16]) is True:
+            return (
+                f"it begins as {name}, but its header is damaged, incomplete, or says that it has "
+                "no pixels; copy or download it again"
+            )
+    is_text = len(head) - len(text.encode()) < 4 and all(
+        character.isprintable() or character.isspace() for character in text
+    )
+    kind = "it is a text file" if is_text else "its format is unknown"
+    return f"{kind}; expected {', '.join(_READABLE)}"
+
+
+def _to_rgb(picture: Image.Image, notes: list[str]) -> Image.Image:
+    """Decodes a picture into 8-bit RGB; what should be told is added to `notes`."""
+    picture.load()
+    try:
+        ImageOps.exif_transpose(picture, in_place=True)
+    except Exception:  # as many kinds as there are ways to damage EXIF
+        notes.append("its EXIF data are damaged: the orientation is ignored")
+    icc = picture.info.get("icc_profile")
+    picture = _to_8_bits(picture, notes)
+    if picture.mode in ("La", "RGBa"):  # premultiplied
+        picture = picture.convert(picture.mode.upper())
+    rgb = _to_srgb(picture, icc, notes)
+    if not picture.has_transparency_data:
+        return rgb
+    alpha = picture.convert("RGBA").getchannel("A")
+    if alpha.getextrema()[0] == 255:
+        return rgb
+    notes.append("it is transparent: laid on white")
+    flat = Image.new("RGB", rgb.size, "white")
+    flat.paste(rgb, mask=alpha)
+    return flat
+
+
+def _to_8_bits(picture: Image.Image, notes: list[str]) -> Image.Image:
+    """Scales grey of more than 8 bits: Pillow's own conversion saturates at level 255."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    levels = np.asarray(picture)
+    low, high = levels.min(), levels.max()
+    tags = getattr(picture, "tag_v2", {})
+    if picture.mode == "F":
+        peak = 1 if high <= 1 else 255
+        if peak == 255:
+            notes.append(f"its values go up to {high:g}: taken for levels from 0 to 255")
+    else:
+        peak = 4095 if tags.get(ExifTags.Base.BitsPerSample) == (12,) else 65535
+    if not (low >= 0 and high <= peak):  # NaN fails too
+        raise _Unusable(
+            f"its pixels go from {low} to {high}, expected 0 to {peak}; save it in 8 or 16 bits"
+        )
+    grey = to_uint8(levels.astype(np.float32) / peak)
+    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # white is zero
+        grey = 255 - grey
+    transparent = picture.info.get("transparency")
+    if transparent is None:
+        return Image.fromarray(grey)
+    alpha = np.where(levels == transparent, 0, 255).astype(np.uint8)
+    return Image.fromarray(np.stack([grey, alpha], axis=-1))
+
+
+def _to_srgb(picture: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Image:
+    """Converts from the embedded profile; without one the colors are taken for sRGB."""
+    if icc:
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            mode, fitting = _ICC_MODES[profile.profile.xcolor_space.strip()]
+            if picture.mode in fitting:
+                srgb = ImageCms.createProfile("sRGB")
+                color = picture.convert(mode)
+                return ImageCms.profileToProfile(color, profile, srgb, outputMode="RGB")
+        except Exception:  # damaged profiles: OSError, PyCMSError, KeyError, ...
+            pass
+        notes.append("its color profile is damaged or does not fit: taken for sRGB")
+    return picture.convert("RGB")
+
+
+def _fit(picture: Image.Image, size: int, *, enlarge: bool) -> Image.Image:
+    longest = max(picture.size)
+    if longest == size or (longest < size and not enlarge):
+        return picture
+    width, height = (max(1, round(side * size / longest)) for side in picture.size)
+    if width * height > MAX_PIXELS:
+        raise _Unusable(
+            f"enlarged to `size` (={size}) it has {width} x {height} pixels, more than "
+            f"{MAX_PIXELS:,}; give a smaller `size`"
+        )
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _metadata_options(file_format: str, metadata: Mapping[str, str]) -> dict:
+    """Options of `Image.save` that write the metadata."""
+    if not metadata:
+        return {}
+    if file_format != "PNG":
+        exif = Image.Exif()
+        # EXIF text is ASCII, and so is JSON by default.
+        exif[ExifTags.Base.ImageDescription] = description = json.dumps(dict(metadata))
+        return {"exif": exif} if len(description) <= _MAX_DESCRIPTION else {}
+    info = PngInfo()
+    for key, text in metadata.items():
+        if not (1 <= len(key) <= 79 and key.isascii() and key.isprintable()):
+            raise ValueError(f"`metadata` key {key!r} must have 1 to 79 printable ASCII characters")
+        # File names may hold surrogates, which no file takes.
+        info.add_text(key, text.encode("utf-8", "backslashreplace").decode())
+    return {"pnginfo": info}

@@ -1,0 +1,117 @@
+"""Looking at things: figures and text of a run log, filters and feature maps of a network."""
+
+from pathlib import Path
+
+import numpy as np
+
+from nst_jax import files, plotting, runlog, vgg, weights
+from nst_jax import image as images
+from nst_jax.choices import Arch
+
+
+def plot(log: Path, folder: Path, *, force: bool = False) -> None:
+    """Redraws losses.png and overview.png from a run log, a running one too."""
+    record = runlog.load(log)
+    if not len(record.rows.step):
+        raise ValueError(f"{log} holds no step yet; wait for the first and plot again")
+    figures = {folder / "losses.png": plotting.loss_curves}
+    if record.images is not None or len(record.snapshots):
+        figures[folder / "overview.png"] = plotting.overview
+    for path in figures:
+        files.check_output(path, force=force)
+    for path, draw in figures.items():
+        plotting.save(draw(record), path)
+        print(f"wrote {path}")
+
+
+def show(log: Path) -> str:
+    """What a run log holds, as text for a person."""
+    record = runlog.load(log)
+    rows, attributes = record.rows, record.attributes
+    steps = len(rows.step)
+    seconds = f"{rows.wall_time[-1]:.1f} s" if steps else "no step yet"
+    height, width = record.content.shape[:2]
+    lines = [
+        f"{log}: {record.status}, {len(record.variants)} variant(s), {steps} steps, {seconds}",
+        f"created    {attributes['created_utc']} by: {attributes['command']}",
+        f"device     {attributes['device_kind']} ({attributes['backend']}), "
+        f"{attributes['precision']}, driver {attributes['driver']}, "
+        f"compiled in {attributes['compile_seconds']:.1f} s",
+        f"weights    {attributes['weights_name']}, sha256 {attributes['weights_sha256'][:16]}",
+        f"pictures   {width} x {height} pixels, {len(record.snapshot_steps)} snapshot(s)",
+        f"versions   {attributes['versions_json']}",
+        "settings   " + ", ".join(f"{name}={value}" for name, value in record.config.items()),
+        "",
+        f"{'variant':<20} {'status':<12} {'first total':>12} {'last total':>12} {'saved':>12}",
+    ]
+    for i, variant in enumerate(record.variants):
+        ends = (rows.total[0, i], rows.total[-1, i]) if steps else (np.nan, np.nan)
+        saved = record.final["total"][i] if record.final else np.nan
+        numbers = " ".join(f"{value:12.5g}" for value in (*ends, saved))
+        lines.append(f"{variant.label:<20} {variant.status:<12} {numbers}")
+    return "\n".join(lines)
+
+
+def layer_table(arch: Arch = "vgg19", size: int = 224) -> str:
+    """The layers of a network as a table (Figure 2): name, shape, parameters, receptive field.
+
+    Args:
+      arch: "vgg19" or "vgg16".
+      size: side of the picture for which the shapes are stated.
+    """
+    lines = [f"{'layer':<14} {'output':>15} {'parameters':>12} {'receptive field':>16}"]
+    layers = vgg.architecture(arch)
+    for layer in layers:
+        shape = " x ".join(str(n) for n in layer.output_shape(size, size))
+        lines.append(
+            f"{layer.name:<14} {shape:>15} {layer.num_parameters:>12,} "
+            f"{layer.receptive_field:>13} px"
+        )
+    total = sum(layer.num_parameters for layer in layers)
+    lines.append(f"{'total':<14} {'':>15} {total:>12,}")
+    lines.append("The fully connected layers of the classifier are left out, as in the report.")
+    return "\n".join(lines)
+
+
+def weights_info(source: str | None = None, arch: Arch = "vgg19") -> str:
+    """Which weights would be used, from where, with hash and licence, as text for a person."""
+    resolution = weights.resolve(source, arch=arch)
+    facts = weights.describe(resolution)
+    lines = [resolution.description]
+    lines += [f"  {name:<13} {value}" for name, value in facts.items() if value is not None]
+    lines += [f"  passed over   {place}" for place in resolution.tried]
+    return "\n".join(lines)
+
+
+def draw_features(
+    picture: Path,
+    folder: Path,
+    *,
+    layer: str,
+    size: int,
+    arch: Arch = "vgg19",
+    source: str | None = None,
+    force: bool = False,
+) -> None:
+    """Writes the filters of a layer (Figure 4) and its feature maps (Figure 5) into a folder.
+
+    A pooling layer has no filters: only its maps are drawn.
+    """
+    name = vgg.canonical_name(layer, arch)
+    maps_path, filters_path = folder / f"{name}_maps.png", folder / f"{name}_filters.png"
+    has_filters = "conv" in name
+    for path in (maps_path, filters_path)[: 1 + has_filters]:
+        files.check_output(path, force=force)
+    image = images.load(picture, size=size)
+    params = weights.load_params(source, arch=arch)
+    maps = np.asarray(vgg.extract_features(params, image, [name], arch=arch)[name])
+    height, width, channels = maps.shape
+    title = f"{name}: {channels} feature maps of {width} x {height}, each scaled to its own maximum"
+    plotting.save(plotting.feature_maps(maps, title=title), maps_path)
+    print(f"wrote {maps_path}")
+    if has_filters:
+        kernel = np.asarray(params[name]["kernel"])
+        kind = "as colors" if kernel.shape[2] == 3 else "strongest input channel of each"
+        title = f"{name}: {kernel.shape[3]} filters of 3 x 3, {kind}"
+        plotting.save(plotting.filters(kernel, title=title), filters_path)
+        print(f"wrote {filters_path}")

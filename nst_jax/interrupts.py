@@ -1,0 +1,39 @@
+"""Ctrl-C and SIGTERM as a question asked between two chunks, not as an exception within one."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class StopRequest:
+    """Whether a signal has asked the run to stop, and which."""
+
+    signal_number: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal_number is not None
+
+    @property
+    def exit_code(self) -> int:
+        """As shells count: 130 after Ctrl-C, 143 after SIGTERM."""
+        return 128 + (self.signal_number or 0)
+
+
+@contextmanager
+def stop_requests() -> Iterator[StopRequest]:
+    """Collects signals inside the block; a second one acts at once, as if there were no block."""
+    request = StopRequest()
+    numbers = (signal.SIGINT, signal.SIGTERM)
+
+    def handle(number, frame):
+        del frame
+        request.signal_number = number
+        for each in numbers:
+            signal.signal(each, previous[each])
+
+    previous = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield request
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,167 @@
+"""The loss terms: content, Gram matrix, style, total variation.
+
+Notation of the papers, kept in every docstring here. At a layer l the network has N channels
+and M = height x width locations; F holds the features of the generated image, P those of the
+content image, G and A the Gram matrices of the generated and of the style image.
+
+Two conventions are in use, and published weights belong to one of them:
+
+=========  ============================  =======================================
+`report`   content = mean (F - P)^2      style = mean (G - A)^2, G = F^T F / M
+`gatys`    content = 1/2 sum (F - P)^2   style = 1/(4 N^2 M^2) sum (G - A)^2, G = F^T F
+=========  ============================  =======================================
+
+so that content_gatys = (N M / 2) content_report and style_gatys = style_report / 4.
+
+Every function is pure, jitted, twice differentiable almost everywhere, and agnostic of leading
+batch axes: it reduces the last three axes, (height, width, channel), and keeps the others.
+Sums are accumulated in float32 at least, whatever the type of the features: in half precision
+a Gram matrix overflows.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from nst_jax.choices import Convention, Normalization, check_choice
+
+
+def _at_least_float32(x: Array) -> Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+@partial(jax.jit, static_argnames="normalize")
+def gram_matrix(
+    features: Float[Array, "*batch height width channel"],
+    *,
+    normalize: Normalization = "locations",
+) -> Float[Array, "*batch channel channel"]:
+    """The Gram matrix of a layer's features: the correlations between its channels.
+
+    G_ij = sum_k F_ik F_jk, divided by the number of locations M if `normalize` is "locations".
+
+    Args:
+      features: activations of one layer, any real range.
+      normalize: "locations" divides by height x width (the report's program); "none" leaves
+        the sum (the formula that the report prints, and Gatys et al.).
+
+    Returns:
+      A symmetric positive semidefinite matrix an image, in float32 or wider.
+
+    References:
+      Gatys, Ecker, Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR
+      2016, equation 3.
+    """
+    check_choice("normalize", normalize, Normalization)
+    gram = jnp.einsum(
+        "...hwi,...hwj->...ij",
+        features,
+        features,
+        precision="highest" if features.dtype != jnp.bfloat16 else None,
+        preferred_element_type=jnp.promote_types(features.dtype, jnp.float32),
+    )
+    if normalize == "none":
+        return gram
+    return gram / (features.shape[-3] * features.shape[-2])
+
+
+@partial(jax.jit, static_argnames="convention")
+def content_loss(
+    features: Float[Array, "*batch height width channel"],
+    target: Float[Array, "*#batch height width channel"],
+    *,
+    convention: Convention = "report",
+) -> Float[Array, "*batch"]:
+    """How far the features of the generated image are from those of the content image.
+
+    `report`: mean (F - P)^2. `gatys`: 1/2 sum (F - P)^2.
+
+    Args:
+      features: F, activations of one layer for the generated image.
+      target: P, activations of the same layer for the content image.
+      convention: "report" or "gatys".
+
+    Returns:
+      A non-negative number an image.
+
+    References:
+      Gatys et al., CVPR 2016, equation 1 (`gatys`); the report, Chapter 6 (`report`).
+    """
+    check_choice("convention", convention, Convention)
+    squares = jnp.square(_at_least_float32(features) - _at_least_float32(target))
+    if convention == "gatys":
+        return jnp.sum(squares, axis=(-3, -2, -1)) / 2
+    return jnp.mean(squares, axis=(-3, -2, -1))
+
+
+@partial(jax.jit, static_argnames="convention")
+def style_loss(
+    features: Float[Array, "*batch height width channel"],
+    target_gram: Float[Array, "*#batch channel channel"],
+    *,
+    convention: Convention = "report",
+) -> Float[Array, "*batch"]:
+    """How far the Gram matrix of one layer is from that of the style image.
+
+    `report`: mean (G - A)^2 with both Gram matrices divided by their number of locations.
+    `gatys`: E_l = 1/(4 N^2 M^2) sum (G - A)^2 with the plain sums; A must then be one over as
+    many locations as the features have: scale it by M_image / M_style if the pictures differ
+    in size (`objective.compute_targets` does).
+
+    The weighted sum over layers belongs to the objective.
+
+    Args:
+      features: F, activations of one layer for the generated image.
+      target_gram: A, `gram_matrix` of the style image's features in the same normalization:
+        "locations" for `report`, "none" for `gatys`.
+      convention: "report" or "gatys".
+
+    Returns:
+      A non-negative number an image.
+
+    References:
+      Gatys et al., CVPR 2016, equation 4 (`gatys`); the report, Chapter 6 (`report`).
+    """
+    check_choice("convention", convention, Convention)
+    if convention == "report":
+        difference = gram_matrix(features) - target_gram
+        return jnp.mean(jnp.square(difference), axis=(-2, -1))
+    # Dividing by M before squaring is the same formula; 4 N^2 M^2 itself overflows an int32,
+    # and the squares of plain sums can overflow a float32. Each term is divided by itself: XLA
+    # would move a division of their difference behind the square.
+    locations = features.shape[-3] * features.shape[-2]
+    difference = gram_matrix(features) - target_gram / locations
+    return jnp.mean(jnp.square(difference), axis=(-2, -1)) / 4
+
+
+@jax.jit
+def total_variation(
+    image: Float[Array, "*batch height width channel"],
+) -> Float[Array, "*batch"]:
+    """The sum of the absolute differences of neighboring pixels, along height and width.
+
+    TV = sum |x[i+1, j] - x[i, j]| + sum |x[i, j+1] - x[i, j]|, summed over channels; equal to
+    `tf.image.total_variation`. Its gradient on a flat image is zero.
+
+    Args:
+      image: pixels, any real range; at least one pixel each way.
+
+    Returns:
+      A non-negative number an image.
+
+    References:
+      Rudin, Osher, Fatemi, "Nonlinear total variation based noise removal algorithms", 1992
+      (the anisotropic form); the report, step 9.3.
+    """
+    image = _at_least_float32(image)
+    vertical = _absolute(image[..., 1:, :, :] - image[..., :-1, :, :])
+    horizontal = _absolute(image[..., :, 1:, :] - image[..., :, :-1, :])
+    axes = (-3, -2, -1)
+    return jnp.sum(vertical, axis=axes) + jnp.sum(horizontal, axis=axes)
+
+
+def _absolute(x: Array) -> Array:
+    """|x| with the derivative 0 at 0, where that of `jnp.abs` is 1."""
+    return jnp.where(x == 0, 0, jnp.abs(x))

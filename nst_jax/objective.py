@@ -1,0 +1,242 @@
+"""The objective: what an image is optimised for, as one pure function.
+
+    L_total = alpha L_content + beta L_style + gamma TV
+
+with L_content and L_style weighted sums of `losses` over layers. Targets are computed once;
+targets, weights of the loss terms and weights of the network are arguments of the objective
+(a pytree), so that a new value of any of them never recompiles a program.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from nst_jax import losses
+from nst_jax.choices import Convention, check_choice
+
+FeatureFn = Callable[[Array], Mapping[str, Array]]
+Objective = Callable[[Array, "LossWeights"], "tuple[Array, LossTerms]"]
+
+DEFAULT_WEIGHTS: dict[Convention, tuple[float, float]] = {"report": (1e4, 1e-2), "gatys": (1, 1e3)}
+"""Content and style weight of each convention."""
+DEFAULT_TV_WEIGHT = 30.0
+"""The TensorFlow tutorial's; the report's total has no such term. Almost inert at usual sizes."""
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["content", "style"],
+    meta_fields=["convention"],
+)
+@dataclass(frozen=True)
+class Targets:
+    """What the features of the generated image are compared with.
+
+    Attributes:
+      content: `{layer: P}`, features of the content image, (h_l, w_l, c_l).
+      style: `{layer: A}`, Gram matrices of the style image, (c_l, c_l).
+      convention: the one in which both were computed.
+    """
+
+    content: dict[str, Array]
+    style: dict[str, Array]
+    convention: Convention
+
+
+class LossWeights(NamedTuple):
+    """Weights of the terms, all traced; see `make_weights`.
+
+    `content_layers` and `style_layers` weigh the layers within a term, in the order of the
+    targets; they are not normalised.
+    """
+
+    content: Float[Array, "*v"]
+    style: Float[Array, "*v"]
+    total_variation: Float[Array, "*v"]
+    content_layers: Float[Array, "*v content_layer"]
+    style_layers: Float[Array, "*v style_layer"]
+
+
+class LossTerms(NamedTuple):
+    """The loss of an image and its terms before their weights are applied.
+
+    total = content_weight content + style_weight style + tv_weight total_variation;
+    `style_per_layer` holds the terms of which `style` is the sum weighted by layer.
+    """
+
+    total: Float[Array, "*v"]
+    content: Float[Array, "*v"]
+    style: Float[Array, "*v"]
+    total_variation: Float[Array, "*v"]
+    style_per_layer: Float[Array, "*v style_layer"]
+
+
+def compute_targets(
+    feature_fn: FeatureFn,
+    content_image: Float[Array, "h w 3"],
+    style_image: Float[Array, "h2 w2 3"],
+    *,
+    content_layers: Sequence[str],
+    style_layers: Sequence[str],
+    convention: Convention = "report",
+) -> Targets:
+    """The content image's features and the style image's Gram matrices.
+
+    In the `gatys` convention Gram matrices are sums over locations: the style's is scaled by
+    M_image / M_style, without which a style picture of another size asks for another contrast.
+
+    Args:
+      feature_fn: any pure function from an image to `{layer: features}`, e.g. `vgg.feature_fn`.
+      content_image: RGB in [0, 1].
+      style_image: RGB in [0, 1], of any size.
+      content_layers: layers of the content term; may be empty.
+      style_layers: layers of the style term; may be empty.
+      convention: "report" or "gatys", see `losses`.
+
+    Raises:
+      ValueError: `feature_fn` gives no such layer.
+    """
+    check_choice("convention", convention, Convention)
+    normalize = "locations" if convention == "report" else "none"
+    content_features, style_features = feature_fn(content_image), feature_fn(style_image)
+    unknown = [x for x in (*content_layers, *style_layers) if x not in content_features]
+    if unknown:
+        raise ValueError(
+            f"`feature_fn` gives {', '.join(content_features)}, not {', '.join(unknown)}"
+        )
+    grams = {}
+    for name in style_layers:
+        gram = losses.gram_matrix(style_features[name], normalize=normalize)
+        if convention == "gatys":
+            gram *= _locations(content_features[name]) / _locations(style_features[name])
+        grams[name] = gram
+    return Targets({name: content_features[name] for name in content_layers}, grams, convention)
+
+
+def _locations(features: Array) -> int:
+    return features.shape[-3] * features.shape[-2]
+
+
+def make_objective(feature_fn: FeatureFn, targets: Targets) -> jax.tree_util.Partial:
+    """The function to minimise: `objective(image, LossWeights) -> (total, LossTerms)`.
+
+    It is a pytree whose leaves are the targets and the network's weights: pass it to a jitted
+    function as an argument. One forward pass serves all layers.
+
+    Args:
+      feature_fn: the function that `targets` were computed with. If it is not a pytree (a plain
+        Python function), it is compiled in as a constant.
+      targets: see `compute_targets`.
+    """
+    if not isinstance(feature_fn, jax.tree_util.Partial):
+        feature_fn = jax.tree_util.Partial(feature_fn)
+    return jax.tree_util.Partial(_objective, feature_fn, targets)
+
+
+def _objective(
+    feature_fn: FeatureFn, targets: Targets, image: Array, weights: LossWeights
+) -> tuple[Array, LossTerms]:
+    features = feature_fn(image)
+    content = [
+        losses.content_loss(features[name], target, convention=targets.convention)
+        for name, target in targets.content.items()
+    ]
+    style = [
+        losses.style_loss(features[name], gram, convention=targets.convention)
+        for name, gram in targets.style.items()
+    ]
+    content_term = _weighted_sum(content, weights.content_layers)
+    style_term = _weighted_sum(style, weights.style_layers)
+    variation = losses.total_variation(image)
+    total = (
+        weights.content * content_term
+        + weights.style * style_term
+        + weights.total_variation * variation
+    )
+    per_layer = jnp.stack(style) if style else jnp.zeros(0)
+    return total, LossTerms(total, content_term, style_term, variation, per_layer)
+
+
+def _weighted_sum(terms: list[Array], weights: Array | np.ndarray) -> Array:
+    return sum((weights[i] * term for i, term in enumerate(terms)), start=jnp.zeros(()))
+
+
+def make_weights(
+    targets: Targets,
+    *,
+    content: float | None = None,
+    style: float | None = None,
+    total_variation: float = DEFAULT_TV_WEIGHT,
+    content_layers: Sequence[float] | None = None,
+    style_layers: Sequence[float] | None = None,
+) -> LossWeights:
+    """Weights of the loss terms, checked; what is not given is the convention's default.
+
+    Args:
+      targets: what the weights are for: their convention sets the defaults (`report`: content
+        1e4, style 1e-2; `gatys`: 1 and 1e3), their layers the number of layer weights.
+      content: alpha, the weight of the content term.
+      style: beta, the weight of the style term.
+      total_variation: gamma; 0 in everything that reproduces the report.
+      content_layers: a weight a content layer; default 1 / number of layers each.
+      style_layers: w_l, a weight a style layer; default 1 / number of layers each.
+
+    Raises:
+      ValueError: a weight is negative or not finite, all are zero, or their number is wrong.
+    """
+    default_content, default_style = DEFAULT_WEIGHTS[targets.convention]
+    content = default_content if content is None else content
+    style = default_style if style is None else style
+    check_weights(content, style, total_variation)
+    return LossWeights(
+        np.float32(content),
+        np.float32(style),
+        np.float32(total_variation),
+        _layer_weights("content_layers", content_layers, len(targets.content)),
+        _layer_weights("style_layers", style_layers, len(targets.style)),
+    )
+
+
+def check_weights(content: float, style: float, total_variation: float) -> None:
+    """Refuses weights that are negative, not finite, or all zero."""
+    named = {"content": content, "style": style, "total variation": total_variation}
+    for name, weight in named.items():
+        if not (np.isfinite(weight) and weight >= 0):
+            raise ValueError(f"the {name} weight must be finite and not negative, got {weight}")
+    if not any(named.values()):
+        raise ValueError("the weights of content, style and total variation are all zero")
+
+
+def _layer_weights(name: str, weights: Sequence[float] | None, count: int) -> np.ndarray:
+    if weights is None:
+        return np.full(count, 1 / max(count, 1), np.float32)
+    array = np.asarray(weights, np.float32)
+    if array.shape != (count,) or not np.all(np.isfinite(array) & (array >= 0)):
+        raise ValueError(f"`{name}` must be {count} finite weights >= 0, got {list(weights)}")
+    return array
+
+
+def relative_weights(targets: Targets, weights: LossWeights) -> LossWeights:
+    """The same weights with each layer's loss taken relative to the square of its target.
+
+    Divides the weight of a layer by the loss that an image without features would have there:
+    a layer then counts equally whatever its scale. Random networks need it, whose layers share
+    no trained balance.
+    """
+
+    def scale(terms: dict[str, Array], axes: tuple[int, ...]) -> np.ndarray:
+        means = [
+            float(jnp.mean(jnp.square(x.astype(jnp.float32)), axis=axes)) for x in terms.values()
+        ]
+        return 1 / np.maximum(np.asarray(means, np.float32), 1e-30)
+
+    return weights._replace(
+        content_layers=weights.content_layers * scale(targets.content, (-3, -2, -1)),
+        style_layers=weights.style_layers * scale(targets.style, (-2, -1)),
+    )

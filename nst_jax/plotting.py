@@ -1,0 +1,200 @@
+"""Figures of a run and of a network. Functions return a matplotlib `Figure` and show nothing."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from nst_jax import files
+from nst_jax.runlog import RunRecord
+
+_TERM_COLORS = {
+    "total": "#222222",
+    "style": "#c2410c",
+    "content": "#1d4ed8",
+    "total_variation": "#15803d",
+}
+_DPI = 150
+# Small maps are enlarged to at least this many pixels, or they would be specks.
+_MIN_TILE = 48
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a figure; the file is whole or absent."""
+    with files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=_DPI)
+
+
+def save_run_figures(record: RunRecord, folder: Path) -> None:
+    """Writes losses.png and overview.png of a run into a folder."""
+    save(loss_curves(record), folder / "losses.png")
+    save(overview(record), folder / "overview.png")
+
+
+def loss_curves(record: RunRecord) -> Figure:
+    """The total of each variant over the steps; of a single run its weighted terms as well.
+
+    The axis is logarithmic, and every curve is labeled at its end.
+    """
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    axes = figure.subplots()
+    steps = record.rows.step
+    if len(record.variants) == 1:
+        curves = {name: values[:, 0] for name, values in weighted_terms(record).items()}
+        colors = [_TERM_COLORS[name] for name in curves]
+    else:
+        curves = {v.label: record.rows.total[:, i] for i, v in enumerate(record.variants)}
+        colors = [f"C{i % 10}" for i in range(len(curves))]
+    for (name, values), color in zip(curves.items(), colors, strict=True):
+        # A log axis has no place for the zero of the content term at the content image.
+        values = np.where(values > 0, values, np.nan)
+        axes.plot(steps, values, color=color, lw=2 if name == "total" else 1.3)
+    axes.set_yscale("log")
+    _label_ends(axes, steps, curves, colors)
+    axes.set(xlabel="step", ylabel="loss, weighted", title=_settings_line(record))
+    axes.title.set_fontsize(9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def weighted_terms(record: RunRecord) -> dict[str, Float[np.ndarray, "t v"]]:
+    """The total and the terms of which it is the sum; a term without weight is left out."""
+    terms = {"total": record.rows.total}
+    for name, weight in (
+        ("style", "style_weight"),
+        ("content", "content_weight"),
+        ("total_variation", "tv_weight"),
+    ):
+        weights = np.array([getattr(v, weight) for v in record.variants], np.float32)
+        if weights.any():
+            terms[name] = getattr(record.rows, name) * weights
+    return terms
+
+
+def _label_ends(axes, steps, curves: dict[str, np.ndarray], colors: list[str]) -> None:
+    """Writes each curve's name beside its last value, moved apart where they would overlap."""
+    ends = []
+    for (name, values), color in zip(curves.items(), colors, strict=True):
+        good = np.flatnonzero(np.isfinite(values) & (values > 0))
+        if len(good):
+            ends.append((float(np.log10(values[good[-1]])), name.replace("_", " "), color))
+    if not ends:
+        return
+    low, high = np.log10(axes.get_ylim())
+    gap, floor = (high - low) / 18, -np.inf
+    for position, name, color in sorted(ends):
+        floor = max(position, floor + gap)
+        axes.annotate(
+            name,
+            (steps[-1], 10**floor),
+            xytext=(6, 0),
+            textcoords="offset points",
+            color=color,
+            va="center",
+            fontsize=9,
+            annotation_clip=False,
+        )
+
+
+def overview(record: RunRecord) -> Figure:
+    """Content, style and result side by side, at one height, with the settings below."""
+    if record.images is None and not len(record.snapshots):
+        raise ValueError(f"{record.path} holds no result yet: neither a picture nor a snapshot")
+    results = record.images if record.images is not None else record.snapshots[-1]
+    titles = ["content", "style", *(v.label for v in record.variants)]
+    if len(record.variants) == 1:
+        titles[-1] = "result"
+    pictures = [record.content, record.style, *results]
+    aspects = [picture.shape[1] / picture.shape[0] for picture in pictures]
+    height = 3.6
+    figure = Figure(figsize=(height * sum(aspects) + 0.2, height + 0.75), layout="constrained")
+    grid = figure.subplots(1, len(pictures), width_ratios=aspects)
+    for axes, picture, title in zip(grid, pictures, titles, strict=True):
+        axes.imshow(picture)
+        axes.set_title(title, fontsize=11)
+        axes.set_axis_off()
+    figure.text(0.5, 0.01, _settings_line(record), ha="center", va="bottom", fontsize=8)
+    figure.get_layout_engine().set(rect=(0, 0.05, 1, 0.95))
+    if record.attributes.get("weights_name") == "random":
+        figure.suptitle(
+            "PREVIEW with random weights: the trained network gives a much better picture",
+            color="#b91c1c",
+            fontsize=11,
+        )
+    return figure
+
+
+def _settings_line(record: RunRecord) -> str:
+    first = record.variants[0]
+    steps = len(record.rows.step)
+    if len(record.variants) > 1:
+        return f"{len(record.variants)} variants, {steps} steps"
+    rate = "" if first.optimizer == "lbfgs" else f", rate {first.learning_rate:g}"
+    return (
+        f"{first.optimizer}{rate}, {steps} steps, content weight {first.content_weight:g}, "
+        f"style weight {first.style_weight:g}, TV weight {first.tv_weight:g}"
+    )
+
+
+def feature_maps(maps: Float[np.ndarray, "h w c"], *, title: str) -> Figure:
+    """All channels of a layer as a grid, each scaled to its own largest value (Figure 5).
+
+    Rows are labeled with the number of their first channel.
+    """
+    largest = np.maximum(maps.max(axis=(0, 1)), 1e-12)
+    tiles = np.moveaxis(maps / largest, -1, 0)
+    return _mosaic(tiles, title=title, cmap="gray", limits=(0, 1))
+
+
+def filters(kernel: Float[np.ndarray, "3 3 i o"], *, title: str) -> Figure:
+    """The filters of a convolution as a grid (Figure 4).
+
+    Those of the first layer, which see colors, are drawn as RGB patches, each scaled to its own
+    range. A deeper filter has hundreds of input channels: drawn is its slice of largest norm,
+    red positive and blue negative.
+    """
+    if kernel.shape[2] == 3:
+        # The weights expect BGR.
+        tiles = np.moveaxis(kernel[:, :, ::-1, :], -1, 0)
+        low = tiles.min(axis=(1, 2, 3), keepdims=True)
+        span = np.maximum(tiles.max(axis=(1, 2, 3), keepdims=True) - low, 1e-12)
+        return _mosaic((tiles - low) / span, title=title)
+    strongest = np.argmax(np.linalg.norm(kernel, axis=(0, 1)), axis=0)
+    tiles = np.stack([kernel[:, :, i, o] for o, i in enumerate(strongest)])
+    tiles = tiles / np.maximum(np.abs(tiles).max(axis=(1, 2), keepdims=True), 1e-12)
+    return _mosaic(tiles, title=title, cmap="RdBu_r", limits=(-1, 1))
+
+
+def _mosaic(tiles: np.ndarray, *, title: str, cmap: str | None = None, limits=(None, None)):
+    """Tiles (n, h, w) or (n, h, w, 3) on a grid about as wide as high, at whole pixels."""
+    count, height, width = tiles.shape[:3]
+    scale = max(1, -(-_MIN_TILE // max(height, width)))
+    tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)
+    height, width = height * scale, width * scale
+    gap = max(2, max(height, width) // 24)
+    columns = int(np.clip(round(np.sqrt(count * height / width)), 1, count))
+    rows = -(-count // columns)
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *tiles.shape[3:])
+    canvas = np.full(shape, np.nan if tiles.ndim == 3 else 1.0)
+    for i, tile in enumerate(tiles):
+        top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
+        canvas[top : top + height, left : left + width] = tile
+    size = (10.0, max(2.0, 10.0 * shape[0] / shape[1]) + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(canvas, cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="auto")
+    axes.set_title(title, fontsize=11)
+    axes.set_xticks([])
+    axes.set_yticks(
+        [row * (height + gap) + height / 2 for row in range(rows)],
+        [str(row * columns) for row in range(rows)],
+        fontsize=8,
+    )
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_facecolor("white")
+    return figure

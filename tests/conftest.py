@@ -1,0 +1,118 @@
+"""What the tests share: a strict JAX, small pictures, two networks, a count of compilations."""
+
+import contextlib
+from functools import partial
+
+import jax
+import jax.monitoring
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+
+# Arrays whose ranks differ are broadcast by accident more often than on purpose.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# The modules of nst_jax are imported inside fixtures: the hook that checks their annotations is
+# installed after this file has been read.
+
+
+@pytest.fixture
+def rng():
+    """A seeded generator."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def pictures(rng):
+    """A content and a style picture of different sizes, RGB in [0, 1]."""
+    content = rng.uniform(size=(16, 20, 3)).astype(np.float32)
+    style = rng.uniform(size=(18, 14, 3)).astype(np.float32) ** 2
+    return jnp.asarray(content), jnp.asarray(style)
+
+
+@pytest.fixture(scope="session")
+def vgg_params():
+    """The random VGG19 that the golden file `random.npz` was made with."""
+    from nst_jax import weights
+
+    return jax.device_put(weights.random_params(arch="vgg19", seed=0))
+
+
+@pytest.fixture(scope="session")
+def toy_params():
+    """The weights of `toy_features`."""
+    rng = np.random.default_rng(1)
+    return {
+        "shallow": jnp.asarray(rng.normal(size=(3, 4)), jnp.float32),
+        "deep": jnp.asarray(rng.normal(size=(4, 6)), jnp.float32),
+    }
+
+
+def toy_features(params, image):
+    """Two smooth layers, the second of half the size; no bias: a black image has no features."""
+    shallow = jnp.tanh(jnp.einsum("...i,ij->...j", image, params["shallow"]))
+    height, width = image.shape[-3] // 2 * 2, image.shape[-2] // 2 * 2
+    corners = [shallow[..., i:height:2, j:width:2, :] for i in (0, 1) for j in (0, 1)]
+    deep = jnp.tanh(jnp.einsum("...i,ij->...j", sum(corners) / 4, params["deep"]))
+    return {"shallow": shallow, "deep": deep}
+
+
+@pytest.fixture
+def toy_fn(toy_params):
+    """A feature function with the layers `shallow` and `deep`, as a pytree."""
+    return jax.tree_util.Partial(toy_features, toy_params)
+
+
+@pytest.fixture
+def toy_objective(toy_fn, pictures):
+    """(objective, weights, content picture): cheap, smooth, with all three terms."""
+    from nst_jax import objective
+
+    targets = objective.compute_targets(
+        toy_fn, *pictures, content_layers=("deep",), style_layers=("shallow", "deep")
+    )
+    weights = objective.make_weights(targets, content=1.0, style=20.0, total_variation=1e-4)
+    return objective.make_objective(toy_fn, targets), weights, pictures[0]
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Annotations unchecked, as they are for users: a wrong option reaches the library."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@contextlib.contextmanager
+def _count_compilations(name=None):
+    """Collects the names of the programs that XLA compiles; of `jit(name)` alone if given."""
+    compiled = []
+
+    def listen(event, duration, *, fun_name="", **_):
+        del duration
+        wanted = name is None or fun_name == f"jit({name})"
+        if event == "/jax/core/compile/backend_compile_duration" and wanted:
+            compiled.append(fun_name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.fixture
+def count_compilations():
+    """`with count_compilations("step") as compiled:` then `len(compiled)`."""
+    return _count_compilations
+
+
+@pytest.fixture
+def relative_error():
+    """The largest difference of two arrays, relative to the largest of the second."""
+    return partial(_relative_error)
+
+
+def _relative_error(actual, expected):
+    actual, expected = (np.asarray(x, np.float64) for x in (actual, expected))
+    assert actual.shape == expected.shape
+    return np.max(np.abs(actual - expected)) / np.max(np.abs(expected))

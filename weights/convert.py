@@ -1,0 +1,40 @@
+"""Converts VGG weights of any known format to the library's HDF5.
+
+    python weights/convert.py SOURCE [DESTINATION] [--arch vgg19|vgg16] [--convention NAME]
+
+SOURCE is Keras's HDF5, safetensors, or a torch state dict. DESTINATION is weights/vgg19.h5 (or
+vgg16.h5) of this checkout if left out: there the library finds it by itself. The network is
+inferred from the file. The convention, i.e. which input the stored weights expect, is inferred
+for the published networks; others under torch's names need --convention.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from nst_jax import weight_formats
+
+
+def main(arguments: list[str] | None = None) -> Path:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", type=Path)
+    parser.add_argument("destination", type=Path, nargs="?")
+    parser.add_argument("--arch", choices=weight_formats.ARCHS)
+    parser.add_argument(
+        "--convention", choices=["auto", "caffe", "caffe_rgb", "torchvision"], default="auto"
+    )
+    args = parser.parse_args(arguments)
+    try:
+        arch = args.arch or weight_formats.infer_arch(args.source)
+        destination = args.destination or Path(__file__).parent / f"{arch}.h5"
+        return weight_formats.convert(
+            args.source, destination, arch=arch, convention=args.convention
+        )
+    except (ValueError, OSError) as error:
+        sys.exit(f"convert.py: {error}")
+
+
+if __name__ == "__main__":
+    print(main())
