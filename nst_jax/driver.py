@@ -19,10 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
 from nst_jax import optimizers
-from nst_jax.choices import Driver, OptimizerName
+from nst_jax.choices import Driver, OptimizerName, check_choice
 from nst_jax.objective import LossTerms, LossWeights, Objective
 from nst_jax.optimizers import OptimizerFactory
 
@@ -95,7 +96,7 @@ class StylizeResult(NamedTuple):
 
 
 def init_state(
-    images: Float[Array, "v h w 3"], factory: OptimizerFactory, hyper: Hyperparameters
+    images: Float[ArrayLike, "v h w 3"], factory: OptimizerFactory, hyper: Hyperparameters
 ) -> State:
     """The state before the first step."""
     variants = images.shape[0]
@@ -320,15 +321,18 @@ def run_chunks(
       driver: "python" or "scan"; default: what is fast on this device.
       tolerance: for convergence; None runs all steps.
     """
-    advance = _chunk_function(driver or default_driver(), factory)
+    driver = driver or default_driver()
+    check_choice("driver", driver, Driver)
+    advance = _chunk_function(driver, factory)
     start = time.perf_counter()
     limit = jnp.asarray(num_steps, jnp.int32)
     totals: list[np.ndarray] = []
     done = int(np.max(state.step))
     while done < num_steps and np.any(np.asarray(state.diverged_step) < 0):
         state, history, ends = advance(objective, hyper, state, limit, factory, chunk_length)
-        # A scanned chunk always has its full length: beyond the last step nothing moves.
-        length = min(chunk_length, num_steps - done)
+        # A scanned chunk always has its full length: rows in which nothing was evaluated, beyond
+        # the last step or after the last variant has diverged, are dropped.
+        length = int(np.count_nonzero(history.evaluations.any(axis=1)))
         history = jax.tree.map(lambda x, n=length: x[:n], history)
         done += length
         yield Chunk(state, history, ends[:length] - start)
@@ -373,6 +377,8 @@ def _python_chunk(objective, hyper, state, limit, factory, length):
         # Waiting for the row keeps at most one step in flight; on a CPU it costs nothing.
         rows.append(jax.device_get(row))
         ends.append(time.perf_counter())
+        if not np.any(rows[-1].evaluations):
+            break
     return state, _stack(rows), np.array(ends)
 
 
@@ -440,7 +446,7 @@ def pictures(state: State) -> Float[np.ndarray, "v h w 3"]:
 
 
 def losses_of(
-    objective: Objective, hyper: Hyperparameters, images: Float[Array | np.ndarray, "v h w 3"]
+    objective: Objective, hyper: Hyperparameters, images: Float[ArrayLike, "v h w 3"]
 ) -> LossTerms:
     """The loss terms of one image a variant, e.g. of the pictures that a run ends with."""
     return jax.device_get(_jit_losses(objective, jnp.asarray(images), hyper.weights))
@@ -448,7 +454,7 @@ def losses_of(
 
 def stylize(
     objective: Objective,
-    init_image: Float[Array | np.ndarray, "h w 3"],
+    init_image: Float[ArrayLike, "h w 3"],
     weights: LossWeights,
     *,
     optimizer: OptimizerName | OptimizerFactory = "adam",

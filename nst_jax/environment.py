@@ -92,4 +92,7 @@ def _git_state() -> tuple[str, bool]:
         command = ["git", "-C", str(checkout), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
-    return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    # Without --verify a checkout before its first commit would answer "HEAD".
+    return git("rev-parse", "--verify", "HEAD"), bool(
+        git("status", "--porcelain", "--untracked-files=no")
+    )

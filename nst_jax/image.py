@@ -138,7 +138,6 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
       ValueError, OSError: as `load`.
     """
     with _opened(Path(path)) as picture:
-        picture.load()  # text chunks may come after the pixels
         if picture.format == "PNG":
             return {key: str(text) for key, text in picture.text.items()}
         try:

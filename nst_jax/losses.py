@@ -32,6 +32,12 @@ def _at_least_float32(x: Array) -> Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
+def _difference(x: Array, target: Array) -> Array:
+    """x - target, one target for a batch spelled out: callers may forbid rank promotion."""
+    shape = jnp.broadcast_shapes(x.shape, target.shape)
+    return jnp.broadcast_to(x, shape) - jnp.broadcast_to(target, shape)
+
+
 @partial(jax.jit, static_argnames="normalize")
 def gram_matrix(
     features: Float[Array, "*batch height width channel"],
@@ -90,7 +96,7 @@ def content_loss(
       Gatys et al., CVPR 2016, equation 1 (`gatys`); the report, Chapter 6 (`report`).
     """
     check_choice("convention", convention, Convention)
-    squares = jnp.square(_at_least_float32(features) - _at_least_float32(target))
+    squares = jnp.square(_difference(_at_least_float32(features), _at_least_float32(target)))
     if convention == "gatys":
         return jnp.sum(squares, axis=(-3, -2, -1)) / 2
     return jnp.mean(squares, axis=(-3, -2, -1))
@@ -126,13 +132,13 @@ def style_loss(
     """
     check_choice("convention", convention, Convention)
     if convention == "report":
-        difference = gram_matrix(features) - target_gram
+        difference = _difference(gram_matrix(features), target_gram)
         return jnp.mean(jnp.square(difference), axis=(-2, -1))
     # Dividing by M before squaring is the same formula; 4 N^2 M^2 itself overflows an int32,
     # and the squares of plain sums can overflow a float32. Each term is divided by itself: XLA
     # would move a division of their difference behind the square.
     locations = features.shape[-3] * features.shape[-2]
-    difference = gram_matrix(features) - target_gram / locations
+    difference = _difference(gram_matrix(features), target_gram / locations)
     return jnp.mean(jnp.square(difference), axis=(-2, -1)) / 4
 
 

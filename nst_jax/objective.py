@@ -7,14 +7,16 @@ targets, weights of the loss terms and weights of the network are arguments of t
 (a pytree), so that a new value of any of them never recompiles a program.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from nst_jax import losses
@@ -23,7 +25,10 @@ from nst_jax.choices import Convention, check_choice
 FeatureFn = Callable[[Array], Mapping[str, Array]]
 Objective = Callable[[Array, "LossWeights"], "tuple[Array, LossTerms]"]
 
-DEFAULT_WEIGHTS: dict[Convention, tuple[float, float]] = {"report": (1e4, 1e-2), "gatys": (1, 1e3)}
+DEFAULT_WEIGHTS: dict[Convention, tuple[float, float]] = {
+    "report": (1e4, 1e-2),
+    "gatys": (1.0, 1e3),
+}
 """Content and style weight of each convention."""
 DEFAULT_TV_WEIGHT = 30.0
 """The TensorFlow tutorial's; the report's total has no such term. Almost inert at usual sizes."""
@@ -44,8 +49,9 @@ class Targets:
       convention: the one in which both were computed.
     """
 
-    content: dict[str, Array]
-    style: dict[str, Array]
+    # Any: inside JAX's transformations the leaves of a pytree are not always arrays.
+    content: dict[str, Any]
+    style: dict[str, Any]
     convention: Convention
 
 
@@ -79,8 +85,8 @@ class LossTerms(NamedTuple):
 
 def compute_targets(
     feature_fn: FeatureFn,
-    content_image: Float[Array, "h w 3"],
-    style_image: Float[Array, "h2 w2 3"],
+    content_image: Float[ArrayLike, "h w 3"],
+    style_image: Float[ArrayLike, "h2 w2 3"],
     *,
     content_layers: Sequence[str],
     style_layers: Sequence[str],
@@ -110,13 +116,15 @@ def compute_targets(
         raise ValueError(
             f"`feature_fn` gives {', '.join(content_features)}, not {', '.join(unknown)}"
         )
-    grams = {}
+    # Ordered: JAX sorts the keys of a plain dict, and weights of layers go by position.
+    grams = OrderedDict()
     for name in style_layers:
         gram = losses.gram_matrix(style_features[name], normalize=normalize)
         if convention == "gatys":
             gram *= _locations(content_features[name]) / _locations(style_features[name])
         grams[name] = gram
-    return Targets({name: content_features[name] for name in content_layers}, grams, convention)
+    content = OrderedDict((name, content_features[name]) for name in content_layers)
+    return Targets(content, grams, convention)
 
 
 def _locations(features: Array) -> int:
@@ -140,7 +148,7 @@ def make_objective(feature_fn: FeatureFn, targets: Targets) -> jax.tree_util.Par
 
 
 def _objective(
-    feature_fn: FeatureFn, targets: Targets, image: Array, weights: LossWeights
+    feature_fn: FeatureFn, targets: Targets, image: ArrayLike, weights: LossWeights
 ) -> tuple[Array, LossTerms]:
     features = feature_fn(image)
     content = [

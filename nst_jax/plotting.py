@@ -1,9 +1,11 @@
 """Figures of a run and of a network. Functions return a matplotlib `Figure` and show nothing."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -16,6 +18,9 @@ _TERM_COLORS = {
     "content": "#1d4ed8",
     "total_variation": "#15803d",
 }
+# Of a sweep's curves; more do not fit beside the axes.
+_MOST_LABELS = 20
+_OTHERS = {"color": "#bbbbbb", "ls": "-", "lw": 0.6}
 _DPI = 150
 # Small maps are enlarged to at least this many pixels, or they would be specks.
 _MIN_TILE = 48
@@ -36,29 +41,47 @@ def save_run_figures(record: RunRecord, folder: Path) -> None:
 def loss_curves(record: RunRecord) -> Figure:
     """The total of each variant over the steps; of a single run its weighted terms as well.
 
-    The axis is logarithmic, and every curve is labeled at its end.
+    The axis is logarithmic, and every curve is labeled at its end; of more than twenty variants
+    only those of the lowest totals, the others are gray.
     """
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes = figure.subplots()
-    steps = record.rows.step
-    if len(record.variants) == 1:
-        curves = {name: values[:, 0] for name, values in weighted_terms(record).items()}
-        colors = [_TERM_COLORS[name] for name in curves]
-    else:
-        curves = {v.label: record.rows.total[:, i] for i, v in enumerate(record.variants)}
-        colors = [f"C{i % 10}" for i in range(len(curves))]
-    for (name, values), color in zip(curves.items(), colors, strict=True):
+    axes.set_yscale("log")
+    steps, ends = record.rows.step, []
+    for label, values, style in _curves(record):
         # A log axis has no place for the zero of the content term at the content image.
         values = np.where(values > 0, values, np.nan)
-        axes.plot(steps, values, color=color, lw=2 if name == "total" else 1.3)
-    axes.set_yscale("log")
-    _label_ends(axes, steps, curves, colors)
+        good = np.flatnonzero(np.isfinite(values))
+        axes.plot(steps, values, marker="o" if len(good) == 1 else None, **style)
+        if len(good) and label:
+            ends.append((float(values[good[-1]]), int(steps[good[-1]]), label, style))
+    _label_ends(axes, sorted(ends, key=lambda end: end[0]))
     axes.set(xlabel="step", ylabel="loss, weighted", title=_settings_line(record))
     axes.title.set_fontsize(9)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def _curves(record: RunRecord) -> list[tuple[str, np.ndarray, dict]]:
+    """Label, values and line style of each curve; "" for those that get no label."""
+    if len(record.variants) == 1:
+        return [
+            (
+                name.replace("_", " "),
+                values[:, 0],
+                {"color": _TERM_COLORS[name], "lw": 2 if name == "total" else 1.3},
+            )
+            for name, values in weighted_terms(record).items()
+        ]
+    totals = np.where(np.isfinite(record.rows.total), record.rows.total, np.inf)
+    lowest = np.argsort(totals[-1:].sum(axis=0), kind="stable")
+    curves = [("", record.rows.total[:, i], _OTHERS) for i in lowest[_MOST_LABELS:]]
+    for place, i in enumerate(sorted(lowest[:_MOST_LABELS])):
+        style = {"color": f"C{place % 10}", "ls": "--" if place >= 10 else "-", "lw": 1.3}
+        curves.append((record.variants[i].label, record.rows.total[:, i], style))
+    return curves
 
 
 def weighted_terms(record: RunRecord) -> dict[str, Float[np.ndarray, "t v"]]:
@@ -75,29 +98,36 @@ def weighted_terms(record: RunRecord) -> dict[str, Float[np.ndarray, "t v"]]:
     return terms
 
 
-def _label_ends(axes, steps, curves: dict[str, np.ndarray], colors: list[str]) -> None:
-    """Writes each curve's name beside its last value, moved apart where they would overlap."""
-    ends = []
-    for (name, values), color in zip(curves.items(), colors, strict=True):
-        good = np.flatnonzero(np.isfinite(values) & (values > 0))
-        if len(good):
-            ends.append((float(np.log10(values[good[-1]])), name.replace("_", " "), color))
-    if not ends:
-        return
+def _label_ends(axes: Axes, ends: list[tuple[float, int, str, dict]]) -> None:
+    """Writes the names of curves beside their ends (value, step, name, style), lowest first."""
     low, high = np.log10(axes.get_ylim())
-    gap, floor = (high - low) / 18, -np.inf
-    for position, name, color in sorted(ends):
-        floor = max(position, floor + gap)
+    places = _spread([np.log10(value) for value, *_ in ends], (high - low) / _MOST_LABELS)
+    for (value, step, name, style), place in zip(ends, places, strict=True):
         axes.annotate(
             name,
-            (steps[-1], 10**floor),
-            xytext=(6, 0),
-            textcoords="offset points",
-            color=color,
+            (step, value),
+            xytext=(1.02, 10**place),
+            textcoords=axes.get_yaxis_transform(),
+            color=style["color"],
             va="center",
             fontsize=9,
-            annotation_clip=False,
+            arrowprops={**style, "arrowstyle": "-", "lw": 0.6, "shrinkA": 1, "shrinkB": 0},
         )
+
+
+def _spread(positions: Sequence[float], gap: float) -> list[float]:
+    """Ascending positions moved as little as possible to be at least `gap` apart."""
+    # Less their gaps, they have only to ascend: neighbours that do not share their mean.
+    blocks: list[tuple[float, int]] = []
+    for i, position in enumerate(positions):
+        mean, count = position - i * gap, 1
+        while blocks and blocks[-1][0] > mean:
+            before, length = blocks.pop()
+            mean = (before * length + mean * count) / (length + count)
+            count += length
+        blocks.append((mean, count))
+    starts = [mean for mean, count in blocks for _ in range(count)]
+    return [start + i * gap for i, start in enumerate(starts)]
 
 
 def overview(record: RunRecord) -> Figure:
@@ -130,12 +160,13 @@ def overview(record: RunRecord) -> Figure:
 
 def _settings_line(record: RunRecord) -> str:
     first = record.variants[0]
-    steps = len(record.rows.step)
+    count = len(record.rows.step)
+    steps = f"{count} step" if count == 1 else f"{count} steps"
     if len(record.variants) > 1:
-        return f"{len(record.variants)} variants, {steps} steps"
+        return f"{len(record.variants)} variants, {steps}"
     rate = "" if first.optimizer == "lbfgs" else f", rate {first.learning_rate:g}"
     return (
-        f"{first.optimizer}{rate}, {steps} steps, content weight {first.content_weight:g}, "
+        f"{first.optimizer}{rate}, {steps}, content weight {first.content_weight:g}, "
         f"style weight {first.style_weight:g}, TV weight {first.tv_weight:g}"
     )
 

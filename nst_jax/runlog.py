@@ -11,10 +11,11 @@
 Three rules keep what was written when the process is killed: along time a chunk of a dataset
 holds exactly the rows of one flush, so that none is ever written twice (longer ones lost rows
 in 11 of 100 kills, these in none of 260); the file is made beside its name and renamed once
-its skeleton is on disk; valid rows are those of the shortest series.
+its skeleton is on disk; valid rows are those of the shortest series whose step was written.
 """
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -31,6 +32,8 @@ SCHEMA_VERSION = 1
 
 Status = Literal["running", "finished", "interrupted", "failed"]
 TERMS = ("total", "content", "style", "total_variation")
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -245,6 +248,8 @@ def _write_series(
             maxshape=(None, *(n or None for n in shape)),
             chunks=(chunk_length, *(max(n, 1) for n in shape)),
             dtype=dtype,
+            # What a row reads as that has its place in the file, but not yet its values.
+            fillvalue=-1 if np.issubdtype(dtype, np.integer) else np.nan,
         )
         dataset.attrs["unit"] = unit
         if where == "step":
@@ -276,29 +281,46 @@ def load(path: str | Path) -> RunRecord:
     """Reads a run log, also one that is being written or whose writer was killed.
 
     Raises:
-      OSError: there is no such file, or it cannot be read.
-      ValueError: it is not a run log, or one of a newer version of the schema.
+      OSError: there is no such file, or it may not be read.
+      ValueError: it is not a run log, is damaged, or has a newer version of the schema.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; expected a run log (HDF5)")
-    try:
-        file = h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise ValueError(f"{path} is not a run log: HDF5 cannot open it ({error})") from error
-    with file:
-        if file.attrs.get("schema") != SCHEMA:
-            raise ValueError(f"{path} is an HDF5 file, but not a run log of nst_jax")
-        version = int(file.attrs["schema_version"])
-        if version > SCHEMA_VERSION:
-            raise ValueError(
-                f"{path} has version {version} of the run log; this nst_jax reads up to "
-                f"{SCHEMA_VERSION}: update nst_jax"
-            )
+    with path.open("rb") as file:
+        if file.read(len(_HDF5_SIGNATURE)) != _HDF5_SIGNATURE:
+            raise ValueError(f"{path} is not a run log: it is not an HDF5 file")
+    # For some milliseconds, while its writer flushes a chunk, a log reads as damaged.
+    for pause in (0.01, 0.05, 0.2):
         try:
+            return _load(path)
+        except _DamagedError:
+            time.sleep(pause)
+    return _load(path)
+
+
+class _DamagedError(ValueError):
+    """A run log that cannot be read, perhaps only now."""
+
+
+def _load(path: Path) -> RunRecord:
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            _check_schema(path, file)
             return _read(path, file)
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ValueError(f"{path} is a damaged run log: {error}") from error
+    except (OSError, LookupError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise _DamagedError(f"{path} is a damaged run log: {error}") from error
+
+
+def _check_schema(path: Path, file: h5py.File) -> None:
+    if file.attrs.get("schema") != SCHEMA:
+        raise ValueError(f"{path} is an HDF5 file, but not a run log of nst_jax")
+    version = int(file.attrs["schema_version"])
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} has version {version} of the run log; this nst_jax reads up to "
+            f"{SCHEMA_VERSION}: update nst_jax"
+        )
 
 
 def _read(path: Path, file: h5py.File) -> RunRecord:
@@ -314,6 +336,7 @@ def _read(path: Path, file: h5py.File) -> RunRecord:
         for i in range(len(columns["label"]))
     )
     valid = min(len(file[where]) for where, *_ in _SERIES.values())
+    valid = np.count_nonzero(file["step"][:valid] >= 0)
     snapshots = min(len(file["images/snapshots"]), len(file["images/snapshot_step"]))
     ended = "final" in file and "images/final" in file
     return RunRecord(

@@ -97,7 +97,11 @@ def stylize_files(
         outcome = _run(config, pictures, program, path, request, progress)
         _write_results(config, outcome.record)
     steps, seconds = len(outcome.record.rows.step), time.perf_counter() - started
-    say(f"{outcome.message}: {steps} of {config.steps} steps, {seconds:.1f} s")
+    summary = f"{outcome.message}: {steps} of {config.steps} steps, {seconds:.1f} s"
+    if outcome.exit_code == 1:
+        print(f"error: {summary}", file=sys.stderr)
+    else:
+        say(summary)
     say(
         "wrote "
         + ", ".join(str(path) for path in (config.output, config.log, config.figures) if path)
@@ -167,7 +171,8 @@ def _load_pictures(config: StylizeConfig, say: Say) -> _Pictures:
             kind, content, style, seed=config.seed, noise=config.init_noise
         )
     for note in notes:
-        say(f"note: {note.message}")
+        if issubclass(note.category, images.ImageWarning):
+            say(f"note: {note.message}")
     layers = (*config.content_layers, *config.style_layers)
     side = vgg.smallest_side(layers, config.arch)
     for path, picture in ((config.content, content), (config.style, style)):
@@ -306,8 +311,8 @@ def _run(
         log.finish(status, [ended], final=final._asdict(), images=picture)
     message = {"finished": "done", "interrupted": "interrupted"}.get(
         status,
-        f"stopped: {bad_term} was not finite in step {diverged_step}; the last good picture is "
-        "kept; try a smaller --learning-rate or smaller weights",
+        f"stopped, because {bad_term} was not finite in step {diverged_step}; the last good "
+        "picture is kept; try a smaller --learning-rate or smaller weights",
     )
     exit_code = 1 if bad_term else request.exit_code if request else 0
     return Outcome(exit_code, message, runlog.load(path))

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from nst_jax.choices import Arch, Pooling, Precision, check_choice
@@ -162,14 +163,14 @@ class VGG(nn.Module):
         )
 
 
-def preprocess(image: Float[Array, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
+def preprocess(image: Float[ArrayLike, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
     """RGB in [0, 1] to the input of the weights: BGR, 0 to 255, minus the ImageNet mean."""
     return image[..., ::-1] * 255 - jnp.broadcast_to(_MEAN_BGR, image.shape)
 
 
 def extract_features(
     params: Params,
-    image: Float[Array, "*batch h w 3"],
+    image: Float[ArrayLike, "*batch h w 3"],
     layers: Sequence[str],
     *,
     arch: Arch = "vgg19",
@@ -229,7 +230,7 @@ class _Extractor:
     module: VGG
     names: tuple[str, ...]
 
-    def __call__(self, params: Params, image: Array) -> dict[str, Array]:
+    def __call__(self, params: Params, image: ArrayLike) -> dict[str, Array]:
         arch = self.module.arch
         side = smallest_side(self.names, arch)
         height, width = image.shape[-3:-1]

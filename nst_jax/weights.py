@@ -359,7 +359,11 @@ class _Progress(tqdm):
         self.last_news = time.monotonic()
         super().__init__(**kwargs)
 
-    def update(self, n: float = 1) -> bool | None:
+    def __bool__(self) -> bool:
+        # tqdm's bar of unknown length is false, which pooch would take for no bar at all.
+        return True
+
+    def update(self, n: int = 1) -> bool | None:
         if self.given_up:
             raise TimeoutError("given up")
         self.last_news = time.monotonic()
@@ -377,8 +381,7 @@ def _download(url: str, official: _Official, patience: float) -> Path:
     """
     outcome: Future[str] = Future()
     # No bar where standard error is not a terminal.
-    progress = _Progress(desc=official.name, unit="B", unit_scale=True, total=0, disable=None)
-
+    progress = _Progress(desc=official.name, unit="B", unit_scale=True, delay=0.2, disable=None)
     responses = []
 
     def work() -> None:

@@ -481,6 +481,13 @@ def test_load_resizes_what_was_laid_on_white(load):
     np.testing.assert_array_equal(found, 255)
 
 
+def test_load_mixes_the_colors_of_a_palette(load):
+    # Pillow itself would take every other index.
+    stripes = Image.fromarray(np.tile(SIX[1:, :2], (32, 16, 1))).quantize(2)
+    found = load(encode(stripes, "PNG"), size=4)
+    np.testing.assert_allclose(found[1:3, 1:3], 127, atol=10)
+
+
 def test_load_gives_multiples_of_a_level(tmp_path):
     Image.fromarray(smooth(40, 30)).save(tmp_path / "smooth.png")
     found = image.load(tmp_path / "smooth.png", size=17)
@@ -1045,6 +1052,15 @@ def test_initial_noise_and_added_noise_are_independent():
     added = image.initial_image("content", content, STYLE, noise=0.05) - content
     # Five standard errors of the correlation of 30 000 independent pairs.
     assert abs(np.corrcoef(start.ravel(), added.ravel())[0, 1]) < 5 / 30_000**0.5
+
+
+def test_initial_image_adds_the_same_noise_to_every_start():
+    grey = np.full((30, 30, 3), 0.5, np.float32)
+    added = image.initial_image("content", grey, STYLE, noise=0.01) - grey
+    start = image.initial_image("noise", grey, STYLE)
+    inner = (start > 0.1) & (start < 0.9)  # not clipped
+    found = image.initial_image("noise", grey, STYLE, noise=0.01) - start
+    np.testing.assert_allclose(found[inner], added[inner], atol=1e-6)
 
 
 @pytest.mark.parametrize("wide", [True, False])

@@ -63,8 +63,7 @@ def losses_of(features, target, image):
     return {
         **{f"gram {n}": losses.gram_matrix(features, normalize=n) for n in GRAM_OF.values()},
         **{
-            f"content {c}": losses.content_loss(features, target, convention=c)
-            for c in CONVENTIONS
+            f"content {c}": losses.content_loss(features, target, convention=c) for c in CONVENTIONS
         },
         **{
             f"style {c}": losses.style_loss(

@@ -341,7 +341,8 @@ def test_bfloat16_keeps_the_first_layer_in_float32(vgg_params, image):
     np.testing.assert_array_equal(features[SHALLOW[0]], exact[SHALLOW[0]])
 
 
-def gradient_at_noise(params, precision):
+def gradients_at_noise(params, precision):
+    """Gradients of the content term alone and of the style term alone."""
     rng = np.random.default_rng(5)
     content, style, noise = (
         jnp.asarray(rng.uniform(size=(32, 32, 3)) ** power, jnp.float32) for power in (1, 2, 1)
@@ -350,18 +351,27 @@ def gradient_at_noise(params, precision):
     targets = objective.compute_targets(
         fn, content, style, content_layers=CONTENT_LAYERS, style_layers=STYLE_LAYERS
     )
-    weights = objective.make_weights(targets, total_variation=0.0)
     gradient = jax.jit(jax.grad(objective.make_objective(fn, targets), has_aux=True))
-    return np.asarray(gradient(noise, weights)[0], np.float64).ravel()
+    return {
+        term: np.asarray(gradient(noise, weights)[0], np.float64).ravel()
+        for term, weights in {
+            "content": objective.make_weights(targets, style=0.0, total_variation=0.0),
+            "style": objective.make_weights(targets, content=0.0, total_variation=0.0),
+        }.items()
+    }
 
 
 @pytest.mark.slow
-def test_gradient_in_bfloat16_points_where_that_in_float32_does(vgg_params):
-    """Eight bits through fourteen layers turn the gradient by some degrees: cosine >= 0.99."""
-    exact = gradient_at_noise(vgg_params, "float32")
-    rough = gradient_at_noise(vgg_params, "bfloat16")
-    cosine = exact @ rough / np.linalg.norm(exact) / np.linalg.norm(rough)
-    assert 0.99 <= cosine < 1 - 1e-9
+def test_gradients_in_bfloat16_point_where_those_in_float32_do(vgg_params):
+    """Random weights are the hard case: the deep features of any two pictures are nearly equal,
+    and eight bits must hold their difference. Trained ones: see test_golden.
+    """
+    exact = gradients_at_noise(vgg_params, "float32")
+    rough = gradients_at_noise(vgg_params, "bfloat16")
+    for term, least in {"content": 0.95, "style": 0.99}.items():
+        norms = np.linalg.norm(exact[term]) * np.linalg.norm(rough[term])
+        cosine = exact[term] @ rough[term] / norms
+        assert least <= cosine < 1 - 1e-9, term
 
 
 def test_tf32_stays_close_to_float32(vgg_params, image, relative_error):

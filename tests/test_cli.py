@@ -1,0 +1,412 @@
+"""The commands, from files to files, with their mistakes."""
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nst_jax import cli, runlog
+from nst_jax import image as images
+
+SHALLOW = ["--content-layers", "relu2_1", "--style-layers", "relu1_1", "relu2_1"]
+# From the content picture a random network has almost nothing to lose.
+NOISE = ["--init", "noise"]
+RANDOM = ["--weights", "random"]
+
+
+@pytest.fixture
+def pictures(tmp_path) -> tuple[str, str]:
+    """A content and a style picture of 40 x 32 and 36 x 44 pixels."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for name, shape in (("content.png", (32, 40, 3)), ("style.png", (44, 36, 3))):
+        coarse = rng.uniform(0, 255, (4, 4, 3)).astype(np.uint8)
+        picture = Image.fromarray(coarse).resize(shape[1::-1], Image.Resampling.BICUBIC)
+        picture.save(tmp_path / name)
+        paths.append(str(tmp_path / name))
+    return paths[0], paths[1]
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def stylize(pictures, tmp_path, *options: str) -> int:
+    output = [] if "--output" in options else ["--output", str(tmp_path / "out.png")]
+    return cli.main(["stylize", *pictures, *output, *RANDOM, *SHALLOW, *options])
+
+
+def test_stylize_writes_picture_log_and_figures(pictures, tmp_path, capsys):
+    log, figures = tmp_path / "run.h5", tmp_path / "figures"
+    outputs = ["--log", str(log), "--figures", str(figures)]
+    code = stylize(pictures, tmp_path, "--steps", "7", *NOISE, *outputs)
+    assert code == 0
+    record = runlog.load(log)
+    assert record.status == "finished"
+    assert record.rows.total.shape == (7, 1)
+    assert list(record.rows.step) == list(range(7))
+    assert record.rows.total[-1, 0] < record.rows.total[0, 0]
+    np.testing.assert_array_equal(pixels(tmp_path / "out.png"), record.images[0])
+    assert {p.name for p in figures.iterdir()} == {"losses.png", "overview.png"}
+    out = capsys.readouterr().out
+    assert "device: CPU" in out
+    assert "random numbers" in out
+    assert "7 of 7 steps" in out
+
+
+def test_the_saved_picture_carries_its_settings(pictures, tmp_path):
+    stylize(pictures, tmp_path, "--steps", "2", "--optimizer", "adagrad")
+    metadata = images.read_metadata(tmp_path / "out.png")
+    settings = json.loads(metadata["nst_jax.settings"])
+    assert settings["optimizer"] == "adagrad"
+    assert settings["steps"] == "2"
+    assert float(json.loads(metadata["nst_jax.final_losses"])["total"]) > 0
+
+
+def test_final_losses_are_those_of_the_saved_picture(pictures, tmp_path):
+    """Logged losses that belong to another picture than the saved one are a known defect."""
+    from nst_jax import objective, vgg, weights
+
+    log = tmp_path / "run.h5"
+    stylize(pictures, tmp_path, "--steps", "3", "--log", str(log))
+    record = runlog.load(log)
+    layers = ("block2_conv1", "block1_conv1")
+    feature_fn = vgg.feature_fn(weights.random_params(), layers)
+    targets = objective.compute_targets(
+        feature_fn,
+        images.from_uint8(record.content),
+        images.from_uint8(record.style),
+        content_layers=layers[:1],
+        style_layers=layers[::-1],
+    )
+    loss = objective.make_objective(feature_fn, targets)
+    total, terms = loss(images.from_uint8(record.images[0]), objective.make_weights(targets))
+    np.testing.assert_allclose(record.final["total"][0], total, rtol=1e-5)
+    np.testing.assert_allclose(record.final["style"][0], terms.style, rtol=1e-5)
+
+
+def test_first_row_is_the_loss_of_the_start(pictures, tmp_path):
+    """From the content image the content term starts at zero."""
+    log = tmp_path / "run.h5"
+    stylize(pictures, tmp_path, "--steps", "2", "--log", str(log))
+    rows = runlog.load(log).rows
+    assert rows.content[0, 0] == 0
+    assert rows.content[1, 0] > 0
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "adagrad", "sgd", "lbfgs"])
+@pytest.mark.slow
+def test_every_optimizer_runs_from_the_command_line(optimizer, pictures, tmp_path):
+    rate = ["--learning-rate", "1e-9"] if optimizer == "sgd" else []
+    log = tmp_path / "run.h5"
+    options = ["--optimizer", optimizer, *rate, *NOISE, "--steps", "4"]
+    code = stylize(pictures, tmp_path, *options, "--log", str(log))
+    assert code == 0
+    total = runlog.load(log).rows.total[:, 0]
+    assert total[-1] < total[0]
+
+
+def test_two_runs_give_the_same_bytes(pictures, tmp_path):
+    options = ["--steps", "4", "--init", "noise", "--seed", "3", "--log"]
+    stylize(pictures, tmp_path, *options, str(tmp_path / "a.h5"))
+    stylize(pictures, tmp_path, *options, str(tmp_path / "b.h5"), "--force")
+    a, b = runlog.load(tmp_path / "a.h5"), runlog.load(tmp_path / "b.h5")
+    np.testing.assert_array_equal(a.rows.total, b.rows.total)
+    np.testing.assert_array_equal(a.images, b.images)
+
+
+def test_another_seed_gives_another_picture(pictures, tmp_path):
+    for seed in ("1", "2"):
+        options = ["--steps", "2", "--init", "noise", "--seed", seed]
+        stylize(pictures, tmp_path, *options, "--output", str(tmp_path / f"{seed}.png"))
+    first, second = (pixels(tmp_path / f"{seed}.png") for seed in "12")
+    assert (first != second).mean() > 0.5
+
+
+def test_snapshots_are_kept_at_their_steps(pictures, tmp_path):
+    log = tmp_path / "run.h5"
+    stylize(pictures, tmp_path, "--steps", "6", "--snapshot-every", "2", "--log", str(log))
+    record = runlog.load(log)
+    assert list(record.snapshot_steps) == [2, 4, 6]
+    np.testing.assert_array_equal(record.snapshots[-1], record.images)
+
+
+def test_a_start_from_a_path_begins_at_that_picture(pictures, tmp_path):
+    log = tmp_path / "run.h5"
+    stylize(pictures, tmp_path, "--steps", "1", "--init", pictures[0], "--log", str(log))
+    assert runlog.load(log).rows.content[0, 0] == 0
+
+
+def test_tolerance_ends_a_run_that_no_longer_improves(pictures, tmp_path):
+    log = tmp_path / "run.h5"
+    options = ["--steps", "400", "--learning-rate", "1e-9", "--tolerance", "1e-3"]
+    assert stylize(pictures, tmp_path, *options, "--log", str(log)) == 0
+    record = runlog.load(log)
+    assert record.status == "finished"
+    assert 20 <= len(record.rows.step) < 400
+
+
+def test_plot_redraws_the_figures_from_the_log(pictures, tmp_path):
+    log = tmp_path / "run.h5"
+    stylize(pictures, tmp_path, "--steps", "2", "--log", str(log))
+    assert cli.main(["plot", str(log), "--figures", str(tmp_path / "again")]) == 0
+    assert {p.name for p in (tmp_path / "again").iterdir()} == {"losses.png", "overview.png"}
+
+
+def test_show_prints_status_settings_and_losses(pictures, tmp_path, capsys):
+    log = tmp_path / "run.h5"
+    stylize(pictures, tmp_path, "--steps", "2", "--log", str(log))
+    capsys.readouterr()
+    assert cli.main(["show", str(log)]) == 0
+    out = capsys.readouterr().out
+    for text in ("finished", "adam 0.02", "steps=2", "random"):
+        assert text in out
+
+
+@pytest.mark.parametrize(("layer", "drawn"), [("relu1_1", 2), ("block2_conv1", 2), ("pool1", 1)])
+def test_features_draws_filters_and_maps(layer, drawn, pictures, tmp_path):
+    folder = tmp_path / "features"
+    command = ["features", pictures[0], "--layer", layer, "--output", str(folder), *RANDOM]
+    assert cli.main(command) == 0
+    assert len(list(folder.glob("*.png"))) == drawn
+
+
+def test_weights_info_prints_the_table_of_layers(capsys):
+    assert cli.main(["weights", "info", "--layers"]) == 0
+    out = capsys.readouterr().out
+    assert "block5_conv4" in out
+    assert "20,024,384" in out
+
+
+def test_weights_info_tells_hash_and_licence(capsys):
+    assert cli.main(["weights", "info", "--weights", "random"]) == 0
+    out = capsys.readouterr().out
+    assert "params_sha256" in out
+    assert "licence" in out
+
+
+# Mistakes: one clear line, exit code 1, nothing written.
+
+
+def refused(capsys, code: int) -> str:
+    """The single line of the error."""
+    assert code == 1
+    err = capsys.readouterr().err.strip()
+    assert err.startswith("error: ")
+    assert "\n" not in err
+    return err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--learning-rate", "0"], "learning rate must be positive"),
+        (["--learning-rate", "-1"], "learning rate must be positive"),
+        (["--learning-rate", "nan"], "learning rate must be positive"),
+        (["--learning-rate", "inf"], "learning rate must be positive"),
+        (["--content-weight", "-1"], "content weight must be finite"),
+        (["--style-weight", "nan"], "style weight must be finite"),
+        (["--content-weight", "0", "--style-weight", "0", "--tv-weight", "0"], "all zero"),
+        (["--steps", "0"], "number of steps must be at least 1"),
+        (["--size", "0"], "size must be at least 1"),
+        (["--size", "4", "--style-layers", "relu5_1"], "at least 16"),
+        (["--init-noise", "-1"], "initial noise must be at least 0"),
+        (["--init-noise", "nan"], "initial noise must be at least 0"),
+        (["--seed", "-1"], "seed must be at least 0"),
+        (["--tolerance", "-1"], "tolerance must be finite"),
+        (["--snapshot-every", "5"], "give --log"),
+        (["--style-layers", "block9_conv1"], "block1_conv1"),
+        (["--content-layers", "nonsense"], "block1_conv1"),
+        (["--init", "nowhere.png"], "is no file"),
+        (["--output", "out.gif"], ".png"),
+        (["--output", "out"], ".png"),
+        (["--log", "run.txt"], ".h5"),
+        (["--weights", "nowhere.h5"], "no such file"),
+    ],
+)
+def test_wrong_settings_are_refused(options, words, pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    assert words in refused(capsys, stylize(pictures, tmp_path, *options))
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--optimizer", "adamw"],
+        ["--convention", "johnson"],
+        ["--steps", "many"],
+        ["--no-such-option"],
+    ],
+)
+def test_wrong_usage_exits_with_2_and_lists_what_is_valid(options, pictures, tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        stylize(pictures, tmp_path, *options)
+    assert exit_info.value.code == 2
+    err = capsys.readouterr().err
+    if options[0] == "--optimizer":
+        assert "rmsprop" in err
+
+
+def png_header(width: int, height: int) -> bytes:
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    )
+
+
+def truncated_jpeg(path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(path, "JPEG")
+    path.write_bytes(path.read_bytes()[:1500])
+
+
+BAD_PICTURES = {
+    "missing.png": lambda path: None,
+    "folder.png": Path.mkdir,
+    "text.png": lambda path: path.write_text("this is no picture"),
+    "truncated.jpg": truncated_jpeg,
+    "empty.png": lambda path: path.write_bytes(b""),
+    "bomb.png": lambda path: path.write_bytes(png_header(60000, 60000)),
+    "one_pixel.png": lambda path: Image.new("RGB", (1, 1)).save(path),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PICTURES)
+@pytest.mark.parametrize("place", ["content", "style"])
+def test_bad_pictures_are_refused_by_name(name, place, pictures, tmp_path, capsys):
+    path = tmp_path / name
+    BAD_PICTURES[name](path)
+    both = (str(path), pictures[1]) if place == "content" else (pictures[0], str(path))
+    assert name in refused(capsys, stylize(both, tmp_path))
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_picture_too_small_is_told_the_smallest_size(pictures, tmp_path, capsys):
+    tiny = tmp_path / "tiny.png"
+    Image.new("RGB", (9, 9)).save(tiny)
+    code = stylize((str(tiny), pictures[1]), tmp_path, "--style-layers", "relu5_1")
+    assert "at least 16" in refused(capsys, code)
+
+
+def test_existing_files_are_kept_without_force(pictures, tmp_path, capsys):
+    (tmp_path / "out.png").write_text("precious")
+    assert "--force" in refused(capsys, stylize(pictures, tmp_path, "--steps", "1"))
+    assert (tmp_path / "out.png").read_text() == "precious"
+    assert stylize(pictures, tmp_path, "--steps", "1", "--force") == 0
+    assert pixels(tmp_path / "out.png").shape == (32, 40, 3)
+
+
+def test_an_input_is_never_overwritten(pictures, tmp_path, capsys):
+    before = Path(pictures[0]).read_bytes()
+    code = stylize(pictures, tmp_path, "--output", pictures[0], "--force")
+    assert "is an input" in refused(capsys, code)
+    assert Path(pictures[0]).read_bytes() == before
+
+
+def test_an_unwritable_folder_is_found_before_the_work(pictures, tmp_path, capsys):
+    (tmp_path / "file").write_text("not a folder")
+    code = stylize(pictures, tmp_path, "--output", str(tmp_path / "file" / "out.png"))
+    assert "cannot write into the folder" in refused(capsys, code)
+
+
+def test_a_log_that_is_none_is_refused(tmp_path, capsys):
+    path = tmp_path / "run.h5"
+    path.write_text("this is no log")
+    assert "not a run log" in refused(capsys, cli.main(["show", str(path)]))
+    assert "no such file" in refused(capsys, cli.main(["plot", str(tmp_path / "no.h5")]))
+
+
+def test_a_loss_that_overflows_stops_with_step_and_term(pictures, tmp_path, capsys):
+    log = tmp_path / "run.h5"
+    options = ["--content-weight", "3e38", *NOISE]
+    code = stylize(pictures, tmp_path, *options, "--log", str(log))
+    assert code == 1
+    captured = capsys.readouterr()
+    assert "error: stopped, because the gradient was not finite in step 0" in captured.err
+    record = runlog.load(log)
+    assert record.status == "failed"
+    assert record.variants[0].status == "diverged"
+    assert len(record.rows.step) == 1
+    assert pixels(tmp_path / "out.png").shape == record.content.shape
+
+
+# Processes
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "nst_jax", *arguments]
+
+
+def test_help_answers_without_importing_jax():
+    code = (
+        "import sys; from nst_jax.cli import main\n"
+        "try: main(['stylize', '--help'])\n"
+        "except SystemExit as e: assert e.code == 0\n"
+        "heavy = {'jax', 'flax', 'h5py', 'PIL', 'matplotlib', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--learning-rate" in done.stdout
+
+
+def start_long_run(pictures, tmp_path) -> subprocess.Popen:
+    """A run of very many steps, returned once its log holds some."""
+    log = tmp_path / "run.h5"
+    process = subprocess.Popen(
+        command(
+            "stylize", *pictures, "--output", str(tmp_path / "out.png"), "--log", str(log),
+            "--steps", "100000", *RANDOM, *SHALLOW,
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if log.exists() and len(runlog.load(log).rows.step):
+            return process
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.2)
+    process.kill()
+    raise AssertionError("no step was logged within two minutes")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_picture_and_log(number, code, pictures, tmp_path):
+    process = start_long_run(pictures, tmp_path)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert "interrupted" in out
+    assert "out.png" in out
+    record = runlog.load(tmp_path / "run.h5")
+    assert record.status == "interrupted"
+    np.testing.assert_array_equal(pixels(tmp_path / "out.png"), record.images[0])
+
+
+@pytest.mark.slow
+def test_a_log_is_readable_while_running_and_after_a_kill(pictures, tmp_path):
+    process = start_long_run(pictures, tmp_path)
+    assert cli.main(["plot", str(tmp_path / "run.h5")]) == 0
+    process.kill()
+    process.communicate()
+    record = runlog.load(tmp_path / "run.h5")
+    assert record.status == "running"
+    assert np.isfinite(record.rows.total).all()
+    assert len(record.rows.total) == len(record.rows.step) > 0
+    assert cli.main(["plot", str(tmp_path / "run.h5"), "--force"]) == 0

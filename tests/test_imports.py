@@ -1,0 +1,88 @@
+"""What importing costs: nothing that was not asked for, and no device."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import nst_jax
+
+ROOT = Path(__file__).resolve().parents[1]
+LIBRARIES = ["PIL", "flax", "h5py", "jax", "matplotlib", "numpy", "optax", "pooch", "tqdm"]
+
+
+def in_a_fresh_interpreter(code):
+    """What `code` leaves in `result`, run by an interpreter that has imported nothing yet."""
+    program = f"import json, sys\n{code}\nprint(json.dumps(result))"
+    command = [sys.executable, "-W", "error", "-c", program]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)
+
+
+def libraries_of(statement):
+    """Those of `LIBRARIES` that an import brings."""
+    return in_a_fresh_interpreter(
+        f"{statement}\nresult = [x for x in {LIBRARIES} if x in sys.modules]"
+    )
+
+
+def test_the_package_brings_nothing():
+    assert libraries_of("import nst_jax") == []
+
+
+@pytest.mark.parametrize(
+    "statement", ["import nst_jax.losses", "from nst_jax import losses, gram_matrix"]
+)
+def test_losses_bring_jax_alone(statement):
+    assert libraries_of(statement) == ["jax", "numpy"]
+
+
+def test_choices_bring_nothing():
+    assert libraries_of("import nst_jax.choices") == []
+
+
+@pytest.mark.parametrize("module", ["losses", "objective", "optimizers", "vgg", "driver"])
+def test_importing_starts_no_device(module):
+    """A constant made with `jnp.array` would."""
+    started = in_a_fresh_interpreter(
+        f"import nst_jax.{module}\n"
+        "from jax._src import xla_bridge\n"
+        "result = list(xla_bridge._backends)"
+    )
+    assert started == []
+
+
+def test_this_way_of_seeing_a_device_sees_one():
+    started = in_a_fresh_interpreter(
+        "import jax\n"
+        "jax.numpy.zeros(1)\n"
+        "from jax._src import xla_bridge\n"
+        "result = list(xla_bridge._backends)"
+    )
+    assert started != []
+
+
+@pytest.mark.parametrize("name", nst_jax.__all__)
+def test_every_public_name_resolves(name):
+    assert getattr(nst_jax, name) is not None
+
+
+def test_names_are_those_of_their_modules():
+    from nst_jax import driver, losses, objective, vgg
+
+    assert nst_jax.gram_matrix is losses.gram_matrix
+    assert nst_jax.make_objective is objective.make_objective
+    assert nst_jax.extract_features is vgg.extract_features
+    assert nst_jax.stylize is driver.stylize
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute `gramm_matrix`"):
+        _ = nst_jax.gramm_matrix
+
+
+def test_dir_lists_the_public_names():
+    assert set(nst_jax.__all__) <= set(dir(nst_jax))

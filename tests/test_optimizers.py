@@ -1,0 +1,231 @@
+"""The update rules against their formulas, and against Keras's recorded trajectories."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from nst_jax import optimizers
+
+GOLDEN = Path(__file__).parent / "golden" / "updates.npz"
+SCALES = ["1e-6", "1e-3", "1", "1e4"]
+RULES = ["adam", "rmsprop", "adagrad", "sgd"]
+FORMS = ["keras", "report"]
+RATE = 0.02
+EPS = 1e-7
+
+
+@pytest.fixture(scope="module")
+def keras():
+    with np.load(GOLDEN) as arrays:
+        return dict(arrays)
+
+
+def adam(form, gradients):
+    m = v = np.zeros(gradients.shape[1:])
+    for t, g in enumerate(gradients, start=1):
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * g**2
+        if form == "keras":
+            yield RATE * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + EPS)
+        else:
+            yield RATE * (m / (1 - 0.9**t)) / np.sqrt(v / (1 - 0.999**t) + EPS)
+
+
+def rmsprop(form, gradients):
+    v = np.zeros(gradients.shape[1:])
+    for g in gradients:
+        v = 0.9 * v + 0.1 * g**2
+        yield RATE * g / (np.sqrt(v + EPS) if form == "keras" else np.sqrt(v) + EPS)
+
+
+def adagrad(form, gradients):
+    total = np.full(gradients.shape[1:], 0.1 if form == "keras" else 0.0)
+    for g in gradients:
+        total = total + g**2
+        yield RATE * g / (np.sqrt(total + EPS) if form == "keras" else np.sqrt(total) + EPS)
+
+
+def sgd(form, gradients):
+    del form
+    for g in gradients:
+        yield RATE * g
+
+
+FORMULAS = {"adam": adam, "rmsprop": rmsprop, "adagrad": adagrad, "sgd": sgd}
+
+
+def displacements(optimizer, gradients):
+    """Where forty updates lead from zero; summed in float64, so that no update is rounded off."""
+    state = optimizer.init(jnp.zeros(gradients.shape[1:]))
+    update = jax.jit(optimizer.update)
+    steps = []
+    for gradient in gradients:
+        step, state = update(jnp.asarray(gradient), state)
+        steps.append(np.asarray(step, np.float64))
+    return np.cumsum(steps, axis=0)
+
+
+def trajectory(optimizer, start, gradients):
+    """An image after each of its updates, in float32."""
+    state = optimizer.init(jnp.asarray(start))
+
+    @jax.jit
+    def advance(x, state, gradient):
+        updates, state = optimizer.update(gradient, state, x)
+        return optax.apply_updates(x, updates), state
+
+    x, steps = jnp.asarray(start), []
+    for gradient in gradients:
+        x, state = advance(x, state, gradient)
+        steps.append(np.asarray(x))
+    return np.stack(steps)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("rule", RULES)
+def test_forty_updates_follow_the_formula(keras, rule, form, scale, relative_error):
+    gradients = keras[f"gradients/{scale}"]
+    actual = displacements(optimizers.factory(rule, form=form)(RATE), gradients)
+    expected = -np.cumsum(list(FORMULAS[rule](form, gradients.astype(np.float64))), axis=0)
+    # In single precision, as in Keras, 1 - 0.999^t of the first steps has five digits.
+    assert relative_error(actual, expected) < (1e-5 if rule == "adam" else 2e-7)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("rule", RULES)
+def test_forty_updates_follow_keras(keras, rule, scale, relative_error):
+    actual = trajectory(optimizers.factory(rule)(RATE), keras["x0"], keras[f"gradients/{scale}"])
+    assert relative_error(actual, keras[f"{rule}/{scale}"]) < 1e-6
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("rule", RULES)
+def test_a_zero_gradient_moves_nothing(rule, form):
+    """The report's forms divide by sqrt(0) + eps: 0, not NaN."""
+    actual = displacements(optimizers.factory(rule, form=form)(RATE), np.zeros((3, 4), np.float32))
+    np.testing.assert_array_equal(actual, np.zeros((3, 4)))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("rule", RULES)
+def test_a_pixel_without_gradient_leaves_its_neighbors_alone(keras, rule, form):
+    gradients = keras["gradients/1"]
+    assert np.all(gradients[:, 5] == 0)
+    actual = displacements(optimizers.factory(rule, form=form)(RATE), gradients)
+    np.testing.assert_array_equal(actual[:, 5], np.zeros(40))
+    assert np.all(np.isfinite(actual))
+
+
+@pytest.mark.parametrize("rule", ["adam", "rmsprop", "adagrad"])
+def test_forms_differ_at_small_gradients(keras, rule, relative_error):
+    gradients = keras["gradients/1e-6"]
+    printed, run = (
+        displacements(optimizers.factory(rule, form=form)(RATE), gradients) for form in FORMS
+    )
+    assert relative_error(printed, run) > 0.1
+
+
+@pytest.mark.parametrize("rule", ["adam", "rmsprop", "adagrad"])
+def test_forms_agree_at_the_gradients_of_the_report(keras, rule, relative_error):
+    gradients = keras["gradients/1e4"]
+    gradients = np.where(gradients < 0, -1, 1) * np.maximum(np.abs(gradients), 1e3)
+    printed, run = (
+        trajectory(optimizers.factory(rule, form=form)(RATE), keras["x0"], gradients)
+        for form in FORMS
+    )
+    assert relative_error(printed, run) < 1e-6
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_form_of_keras_is_the_default(keras, rule):
+    gradients = keras["gradients/1e-3"][:3]
+    default = displacements(getattr(optimizers, rule)(RATE), gradients)
+    named = displacements(optimizers.factory(rule, form="keras")(RATE), gradients)
+    np.testing.assert_array_equal(default, named)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("rule", RULES)
+def test_any_grid_of_learning_rates_compiles_once(rule, form, count_compilations):
+    make = optimizers.factory(rule, form=form)
+
+    def two_updates(rate, x):
+        optimizer = make(rate)
+        state = optimizer.init(x)
+        for _ in range(2):
+            updates, state = optimizer.update(x, state, x)
+        return updates
+
+    updates = jax.jit(jax.vmap(two_updates, in_axes=(0, None)))
+    x = jnp.arange(1.0, 5.0)
+    with count_compilations("two_updates") as compiled:
+        first = updates(jnp.array([0.01, 0.02, 0.04]), x)
+        updates(jnp.array([0.3, 0.2, 0.1]), x)
+    assert len(compiled) == 1
+    np.testing.assert_allclose(first[1], 2 * first[0], rtol=1e-5)
+    np.testing.assert_allclose(first[2], 4 * first[0], rtol=1e-5)
+
+
+def rosenbrock(x):
+    return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+def quadratic(x):
+    return jnp.sum(jnp.array([1.0, 10.0, 100.0]) * (x - 1) ** 2)
+
+
+@pytest.mark.parametrize(("function", "steps"), [(quadratic, 15), (rosenbrock, 60)])
+def test_lbfgs_minimizes(function, steps):
+    optimizer = optimizers.factory("lbfgs")(jnp.zeros(()))
+
+    @jax.jit
+    def advance(x, state):
+        value, grad = jax.value_and_grad(function)(x)
+        updates, state = optimizer.update(grad, state, x, value=value, grad=grad, value_fn=function)
+        return optax.apply_updates(x, updates), state
+
+    x = jnp.array([-1.2, 1.0, 0.5])
+    state = optimizer.init(x)
+    for _ in range(steps):
+        x, state = advance(x, state)
+    np.testing.assert_allclose(x, np.ones(3), atol=1e-3)
+
+
+def test_only_lbfgs_is_lbfgs():
+    answers = {name: optimizers.is_lbfgs(optimizers.factory(name)) for name in [*RULES, "lbfgs"]}
+    assert answers == {**dict.fromkeys(RULES, False), "lbfgs": True}
+
+
+@pytest.mark.parametrize("name", [*RULES, "lbfgs"])
+def test_a_factory_is_the_same_object_for_the_same_name(name):
+    """It is a static argument of compiled programs: another object would compile again."""
+    assert optimizers.factory(name) is optimizers.factory(name)
+    assert hash(optimizers.factory(name)) == hash(optimizers.factory(name))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("arguments", "valid"),
+    [
+        (("adamw", "keras"), "adam, rmsprop, adagrad, sgd, lbfgs"),
+        (("Adam", "keras"), "adam, rmsprop, adagrad, sgd, lbfgs"),
+        (("adam", "torch"), "keras, report"),
+        (("lbfgs", "torch"), "keras, report"),
+    ],
+)
+def test_an_unknown_name_or_form_lists_the_valid_ones(arguments, valid):
+    name, form = arguments
+    with pytest.raises(ValueError, match=valid):
+        optimizers.factory(name, form=form)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("rule", RULES)
+def test_each_optimizer_refuses_an_unknown_form(rule):
+    with pytest.raises(ValueError, match="keras, report"):
+        getattr(optimizers, rule)(RATE, form="torch")

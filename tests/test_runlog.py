@@ -1,0 +1,533 @@
+"""The run log: what is written is read back, whenever the writer stops."""
+
+import dataclasses
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from nst_jax import runlog
+
+CHUNK = 4
+SERIES = [field.name for field in dataclasses.fields(runlog.Rows)]
+PATHS = {name: f"losses/{name}" for name in (*runlog.TERMS, "style_per_layer")}
+PATHS = {name: PATHS.get(name, name) for name in SERIES}
+ATTRIBUTES = {"seed": 3, "git_dirty": True, "compile_seconds": 1.5, "command": "nst-jax stylize"}
+CONFIG = {"steps": 10, "content": "a.jpg", "tolerance": None, "style_layers": ["one", "two"]}
+
+
+def make_variant(i):
+    return runlog.Variant(
+        label=f"Adam, η = 0.0{i}",
+        optimizer="adam",
+        learning_rate=0.01 * i,
+        content_weight=1e4,
+        style_weight=1e-2,
+        tv_weight=30.0 + i,
+        style=f"style{i}.png",
+        init="content",
+        seed=i,
+    )
+
+
+def make_rows(first, count, variants=1, layers=2):
+    """Rows in which no two values of a series are equal."""
+    step = np.arange(first, first + count, dtype=np.int32)
+
+    def series(offset, *shape, dtype=np.float32):
+        place = np.arange(np.prod(shape, dtype=int)).reshape(shape)
+        return (step.reshape(-1, *[1] * len(shape)) * 100 + place + offset).astype(dtype)
+
+    return runlog.Rows(
+        step=step,
+        wall_time=step * 0.1,
+        evaluations=series(1, variants, dtype=np.int32),
+        total=series(0.1, variants),
+        content=series(0.2, variants),
+        style=series(0.3, variants),
+        total_variation=series(0.4, variants),
+        style_per_layer=series(0.5, variants, layers),
+        grad_norm=series(0.6, variants),
+        update_norm=series(0.7, variants),
+    )
+
+
+def make_pictures(*shape):
+    return (np.arange(np.prod(shape)) % 251).astype(np.uint8).reshape(shape)
+
+
+def create(path, variants=1, layers=2, **options):
+    return runlog.RunLog.create(
+        path,
+        **{
+            "attributes": ATTRIBUTES,
+            "config": CONFIG,
+            "variants": [make_variant(i) for i in range(variants)],
+            "style_layers": [f"layer{i}" for i in range(layers)],
+            "content": make_pictures(4, 6, 3),
+            "style": make_pictures(5, 2, 3),
+            "chunk_length": CHUNK,
+            **options,
+        },
+    )
+
+
+def finish(log, status="finished", variants=1, **changes):
+    ended = [dataclasses.replace(make_variant(i), status=status) for i in range(variants)]
+    ended[-1] = dataclasses.replace(ended[-1], **changes)
+    final = {term: np.arange(variants) + np.float32(i) for i, term in enumerate(runlog.TERMS)}
+    log.finish(status, ended, final=final, images=make_pictures(variants, 4, 6, 3))
+    return ended, final
+
+
+def assert_rows_equal(rows, expected):
+    for name in SERIES:
+        np.testing.assert_array_equal(getattr(rows, name), getattr(expected, name), err_msg=name)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "run.h5"
+
+
+@pytest.fixture
+def finished(path):
+    """A complete log of six rows and one snapshot."""
+    with create(path) as log:
+        log.append(make_rows(0, CHUNK))
+        log.append(make_rows(CHUNK, 2))
+        log.append_snapshot(4, make_pictures(1, 4, 6, 3))
+        finish(log)
+    return path
+
+
+# What is written is read back.
+
+
+@pytest.mark.parametrize(
+    ("variants", "layers"), [(1, 2), (3, 5), (2, 0)], ids=["single", "sweep", "no style layers"]
+)
+def test_rows_round_trip(path, variants, layers):
+    with create(path, variants, layers) as log:
+        log.append(make_rows(0, CHUNK, variants, layers))
+        log.append(make_rows(CHUNK, CHUNK, variants, layers))
+    assert_rows_equal(runlog.load(path).rows, make_rows(0, 2 * CHUNK, variants, layers))
+
+
+def test_last_chunk_may_be_shorter(path):
+    with create(path) as log:
+        log.append(make_rows(0, CHUNK))
+        log.append(make_rows(CHUNK, 1))
+    assert_rows_equal(runlog.load(path).rows, make_rows(0, CHUNK + 1))
+
+
+def test_nan_and_infinity_of_a_diverged_variant_round_trip(path):
+    rows = make_rows(0, CHUNK, variants=2)
+    rows.total[2:, 1] = np.inf, np.nan
+    with create(path, variants=2) as log:
+        log.append(rows)
+    np.testing.assert_array_equal(runlog.load(path).rows.total, rows.total)
+
+
+@pytest.mark.parametrize("variants", [1, 3])
+def test_end_of_a_run_round_trips(path, variants):
+    with create(path, variants) as log:
+        ended, final = finish(log, variants=variants, diverged_step=17)
+    record = runlog.load(path)
+    assert record.variants == tuple(ended)
+    assert record.final.keys() == final.keys()
+    for term, values in final.items():
+        np.testing.assert_array_equal(record.final[term], values)
+    np.testing.assert_array_equal(record.images, make_pictures(variants, 4, 6, 3))
+
+
+def test_variants_are_read_as_plain_python_values(finished):
+    (variant,) = runlog.load(finished).variants
+    types = {field.name: field.type for field in dataclasses.fields(runlog.Variant)}
+    assert {name: type(value) for name, value in vars(variant).items()} == types
+
+
+def test_attributes_are_read_as_plain_python_values(finished):
+    attributes = runlog.load(finished).attributes
+    read = {name: attributes[name] for name in ATTRIBUTES}
+    assert read == ATTRIBUTES
+    assert [type(value) for value in read.values()] == [int, bool, float, str]
+
+
+def test_settings_pictures_and_layer_names_round_trip(finished):
+    record = runlog.load(str(finished))
+    assert record.path == finished
+    assert record.config == CONFIG
+    assert record.style_layers == ("layer0", "layer1")
+    np.testing.assert_array_equal(record.content, make_pictures(4, 6, 3))
+    np.testing.assert_array_equal(record.style, make_pictures(5, 2, 3))
+
+
+def test_settings_longer_than_an_hdf5_attribute_round_trip(path):
+    config = {"note": "x" * 200_000}
+    create(path, config=config).close()
+    assert runlog.load(path).config == config
+
+
+def test_dtypes_are_those_of_the_schema(finished):
+    rows = runlog.load(finished).rows
+    dtypes = {"step": np.int32, "evaluations": np.int32, "wall_time": np.float64}
+    for name in SERIES:
+        assert getattr(rows, name).dtype == dtypes.get(name, np.float32), name
+
+
+def test_snapshots_round_trip(path):
+    first, second = make_pictures(2, 4, 6, 3), make_pictures(2, 4, 6, 3)[::-1]
+    with create(path, variants=2) as log:
+        log.append_snapshot(10, first)
+        log.append_snapshot(20, second)
+    record = runlog.load(path)
+    np.testing.assert_array_equal(record.snapshots, [first, second])
+    np.testing.assert_array_equal(record.snapshot_steps, [10, 20])
+
+
+def test_log_without_rows_or_snapshots_is_read(path):
+    create(path, variants=2).close()
+    record = runlog.load(path)
+    assert record.rows.style_per_layer.shape == (0, 2, 2)
+    assert record.snapshots.shape == (0, 2, 4, 6, 3)
+    assert record.images is None
+    assert record.final is None
+
+
+def test_large_sweep_takes_seconds(path):
+    rows = [make_rows(first, 10, variants=1000, layers=5) for first in range(0, 250, 10)]
+    started = time.perf_counter()
+    with create(path, variants=1000, layers=5, chunk_length=10) as log:
+        for chunk in rows:
+            log.append(chunk)
+    record = runlog.load(path)
+    # About half a second on one core.
+    assert time.perf_counter() - started < 10
+    assert_rows_equal(record.rows, make_rows(0, 250, variants=1000, layers=5))
+
+
+# The status.
+
+
+@pytest.mark.parametrize("status", ["finished", "interrupted", "failed"])
+def test_status_is_running_until_the_end(path, status):
+    earlier = path.with_name("earlier.h5")
+    with create(path) as log:
+        log.append(make_rows(0, CHUNK))
+        shutil.copy(path, earlier)
+        finish(log, status)
+    for log, expected in ((earlier, "running"), (path, status)):
+        record = runlog.load(log)
+        assert (record.status, record.variants[0].status) == (expected, expected)
+
+
+def test_error_marks_the_run_failed_and_keeps_its_rows(path):
+    with create(path) as log:
+        log.append(make_rows(0, CHUNK))
+        log.fail()
+    record = runlog.load(path)
+    assert record.status == "failed"
+    assert record.images is None
+    assert_rows_equal(record.rows, make_rows(0, CHUNK))
+
+
+def test_exception_inside_the_block_closes_the_file(path):
+    log = create(path)
+
+    def fail():
+        with log:
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    with pytest.raises(ValueError, match="file or dataset"):
+        log.append(make_rows(0, CHUNK))
+
+
+# The layout.
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_no_chunk_along_time_is_written_twice(path, name):
+    create(path, variants=3).close()
+    with h5py.File(path) as file:
+        dataset = file[PATHS[name]]
+        assert dataset.chunks == (CHUNK, *dataset.shape[1:])
+        assert dataset.maxshape[0] is None
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_axes_have_their_scales(path, name):
+    create(path, variants=3).close()
+    with h5py.File(path) as file:
+        dataset = file[PATHS[name]]
+        scales = {"step": file["step"], "variant": file["variants/label"]}
+        scales["layer"] = file["layers/style"]
+        if name == "step":
+            assert dataset.is_scale
+            return
+        labels = ["step", "variant", "layer"][: dataset.ndim]
+        assert [dimension.keys() for dimension in dataset.dims] == [[label] for label in labels]
+        for dimension, label in zip(dataset.dims, labels, strict=True):
+            assert dimension[label] == scales[label]
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_series_has_a_unit(finished, name):
+    with h5py.File(finished) as file:
+        assert file[PATHS[name]].attrs["unit"]
+
+
+# Creation.
+
+
+def test_file_has_its_name_only_when_complete(path, monkeypatch):
+    existed = []
+    write_images = runlog._write_images
+
+    def spy(*arguments):
+        write_images(*arguments)
+        existed.append(path.exists())
+
+    monkeypatch.setattr(runlog, "_write_images", spy)
+    create(path).close()
+    assert existed == [False]
+    assert path.exists()
+
+
+def test_failed_creation_keeps_the_old_file(finished):
+    with pytest.raises(TypeError, match="JSON"):
+        create(finished, config={"unserializable": object()})
+    assert runlog.load(finished).status == "finished"
+    assert os.listdir(finished.parent) == [finished.name]
+
+
+def test_creation_replaces_an_old_log(finished):
+    create(finished, variants=3).close()
+    record = runlog.load(finished)
+    assert len(record.variants) == 3
+    assert not len(record.rows.step)
+
+
+# What `load` refuses.
+
+
+def write_text(path):
+    path.write_text("step,total\n0,1.0\n")
+
+
+def write_nothing(path):
+    path.touch()
+
+
+def write_other_hdf5(path):
+    with h5py.File(path, "w") as file:
+        file["weights"] = np.zeros(3)
+
+
+def write_newer_version(path):
+    create(path).close()
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema_version"] = runlog.SCHEMA_VERSION + 1
+
+
+def write_without_version(path):
+    create(path).close()
+    with h5py.File(path, "r+") as file:
+        del file.attrs["schema_version"]
+
+
+def write_truncated(path):
+    create(path).close()
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def write_unparsable_settings(path):
+    create(path).close()
+    with h5py.File(path, "r+") as file:
+        file.attrs["config_json"] = "{"
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (write_text, "is not a run log"),
+        (write_nothing, "is not a run log"),
+        (write_other_hdf5, "not a run log of nst_jax"),
+        (write_newer_version, "has version 2 .* update nst_jax"),
+        (write_without_version, "damaged"),
+        (write_truncated, "damaged"),
+        (write_unparsable_settings, "damaged"),
+    ],
+)
+def test_unusable_file_is_refused_in_one_line(path, write, reason):
+    write(path)
+    with pytest.raises(ValueError, match=reason) as caught:
+        runlog.load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["losses/style", "variants/seed", "images/content", "layers/style", "step"]
+)
+def test_missing_dataset_is_named(finished, name):
+    with h5py.File(finished, "r+") as file:
+        del file[name]
+    with pytest.raises(ValueError, match=f"damaged.*{name.split('/')[-1]}") as caught:
+        runlog.load(finished)
+    assert str(finished) in str(caught.value)
+
+
+def test_missing_file_is_refused_in_one_line(path):
+    with pytest.raises(FileNotFoundError, match="no such file") as caught:
+        runlog.load(path)
+    assert str(path) in str(caught.value)
+
+
+# What a killed writer leaves.
+
+
+@pytest.mark.parametrize("shorter", ["update_norm", "total", "style_per_layer", "step"])
+def test_valid_rows_are_those_of_the_shortest_series(finished, shorter):
+    with h5py.File(finished, "r+") as file:
+        dataset = file[PATHS[shorter]]
+        dataset.resize(len(dataset) - 1, axis=0)
+    assert_rows_equal(runlog.load(finished).rows, make_rows(0, CHUNK + 1))
+
+
+def test_rows_without_values_are_not_valid(finished):
+    with h5py.File(finished, "r+") as file:
+        for where in PATHS.values():
+            file[where].resize(100, axis=0)
+    assert_rows_equal(runlog.load(finished).rows, make_rows(0, CHUNK + 2))
+
+
+@pytest.mark.parametrize("longer", ["images/snapshots", "images/snapshot_step"])
+def test_snapshot_without_its_step_is_not_valid(finished, longer):
+    with h5py.File(finished, "r+") as file:
+        file[longer].resize(2, axis=0)
+    record = runlog.load(finished)
+    assert len(record.snapshots) == 1
+    np.testing.assert_array_equal(record.snapshot_steps, [4])
+
+
+def test_log_that_is_being_flushed_is_tried_again(finished):
+    whole = finished.read_bytes()
+    finished.write_bytes(whole[:-100])
+    flush = threading.Timer(0.03, finished.write_bytes, [whole])
+    flush.start()
+    try:
+        assert_rows_equal(runlog.load(finished).rows, make_rows(0, CHUNK + 2))
+    finally:
+        flush.join()
+
+
+# Arguments: the path, the seconds between two appends, how many there are. Acknowledges each.
+WRITER = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from nst_jax import runlog
+
+path, pause, count = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
+assert "jax" not in sys.modules
+picture = np.zeros((4, 6, 3), np.uint8)
+variants = [
+    runlog.Variant(f"variant {i}", "adam", 0.02, 1.0, 1.0, 0.0, "s", "content", i) for i in (0, 1)
+]
+with runlog.RunLog.create(
+    path, attributes={}, config={}, variants=variants, style_layers=["one", "two", "three"],
+    content=picture, style=picture, chunk_length=4,
+) as log:
+    for first in range(0, 4 * count, 4):
+        step = np.arange(first, first + 4, dtype=np.int32)
+        value = step[:, None] + np.array([1, 2])
+        layers = value[:, :, None] + np.zeros(3)
+        log.append(runlog.Rows(step, step, value, value, value, value, value, layers, value, value))
+        print(first + 4, flush=True)
+        time.sleep(pause)
+    sys.stdin.read()
+"""
+
+
+def start_writer(path, *, pause=0.0, count):
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), str(pause), str(count)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def assert_written_values(rows):
+    step = np.arange(len(rows.step))
+    np.testing.assert_array_equal(rows.step, step)
+    np.testing.assert_array_equal(rows.wall_time, step)
+    value = step[:, None] + np.array([1, 2])
+    for name in set(SERIES) - {"step", "wall_time", "style_per_layer"}:
+        np.testing.assert_array_equal(getattr(rows, name), value, err_msg=name)
+    for i in range(3):
+        np.testing.assert_array_equal(rows.style_per_layer[:, :, i], value)
+
+
+def test_running_log_is_read_by_another_process(path):
+    with start_writer(path, count=3) as writer:
+        acknowledged = [int(writer.stdout.readline()) for _ in range(3)]
+        record = runlog.load(path)
+        assert writer.poll() is None
+        writer.stdin.close()
+    assert acknowledged == [4, 8, 12]
+    assert record.status == "running"
+    assert len(record.rows.step) == 12
+    assert_written_values(record.rows)
+
+
+@pytest.mark.slow
+def test_running_log_is_read_at_any_moment(path):
+    with start_writer(path, pause=0.1, count=50) as writer:
+        writer.stdout.readline()
+        lengths = [len(runlog.load(path).rows.step)]
+        while lengths[-1] < 4 * 50:
+            rows = runlog.load(path).rows
+            assert_written_values(rows)
+            lengths.append(len(rows.step))
+        writer.stdin.close()
+    assert lengths == sorted(lengths)
+
+
+def kill_and_check(path, generator):
+    """Kills a writer at a random moment; returns the number of rows that it acknowledged."""
+    with start_writer(path, pause=0.002, count=10**6) as writer:
+        acknowledged = int(writer.stdout.readline())
+        time.sleep(generator.uniform(0, 0.1))
+        writer.kill()
+        # A line that the kill cut short is not an acknowledgement.
+        lines = writer.stdout.read().splitlines(keepends=True)
+    assert writer.returncode == -signal.SIGKILL
+    acknowledged = max([acknowledged, *(int(line) for line in lines if line.endswith("\n"))])
+    rows = runlog.load(path).rows
+    assert len(rows.step) >= acknowledged
+    assert_written_values(rows)
+    return acknowledged
+
+
+def test_acknowledged_rows_survive_a_kill(path):
+    generator = random.Random(0)
+    assert len({kill_and_check(path, generator) for _ in range(15)}) > 5
+
+
+@pytest.mark.slow
+def test_acknowledged_rows_survive_a_hundred_kills(path):
+    generator = random.Random(1)
+    for _ in range(100):
+        kill_and_check(path, generator)
