@@ -107,7 +107,10 @@ SUN = (0.42, 0.315)
 BOAT = (0.615, 0.485, 0.13)
 SEA_EDDIES = ((0.80, 0.62, 0.10, 0.13), (0.33, 0.69, 0.08, -0.10), (0.55, 0.53, 0.05, 0.045))
 CROWNS = (  # x, y and half width of each cushion of needles, back to front
-    (1.14, 0.13, 0.17), (0.93, 0.17, 0.11), (1.20, 0.27, 0.13), (1.02, 0.25, 0.12),
+    (1.14, 0.13, 0.17),
+    (0.93, 0.17, 0.11),
+    (1.20, 0.27, 0.13),
+    (1.02, 0.25, 0.12),
 )
 
 
@@ -119,8 +122,18 @@ def sky(x: np.ndarray, y: np.ndarray, noise: np.ndarray) -> Region:
     stream = np.arctan2(dx, dy) + 0.55 * np.log(radius) + 0.16 * noise
     bands = np.sin(8 * stream + 1.5 * noise)
     tone = 0.97 - 1.08 * radius**0.8 + 0.21 * bands
-    ramp = ("night", "ultramarine", "cobalt", "cerulean", "turquoise", "mist", "cream", "lemon",
-            "gold", "orange")
+    ramp = (
+        "night",
+        "ultramarine",
+        "cobalt",
+        "cerulean",
+        "turquoise",
+        "mist",
+        "cream",
+        "lemon",
+        "gold",
+        "orange",
+    )
     return Region(np.ones_like(x, bool), 0.3 * stream, tone, ramp)
 
 
@@ -141,14 +154,29 @@ def sea(x: np.ndarray, y: np.ndarray, noise: np.ndarray) -> Region:
     bands = np.sin(58 * stream + 0.8 * noise)
     path = np.exp(-(((x - SUN[0] - 0.25 * depth) / (0.05 + 0.22 * depth)) ** 2))
     tone = 0.36 + 0.27 * bands + 0.12 * noise + 0.42 * path * np.exp(-2.2 * depth)
-    ramp = ("night", "ultramarine", "cobalt", "teal", "cerulean", "turquoise", "mist", "cream",
-            "lemon", "orange")
+    ramp = (
+        "night",
+        "ultramarine",
+        "cobalt",
+        "teal",
+        "cerulean",
+        "turquoise",
+        "mist",
+        "cream",
+        "lemon",
+        "orange",
+    )
     return Region(y > HORIZON, stream, tone, ramp)
 
 
 def land(
-    x: np.ndarray, y: np.ndarray, top: np.ndarray, shore: float, bands: float,
-    noise: np.ndarray, ramp: tuple[str, ...],
+    x: np.ndarray,
+    y: np.ndarray,
+    top: np.ndarray,
+    shore: float,
+    bands: float,
+    noise: np.ndarray,
+    ramp: tuple[str, ...],
 ) -> Region:
     """Return land between its skyline and its shore, striped by fields along the slope."""
     depth = y - top
@@ -164,8 +192,12 @@ def boat(x: np.ndarray, y: np.ndarray, place: tuple[float, ...]) -> tuple[Region
     height = np.clip(up, 0, 1)
     belly = 0.5 * (1 - height) + 0.22 * np.sin(np.pi * height)
     in_sail = (up > 0.06) & (up < 1) & (across > 0.12 * height - 0.14) & (across < belly)
-    sail = Region(in_sail, size * (across + 0.45 * height**2), 0.95 - 1.3 * across,
-                  ("vermilion", "orange", "lemon", "cream", "cream"))
+    sail = Region(
+        in_sail,
+        size * (across + 0.45 * height**2),
+        0.95 - 1.3 * across,
+        ("vermilion", "orange", "lemon", "cream", "cream"),
+    )
     keel = (across - 0.15) ** 2
     in_hull = (abs(up + 0.04) < 0.1 - 0.12 * keel) & (keel < 0.36)
     hull = Region(in_hull, size * (up - 0.3 * keel), np.full(x.shape, 0.4), ("night", "umber"))
@@ -218,10 +250,24 @@ def scene(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, Region]
         "sky": sky(x, y, coarse),
         "sun": sun(x, y),
         "sea": sea(x, y, middle),
-        "cape": land(x, y, cape, HORIZON + 0.03, 70, middle,
-                     ("night", "ultramarine", "violet", "cobalt", "teal")),
-        "cliff": land(x, y, cliff, 0.56, 46, fine,
-                      ("umber", "deep_teal", "olive", "vermilion", "ochre", "orange", "gold")),
+        "cape": land(
+            x,
+            y,
+            cape,
+            HORIZON + 0.03,
+            70,
+            middle,
+            ("night", "ultramarine", "violet", "cobalt", "teal"),
+        ),
+        "cliff": land(
+            x,
+            y,
+            cliff,
+            0.56,
+            46,
+            fine,
+            ("umber", "deep_teal", "olive", "vermilion", "ochre", "orange", "gold"),
+        ),
         "sail": sail,
         "hull": hull,
         "meadow": meadow(x, y, coarse),
@@ -277,8 +323,13 @@ class Canvas:
         self.bristles = bristles
 
     def stroke(
-        self, rng: np.random.Generator, path: np.ndarray, width: float,
-        paint: np.ndarray, second: np.ndarray, load: float,
+        self,
+        rng: np.random.Generator,
+        path: np.ndarray,
+        width: float,
+        paint: np.ndarray,
+        second: np.ndarray,
+        load: float,
     ) -> None:
         """Drag a brush of the given width along a path of (x, y) points."""
         tangent = np.gradient(path, axis=0)
@@ -305,15 +356,20 @@ class Canvas:
         return self.bristles[rows[:, None], hairs.astype(int)[None] % self.bristles.shape[1]]
 
     def _paint(
-        self, streaks: np.ndarray, along: np.ndarray, across: np.ndarray,
-        paint: np.ndarray, second: np.ndarray, load: float,
+        self,
+        streaks: np.ndarray,
+        along: np.ndarray,
+        across: np.ndarray,
+        paint: np.ndarray,
+        second: np.ndarray,
+        load: float,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the colour and the thickness of the paint under each bristle."""
         # Two colours on one brush, unmixed: some bristles carry the second.
         blend = np.clip(0.25 + 0.45 * streaks, 0, 0.85)[..., None]
         colour = paint + (second - paint) * blend
         colour = colour * (1 + 0.14 * streaks)[..., None]
-        lip = np.exp(-((abs(across) - 0.8) / 0.16) ** 2)[None]
+        lip = np.exp(-(((abs(across) - 0.8) / 0.16) ** 2))[None]
         start = np.exp(-(((along - 0.08) / 0.1) ** 2))[:, None]
         relief = load * (0.8 + 0.38 * streaks + 0.7 * lip + 0.5 * start)
         return colour, relief
@@ -384,8 +440,14 @@ def lay_pass(
 
 
 def lay_marks(
-    rng: np.random.Generator, canvas: Canvas, guide: Guide, brush: Brush, unit: float,
-    where: np.ndarray, count: int, names: tuple[str, ...],
+    rng: np.random.Generator,
+    canvas: Canvas,
+    guide: Guide,
+    brush: Brush,
+    unit: float,
+    where: np.ndarray,
+    count: int,
+    names: tuple[str, ...],
 ) -> None:
     """Lay `count` strokes of the named pigments, starting somewhere in a mask."""
     rows, columns = np.nonzero(where)

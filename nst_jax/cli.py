@@ -5,7 +5,7 @@ Nothing heavy is imported before a command runs: `--help` answers within a secon
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -133,8 +133,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tyro.conf.FlagCreatePairsOff,
         ),
     )
+    return exit_code_of(lambda: _run(command))
+
+
+def exit_code_of(run: Callable[[], int]) -> int:
+    """Runs a command; what a person can cause becomes one line and an exit code.
+
+    The environment variable NST_JAX_TRACEBACK=1 shows the place of an error instead.
+    """
     try:
-        return _run(command)
+        return run()
     except KeyboardInterrupt:
         print("interrupted: nothing was written", file=sys.stderr)
         return 130
@@ -143,7 +151,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, OSError, ImportError, MemoryError) as error:
-        # Debugging wants the place, a user the reason.
         if os.environ.get("NST_JAX_TRACEBACK"):
             raise
         print(f"error: {error}", file=sys.stderr)

@@ -107,14 +107,30 @@ def sgd(
 
 
 def lbfgs() -> optax.GradientTransformationExtraArgs:
-    """L-BFGS with optax's zoom line search; it has no learning rate.
+    """L-BFGS with optax's zoom line search, as `optax.lbfgs`; it has no learning rate.
 
-    Its `update` needs `value`, `grad` and `value_fn`; see `driver`.
+    Its `update` needs `value`, `grad` and `value_fn`. Where jit is disabled, to run the line
+    search from Python (see `driver`), the direction is compiled all the same.
 
     References:
       Liu, Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
     """
-    return optax.lbfgs(memory_size=10)
+    direction = optax.lbfgs(memory_size=10, linesearch=None)
+
+    def update(updates, state, params, **unused):
+        del unused
+        with jax.disable_jit(False):
+            return _lbfgs_direction(updates, state, params)
+
+    return optax.chain(
+        optax.GradientTransformationExtraArgs(direction.init, update),
+        optax.scale_by_zoom_linesearch(max_linesearch_steps=20, initial_guess_strategy="one"),
+    )
+
+
+@jax.jit
+def _lbfgs_direction(updates, state, params):
+    return optax.lbfgs(memory_size=10, linesearch=None).update(updates, state, params)
 
 
 _FIRST_ORDER = {"adam": adam, "rmsprop": rmsprop, "adagrad": adagrad, "sgd": sgd}

@@ -75,8 +75,8 @@ def _curves(record: RunRecord) -> list[tuple[str, np.ndarray, dict]]:
             )
             for name, values in weighted_terms(record).items()
         ]
-    totals = np.where(np.isfinite(record.rows.total), record.rows.total, np.inf)
-    lowest = np.argsort(totals[-1:].sum(axis=0), kind="stable")
+    # The last row; NaN, of variants that have diverged, is sorted behind all numbers.
+    lowest = np.argsort(record.rows.total[-1:].sum(axis=0), kind="stable")
     curves = [("", record.rows.total[:, i], _OTHERS) for i in lowest[_MOST_LABELS:]]
     for place, i in enumerate(sorted(lowest[:_MOST_LABELS])):
         style = {"color": f"C{place % 10}", "ls": "--" if place >= 10 else "-", "lw": 1.3}
@@ -101,7 +101,8 @@ def weighted_terms(record: RunRecord) -> dict[str, Float[np.ndarray, "t v"]]:
 def _label_ends(axes: Axes, ends: list[tuple[float, int, str, dict]]) -> None:
     """Writes the names of curves beside their ends (value, step, name, style), lowest first."""
     low, high = np.log10(axes.get_ylim())
-    places = _spread([np.log10(value) for value, *_ in ends], (high - low) / _MOST_LABELS)
+    gap = (high - low) / _MOST_LABELS
+    places = _spread([np.log10(value) for value, *_ in ends], gap, low=low, high=high)
     for (value, step, name, style), place in zip(ends, places, strict=True):
         axes.annotate(
             name,
@@ -111,12 +112,20 @@ def _label_ends(axes: Axes, ends: list[tuple[float, int, str, dict]]) -> None:
             color=style["color"],
             va="center",
             fontsize=9,
-            arrowprops={**style, "arrowstyle": "-", "lw": 0.6, "shrinkA": 1, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "relpos": (0, 0.5),
+                "color": style["color"],
+                "ls": ":",
+                "lw": 0.8,
+                "shrinkA": 1,
+                "shrinkB": 0,
+            },
         )
 
 
-def _spread(positions: Sequence[float], gap: float) -> list[float]:
-    """Ascending positions moved as little as possible to be at least `gap` apart."""
+def _spread(positions: Sequence[float], gap: float, *, low: float, high: float) -> list[float]:
+    """Ascending positions moved as little as possible to be `gap` apart, from `low` to `high`."""
     # Less their gaps, they have only to ascend: neighbours that do not share their mean.
     blocks: list[tuple[float, int]] = []
     for i, position in enumerate(positions):
@@ -127,11 +136,15 @@ def _spread(positions: Sequence[float], gap: float) -> list[float]:
             count += length
         blocks.append((mean, count))
     starts = [mean for mean, count in blocks for _ in range(count)]
-    return [start + i * gap for i, start in enumerate(starts)]
+    room = max(low, high - gap * (len(positions) - 1))
+    return [float(np.clip(start, low, room)) + i * gap for i, start in enumerate(starts)]
 
 
 def overview(record: RunRecord) -> Figure:
-    """Content, style and result side by side, at one height, with the settings below."""
+    """Content, style and result side by side, at one height, with the settings below.
+
+    The results of a sweep go on over several rows.
+    """
     if record.images is None and not len(record.snapshots):
         raise ValueError(f"{record.path} holds no result yet: neither a picture nor a snapshot")
     results = record.images if record.images is not None else record.snapshots[-1]
@@ -139,16 +152,22 @@ def overview(record: RunRecord) -> Figure:
     if len(record.variants) == 1:
         titles[-1] = "result"
     pictures = [record.content, record.style, *results]
+    columns = len(pictures) if len(pictures) <= 4 else int(np.ceil(np.sqrt(len(pictures))))
+    rows = -(-len(pictures) // columns)
     aspects = [picture.shape[1] / picture.shape[0] for picture in pictures]
-    height = 3.6
-    figure = Figure(figsize=(height * sum(aspects) + 0.2, height + 0.75), layout="constrained")
-    grid = figure.subplots(1, len(pictures), width_ratios=aspects)
-    for axes, picture, title in zip(grid, pictures, titles, strict=True):
-        axes.imshow(picture)
-        axes.set_title(title, fontsize=11)
+    # Relative to the height; narrow pictures need room for their titles.
+    widths = [max(0.4, *aspects[i::columns]) for i in range(columns)]
+    height = min(3.6 / np.sqrt(rows), 24 / sum(widths))
+    # At least as wide as the lines of text.
+    size = (max(6.8, height * sum(widths) + 0.2), rows * (height + 0.3) + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, width_ratios=widths, squeeze=False).ravel()
+    for axes in grid:
         axes.set_axis_off()
-    figure.text(0.5, 0.01, _settings_line(record), ha="center", va="bottom", fontsize=8)
-    figure.get_layout_engine().set(rect=(0, 0.05, 1, 0.95))
+    for axes, picture, title in zip(grid, pictures, titles, strict=False):
+        axes.imshow(picture)
+        axes.set_title(title, fontsize=11 if rows == 1 else 8)
+    figure.supxlabel(_settings_line(record), fontsize=8)
     if record.attributes.get("weights_name") == "random":
         figure.suptitle(
             "PREVIEW with random weights: the trained network gives a much better picture",
@@ -206,8 +225,11 @@ def _mosaic(tiles: np.ndarray, *, title: str, cmap: str | None = None, limits=(N
     scale = max(1, -(-_MIN_TILE // max(height, width)))
     tiles = tiles.repeat(scale, axis=1).repeat(scale, axis=2)
     height, width = height * scale, width * scale
-    gap = max(2, max(height, width) // 24)
-    columns = int(np.clip(round(np.sqrt(count * height / width)), 1, count))
+    gap = max(4, max(height, width) // 24)
+    # A little wider than high, and of such widths that with the fewest empty places.
+    ideal = 1.1 * np.sqrt(count * height / width)
+    widths = range(max(1, int(ideal / 1.5)), int(np.ceil(1.5 * ideal)) + 1)
+    columns = min(widths, key=lambda n: (-count % n, abs(np.log(n / ideal))))
     rows = -(-count // columns)
     shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, *tiles.shape[3:])
     canvas = np.full(shape, np.nan if tiles.ndim == 3 else 1.0)

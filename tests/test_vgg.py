@@ -125,7 +125,7 @@ def test_layers_have_the_names_of_keras_and_of_the_papers(alias, name):
     ],
 )
 def test_an_unknown_layer_lists_the_valid_ones(name, arch):
-    with pytest.raises(ValueError, match="block1_conv1, .*block5_pool") as error:
+    with pytest.raises(ValueError, match=r"block1_conv1, .*block5_pool") as error:
         vgg.canonical_name(name, arch)
     assert repr(name) in str(error.value)
 
