@@ -50,8 +50,8 @@ def loss_curves(record: RunRecord) -> Figure:
     steps, ends = record.rows.step, []
     for label, values, style in _curves(record):
         # A log axis has no place for the zero of the content term at the content image.
-        values = np.where(values > 0, values, np.nan)
-        good = np.flatnonzero(np.isfinite(values))
+        values = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+        good = np.flatnonzero(values > 0)
         axes.plot(steps, values, marker="o" if len(good) == 1 else None, **style)
         if len(good) and label:
             ends.append((float(values[good[-1]]), int(steps[good[-1]]), label, style))

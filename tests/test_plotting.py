@@ -192,9 +192,10 @@ def test_labels_of_equal_curves_are_legible():
     assert_legible(plotting.loss_curves(dataclasses.replace(record, rows=rows)))
 
 
-def test_curve_of_a_diverged_variant_ends_where_it_diverged():
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_curve_of_a_diverged_variant_ends_where_it_diverged(value):
     record = make_record(variants=2)
-    record.rows.total[10:, 1] = np.nan
+    record.rows.total[10:, 1] = value
     figure = plotting.loss_curves(record)
     values = curve(figure, record.variants[1].label)
     assert np.isfinite(values[:10]).all()
