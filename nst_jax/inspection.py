@@ -29,7 +29,7 @@ def show(log: Path) -> str:
     record = runlog.load(log)
     rows, attributes = record.rows, record.attributes
     steps = len(rows.step)
-    seconds = f"{rows.wall_time[-1]:.1f} s" if steps else "no step yet"
+    seconds = f"{rows.wall_time[-1].max():.1f} s" if steps else "no step yet"
     height, width = record.content.shape[:2]
     lines = [
         f"{log}: {record.status}, {len(record.variants)} variant(s), {steps} steps, {seconds}",

@@ -2,22 +2,23 @@
 
     /            attributes: schema, schema_version, status, settings, versions, device, hashes
     /variants    label, optimizer, learning_rate, ..., status, diverged_step          (v,)
-    /step (t,)   /wall_time (t,) seconds   /evaluations (t, v)
+    /step (t,)   /wall_time (t, v) seconds   /evaluations (t, v)
     /losses      total, content, style, total_variation (t, v), style_per_layer (t, v, layer)
     /grad_norm, /update_norm (t, v)        NaN after a variant has diverged
     /final       the terms of the saved picture (v,)
     /images      content, style, final (v, h, w, 3), snapshots (s, v, h, w, 3), snapshot_step (s,)
 
-Three rules keep what was written when the process is killed: along time a chunk of a dataset
-holds exactly the rows of one flush, so that none is ever written twice (longer ones lost rows
-in 11 of 100 kills, these in none of 260); the file is made beside its name and renamed once
-its skeleton is on disk; valid rows are those of the shortest series whose step was written.
+Everything has its place in the file from the start, so that nothing but values changes while the
+run lasts: HDF5's own tables, which take several writes to change, never do. Whatever write is the
+last before the process is killed, the file can be read, and it can be read at any moment by
+others. (Extendible datasets were unreadable between some two writes of every flush.) What has no
+value yet is -1 or NaN; the step of a row is written after the row. A full disk is found out
+before the run starts.
 """
 
 import json
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,8 @@ SCHEMA_VERSION = 1
 Status = Literal["running", "finished", "interrupted", "failed"]
 TERMS = ("total", "content", "style", "total_variation")
 
+# Of fixed length, to be overwritten in place.
+_STATUS = h5py.string_dtype(length=16)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -64,7 +67,7 @@ class Rows:
     """
 
     step: Int[np.ndarray, "t"]
-    wall_time: Float[np.ndarray, "t"]
+    wall_time: Float[np.ndarray, "t v"]
     evaluations: Int[np.ndarray, "t v"]
     total: Float[np.ndarray, "t v"]
     content: Float[np.ndarray, "t v"]
@@ -113,7 +116,7 @@ class RunRecord:
 # Path in the file, dtype, axes behind time, unit.
 _SERIES = {
     "step": ("step", np.int32, "", "steps"),
-    "wall_time": ("wall_time", np.float64, "", "seconds since the start"),
+    "wall_time": ("wall_time", np.float64, "v", "seconds since the start of its program"),
     "evaluations": ("evaluations", np.int32, "v", "objective evaluations in the step"),
     **{term: (f"losses/{term}", np.float32, "v", "loss, before its weight") for term in TERMS},
     "style_per_layer": ("losses/style_per_layer", np.float32, "vl", "loss, before its weight"),
@@ -142,6 +145,8 @@ class RunLog:
         style_layers: Sequence[str],
         content: UInt8[np.ndarray, "h w 3"],
         style: UInt8[np.ndarray, "h2 w2 3"],
+        num_steps: int,
+        num_snapshots: int = 0,
         chunk_length: int,
     ) -> "RunLog":
         """Makes the file with status "running" and no rows; an existing one is replaced.
@@ -154,39 +159,43 @@ class RunLog:
           style_layers: names for the last axis of `style_per_layer`.
           content: the content picture as it is optimised against.
           style: the style picture.
-          chunk_length: rows a call of `append`.
+          num_steps: rows at most.
+          num_snapshots: snapshots at most.
+          chunk_length: rows a call of `append`, for the record.
         """
         with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
             file.attrs.update(
                 {
                     "schema": SCHEMA,
                     "schema_version": SCHEMA_VERSION,
-                    "status": "running",
+                    "status": np.array("running", _STATUS),
                     "config_json": json.dumps(config),
                     "chunk_length": chunk_length,
                     **attributes,
                 }
             )
             _write_variants(file, variants)
-            _write_series(file, len(variants), style_layers, chunk_length)
-            _write_images(file, content, style, len(variants))
+            _write_series(file, len(variants), style_layers, num_steps)
+            _write_images(file, content, style, len(variants), num_snapshots)
         return cls(h5py.File(path, "r+"))
 
     def append(self, rows: Rows) -> None:
         """Adds the rows of one chunk and flushes them to the file."""
-        for name, (where, *_) in _SERIES.items():
-            values, dataset = getattr(rows, name), self._file[where]
-            count = len(dataset)
-            dataset.resize(count + len(values), axis=0)
-            dataset[count:] = values
+        first = np.count_nonzero(self._file["step"][()] >= 0)
+        for name, (where, *_) in reversed(_SERIES.items()):
+            if name == "step":
+                self._file.flush()
+            values = getattr(rows, name)
+            self._file[where][first : first + len(values)] = values
         self._file.flush()
 
     def append_snapshot(self, step: int, images: UInt8[np.ndarray, "v h w 3"]) -> None:
         """Keeps the images after `step` steps."""
-        for where, value in (("images/snapshots", images), ("images/snapshot_step", step)):
-            dataset = self._file[where]
-            dataset.resize(len(dataset) + 1, axis=0)
-            dataset[-1] = value
+        steps = self._file["images/snapshot_step"]
+        i = np.count_nonzero(steps[()] >= 0)
+        self._file["images/snapshots"][i] = images
+        self._file.flush()
+        steps[i] = step
         self._file.flush()
 
     def finish(
@@ -199,18 +208,21 @@ class RunLog:
     ) -> None:
         """Adds how the run ended: the saved pictures, their losses, the variants' status."""
         for term in TERMS:
-            self._file.create_dataset(f"final/{term}", data=np.asarray(final[term], np.float32))
-        self._file.create_dataset(
-            "images/final", data=images, chunks=(1, *images.shape[1:]), compression="gzip"
-        )
-        self._file["variants/status"][:] = [variant.status for variant in variants]
+            self._file[f"final/{term}"][:] = final[term]
+        self._file["images/final"][:] = images
         self._file["variants/diverged_step"][:] = [v.diverged_step for v in variants]
-        self._file.attrs["status"] = status
         self._file.flush()
+        self._file["variants/status"][:] = [variant.status for variant in variants]
+        self._file.flush()
+        self._set_status(status)
 
     def fail(self) -> None:
         """Marks a run that ended by an error."""
-        self._file.attrs["status"] = "failed"
+        self._set_status("failed")
+
+    def _set_status(self, status: Status) -> None:
+        # Of the same type: changed in place.
+        self._file.attrs.modify("status", np.array(status, _STATUS))
         self._file.flush()
 
     def close(self) -> None:
@@ -227,30 +239,24 @@ def _write_variants(file: h5py.File, variants: Sequence[Variant]) -> None:
     for field in fields(Variant):
         values = [getattr(variant, field.name) for variant in variants]
         dtype = h5py.string_dtype() if isinstance(values[0], str) else None
+        if field.name == "status":
+            dtype = _STATUS
         file.create_dataset(f"variants/{field.name}", data=values, dtype=dtype)
     file["variants/label"].make_scale("variant")
 
 
 def _write_series(
-    file: h5py.File, variants: int, style_layers: Sequence[str], chunk_length: int
+    file: h5py.File, variants: int, style_layers: Sequence[str], num_steps: int
 ) -> None:
     names = np.array(style_layers, dtype=h5py.string_dtype())
     file.create_dataset("layers/style", data=names).make_scale("layer")
     sizes = {"v": variants, "l": len(style_layers)}
     scales = {"v": "variants/label", "l": "layers/style"}
     for where, dtype, axes, unit in _SERIES.values():
-        shape = tuple(sizes[axis] for axis in axes)
-        dataset = file.create_dataset(
-            where,
-            shape=(0, *shape),
-            # Chunks of length zero are refused: an empty axis, as without style layers, is left
-            # extendible, with chunks of one.
-            maxshape=(None, *(n or None for n in shape)),
-            chunks=(chunk_length, *(max(n, 1) for n in shape)),
-            dtype=dtype,
-            # What a row reads as that has its place in the file, but not yet its values.
-            fillvalue=-1 if np.issubdtype(dtype, np.integer) else np.nan,
-        )
+        shape = (num_steps, *(sizes[axis] for axis in axes))
+        fill = -1 if np.issubdtype(dtype, np.integer) else np.nan
+        # Written, not only declared: HDF5 gives a dataset its place with its first values.
+        dataset = file.create_dataset(where, data=np.full(shape, fill, dtype))
         dataset.attrs["unit"] = unit
         if where == "step":
             dataset.make_scale("step")
@@ -260,21 +266,18 @@ def _write_series(
             dataset.dims[i].attach_scale(file[scales[axis]])
 
 
-def _write_images(file: h5py.File, content: np.ndarray, style: np.ndarray, variants: int) -> None:
+def _write_images(
+    file: h5py.File, content: np.ndarray, style: np.ndarray, variants: int, num_snapshots: int
+) -> None:
     file.create_dataset("images/content", data=content, compression="gzip")
     file.create_dataset("images/style", data=style, compression="gzip")
     shape = (variants, *content.shape)
-    file.create_dataset(
-        "images/snapshots",
-        shape=(0, *shape),
-        maxshape=(None, *shape),
-        chunks=(1, 1, *content.shape),
-        dtype=np.uint8,
-        compression="gzip",
-    )
-    file.create_dataset(
-        "images/snapshot_step", shape=(0,), maxshape=(None,), chunks=(1,), dtype=np.int32
-    )
+    for term in TERMS:
+        file.create_dataset(f"final/{term}", data=np.full(variants, np.nan, np.float32))
+    file.create_dataset("images/final", data=np.zeros(shape, np.uint8))
+    file.create_dataset("images/snapshots", data=np.zeros((num_snapshots, *shape), np.uint8))
+    steps = np.full(num_snapshots, -1, np.int32)
+    file.create_dataset("images/snapshot_step", data=steps)
 
 
 def load(path: str | Path) -> RunRecord:
@@ -290,26 +293,12 @@ def load(path: str | Path) -> RunRecord:
     with path.open("rb") as file:
         if file.read(len(_HDF5_SIGNATURE)) != _HDF5_SIGNATURE:
             raise ValueError(f"{path} is not a run log: it is not an HDF5 file")
-    # For some milliseconds, while its writer flushes a chunk, a log reads as damaged.
-    for pause in (0.01, 0.05, 0.2):
-        try:
-            return _load(path)
-        except _DamagedError:
-            time.sleep(pause)
-    return _load(path)
-
-
-class _DamagedError(ValueError):
-    """A run log that cannot be read, perhaps only now."""
-
-
-def _load(path: Path) -> RunRecord:
     try:
         with h5py.File(path, "r", locking=False) as file:
             _check_schema(path, file)
             return _read(path, file)
     except (OSError, LookupError, TypeError, RuntimeError, json.JSONDecodeError) as error:
-        raise _DamagedError(f"{path} is a damaged run log: {error}") from error
+        raise ValueError(f"{path} is a damaged run log: {error}") from error
 
 
 def _check_schema(path: Path, file: h5py.File) -> None:
@@ -335,10 +324,9 @@ def _read(path: Path, file: h5py.File) -> RunRecord:
         Variant(**{name: _plain(values[i]) for name, values in columns.items()})
         for i in range(len(columns["label"]))
     )
-    valid = min(len(file[where]) for where, *_ in _SERIES.values())
-    valid = np.count_nonzero(file["step"][:valid] >= 0)
-    snapshots = min(len(file["images/snapshots"]), len(file["images/snapshot_step"]))
-    ended = "final" in file and "images/final" in file
+    valid = np.count_nonzero(file["step"][()] >= 0)
+    snapshots = np.count_nonzero(file["images/snapshot_step"][()] >= 0)
+    ended = all(variant.status != "running" for variant in variants)
     return RunRecord(
         path=path,
         attributes=attributes,
@@ -356,10 +344,7 @@ def _read(path: Path, file: h5py.File) -> RunRecord:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's scalars as Python's."""
+    """NumPy's scalars as Python's, and bytes as text."""
+    if isinstance(value, bytes):
+        return value.decode()
     return value.item() if isinstance(value, np.generic) else value
-
-
-def variant_settings(variant: Variant) -> dict[str, Any]:
-    """A variant as a dict, for tables."""
-    return asdict(variant)

@@ -296,6 +296,8 @@ def _run(
         style_layers=_canonical(config.style_layers, config.arch),
         content=images.to_uint8(pictures.content),
         style=images.to_uint8(pictures.style),
+        num_steps=config.steps,
+        num_snapshots=config.steps // config.snapshot_every if config.snapshot_every else 0,
         chunk_length=program.chunk_length,
     ) as log:
         state, last = _log_chunks(config, program, log, request, progress)
@@ -308,7 +310,12 @@ def _run(
         ended = replace(
             variant, status="diverged" if bad_term else status, diverged_step=diverged_step
         )
-        log.finish(status, [ended], final=final._asdict(), images=picture)
+        log.finish(
+            status,
+            [ended],
+            final={term: getattr(final, term) for term in runlog.TERMS},
+            images=picture,
+        )
     message = {"finished": "done", "interrupted": "interrupted"}.get(
         status,
         f"stopped, because {bad_term} was not finite in step {diverged_step}; the last good "
@@ -354,7 +361,7 @@ def _log_chunks(
 def _rows(chunk: driver.Chunk, first: int) -> runlog.Rows:
     return runlog.Rows(
         step=np.arange(first, first + len(chunk.seconds), dtype=np.int32),
-        wall_time=chunk.seconds,
+        wall_time=np.broadcast_to(chunk.seconds[:, None], chunk.history.grad_norm.shape),
         evaluations=chunk.history.evaluations,
         grad_norm=chunk.history.grad_norm,
         update_norm=chunk.history.update_norm,

@@ -8,6 +8,7 @@ content picture by 1e-2 after the first. Its tolerances are that much wider, and
 the content picture are compared with ImageNet weights alone.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,11 +57,17 @@ def real_params():
     return jax.device_put(params)
 
 
+compute_targets = jax.jit(
+    partial(objective.compute_targets, content_layers=CONTENT_LAYERS, style_layers=STYLE_LAYERS)
+)
+evaluate = jax.jit(
+    lambda objective, image, weights: jax.value_and_grad(objective, has_aux=True)(image, weights)
+)
+
+
 def make_objective(params, content, style, precision="float32"):
     fn = vgg.feature_fn(params, (*STYLE_LAYERS, *CONTENT_LAYERS), precision=precision)
-    targets = objective.compute_targets(
-        fn, content, style, content_layers=CONTENT_LAYERS, style_layers=STYLE_LAYERS
-    )
+    targets = compute_targets(fn, content, style)
     # The report's total has no total variation.
     return objective.make_objective(fn, targets), objective.make_weights(
         targets, total_variation=0.0
@@ -87,11 +94,6 @@ def random(vgg_params):
 @pytest.fixture(params=["random", "real"])
 def case(request):
     return request.getfixturevalue(request.param)
-
-
-evaluate = jax.jit(
-    lambda objective, image, weights: jax.value_and_grad(objective, has_aux=True)(image, weights)
-)
 
 
 def evaluate_at(case, image):

@@ -54,7 +54,7 @@ def make_record(variants=1, steps=30, labels=None, weights_name="vgg19", **setti
         style_layers=("one", "two"),
         rows=runlog.Rows(
             step=np.arange(steps, dtype=np.int32),
-            wall_time=np.arange(steps) * 0.1,
+            wall_time=np.ones((steps, variants)) * np.arange(steps)[:, None] * 0.1,
             evaluations=np.ones((steps, variants), np.int32),
             style_per_layer=np.repeat(terms["style"][:, :, None], 2, axis=2),
             grad_norm=terms["total"],

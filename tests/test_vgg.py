@@ -1,5 +1,7 @@
 """The network against its published table, a slow convolution, and XLA's own pooling."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,12 @@ SHALLOW = ("block1_conv1", "block1_conv2", "block2_conv1")
 @pytest.fixture(scope="module")
 def image():
     return jnp.asarray(np.random.default_rng(3).uniform(size=(20, 24, 3)), jnp.float32)
+
+
+@partial(jax.jit, static_argnums=2, static_argnames=("arch", "pooling", "precision"))
+def extract(params, image, layers, **options):
+    """`extract_features` compiled once for all tests of one kind."""
+    return vgg.extract_features(params, image, layers, **options)
 
 
 def layers_by_name(arch):
@@ -80,7 +88,7 @@ def test_receptive_field_is_the_published_one(arch, name, side):
 @pytest.mark.parametrize(("name", "where"), [("block1_conv2", 10), ("block2_conv1", 5)])
 def test_a_location_sees_its_receptive_field_and_no_more(vgg_params, image, name, where):
     def one_location(image):
-        features = vgg.extract_features(vgg_params, image, [name], pooling="average")
+        features = extract(vgg_params, image, (name,), pooling="average")
         return jnp.sum(features[name][where, where])
 
     seen = np.any(np.asarray(jax.grad(one_location)(image)) != 0, axis=-1)
@@ -172,7 +180,7 @@ def test_features_are_those_of_a_slow_convolution(vgg_params, image, relative_er
     pixels = np.asarray(image, np.float64)
     red, green, blue = np.moveaxis(pixels * 255, -1, 0)
     x = np.stack([blue - 103.939, green - 116.779, red - 123.68], axis=-1)
-    features = vgg.extract_features(vgg_params, image, SHALLOW[:2])
+    features = extract(vgg_params, image, SHALLOW[:2])
     for name in SHALLOW[:2]:
         x = slow_convolution(x, *(np.asarray(vgg_params[name][k]) for k in ("kernel", "bias")))
         assert relative_error(features[name], x) < 1e-6
@@ -185,7 +193,7 @@ def test_mean_color_of_imagenet_becomes_zero():
 
 
 def test_features_are_taken_after_relu(vgg_params, image):
-    features = vgg.extract_features(vgg_params, image, SHALLOW)
+    features = extract(vgg_params, image, SHALLOW)
     for value in features.values():
         assert value.min() == 0
 
@@ -201,8 +209,8 @@ def test_nothing_above_the_deepest_layer_is_computed(vgg_params, image, deepest)
 
 def test_deeper_parameters_may_be_absent(vgg_params, image):
     shallow = {name: vgg_params[name] for name in SHALLOW[:2]}
-    features = vgg.extract_features(shallow, image, ["relu1_2"])
-    full = vgg.extract_features(vgg_params, image, ["relu1_2"])
+    features = extract(shallow, image, ("relu1_2",))
+    full = extract(vgg_params, image, ("relu1_2",))
     np.testing.assert_array_equal(features["relu1_2"], full["relu1_2"])
 
 
@@ -213,8 +221,8 @@ def test_feature_fn_holds_no_parameters_that_it_does_not_need(vgg_params):
 
 def test_parameters_may_be_numpy_arrays(vgg_params, image):
     arrays = {"block1_conv1": {k: np.asarray(x) for k, x in vgg_params["block1_conv1"].items()}}
-    features = vgg.extract_features(arrays, image, ["relu1_1"])["relu1_1"]
-    expected = vgg.extract_features(vgg_params, image, ["relu1_1"])["relu1_1"]
+    features = extract(arrays, image, ("relu1_1",))["relu1_1"]
+    expected = extract(vgg_params, image, ("relu1_1",))["relu1_1"]
     np.testing.assert_array_equal(features, expected)
 
 
@@ -225,18 +233,18 @@ def test_a_missing_parameter_is_named(vgg_params):
 
 
 def test_features_have_the_names_that_were_asked_for(vgg_params, image):
-    names = ["relu1_1", "block1_conv1", "pool1", "conv1_2"]
+    names = ("relu1_1", "block1_conv1", "pool1", "conv1_2")
     features = vgg.extract_features(vgg_params, image, names)
-    assert list(features) == names
+    assert tuple(features) == names
     np.testing.assert_array_equal(features["relu1_1"], features["block1_conv1"])
 
 
 @pytest.mark.parametrize("batch", [(1,), (2,), (2, 2)])
 def test_features_of_a_batch_are_those_of_its_images(vgg_params, rng, batch, relative_error):
     images = jnp.asarray(rng.uniform(size=(*batch, 9, 8, 3)), jnp.float32)
-    together = vgg.extract_features(vgg_params, images, SHALLOW)
+    together = extract(vgg_params, images, SHALLOW)
     for index in np.ndindex(batch):
-        alone = vgg.extract_features(vgg_params, images[index], SHALLOW)
+        alone = extract(vgg_params, images[index], SHALLOW)
         for name in SHALLOW:
             assert relative_error(together[name][index], alone[name]) < 1e-6
 
@@ -314,29 +322,29 @@ def test_pooling_keeps_leading_axes(rng, pool):
 
 
 def test_average_pooling_changes_the_features_above_it_only(vgg_params, image):
-    of_max = vgg.extract_features(vgg_params, image, SHALLOW, pooling="max")
-    of_average = vgg.extract_features(vgg_params, image, SHALLOW, pooling="average")
+    of_max = extract(vgg_params, image, SHALLOW, pooling="max")
+    of_average = extract(vgg_params, image, SHALLOW, pooling="average")
     np.testing.assert_array_equal(of_max["block1_conv2"], of_average["block1_conv2"])
     assert not np.allclose(of_max["block2_conv1"], of_average["block2_conv1"], rtol=0.1)
 
 
 def test_max_pooling_is_the_default(vgg_params, image):
-    default = vgg.extract_features(vgg_params, image, ["pool1"])["pool1"]
-    named = vgg.extract_features(vgg_params, image, ["pool1"], pooling="max")["pool1"]
+    default = extract(vgg_params, image, ("pool1",))["pool1"]
+    named = extract(vgg_params, image, ("pool1",), pooling="max")["pool1"]
     np.testing.assert_array_equal(default, named)
 
 
 def test_vgg16_and_vgg19_share_their_first_blocks_only(vgg_params, image):
-    names = ["block3_conv3", "block3_pool"]
-    vgg16 = vgg.extract_features(vgg_params, image, names, arch="vgg16")
-    vgg19 = vgg.extract_features(vgg_params, image, names, arch="vgg19")
+    names = ("block3_conv3", "block3_pool")
+    vgg16 = extract(vgg_params, image, names, arch="vgg16")
+    vgg19 = extract(vgg_params, image, names, arch="vgg19")
     np.testing.assert_allclose(vgg16[names[0]], vgg19[names[0]], rtol=1e-5)
     assert not np.allclose(vgg16[names[1]], vgg19[names[1]], rtol=0.1)
 
 
 def test_bfloat16_keeps_the_first_layer_in_float32(vgg_params, image):
-    features = vgg.extract_features(vgg_params, image, SHALLOW, precision="bfloat16")
-    exact = vgg.extract_features(vgg_params, image, SHALLOW[:1])
+    features = extract(vgg_params, image, SHALLOW, precision="bfloat16")
+    exact = extract(vgg_params, image, SHALLOW[:1])
     assert [features[name].dtype for name in SHALLOW] == [jnp.float32, jnp.bfloat16, jnp.bfloat16]
     np.testing.assert_array_equal(features[SHALLOW[0]], exact[SHALLOW[0]])
 
@@ -375,8 +383,8 @@ def test_gradients_in_bfloat16_point_where_those_in_float32_do(vgg_params):
 
 
 def test_tf32_stays_close_to_float32(vgg_params, image, relative_error):
-    tf32 = vgg.extract_features(vgg_params, image, SHALLOW, precision="tf32")
-    float32 = vgg.extract_features(vgg_params, image, SHALLOW)
+    tf32 = extract(vgg_params, image, SHALLOW, precision="tf32")
+    float32 = extract(vgg_params, image, SHALLOW)
     for name in SHALLOW:
         assert tf32[name].dtype == jnp.float32
         assert relative_error(tf32[name], float32[name]) < 1e-2
