@@ -52,9 +52,10 @@ def toy_params():
 def toy_features(params, image):
     """Two smooth layers, the second of half the size; no bias: a black image has no features."""
     shallow = jnp.tanh(jnp.einsum("...i,ij->...j", image, params["shallow"]))
-    height, width = image.shape[-3] // 2 * 2, image.shape[-2] // 2 * 2
-    corners = [shallow[..., i:height:2, j:width:2, :] for i in (0, 1) for j in (0, 1)]
-    deep = jnp.tanh(jnp.einsum("...i,ij->...j", sum(corners) / 4, params["deep"]))
+    *batch, height, width, channels = shallow.shape
+    windows = shallow.reshape(*batch, height // 2, 2, width // 2, 2, channels)
+    pooled = windows.mean(axis=(-4, -2))
+    deep = jnp.tanh(jnp.einsum("...i,ij->...j", pooled, params["deep"]))
     return {"shallow": shallow, "deep": deep}
 
 

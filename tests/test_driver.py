@@ -103,7 +103,7 @@ def breaks_at_step_three(rate):
     return optax.GradientTransformation(lambda params: jnp.zeros((), jnp.int32), update)
 
 
-@pytest.mark.parametrize("name", FIRST_ORDER)
+@pytest.mark.parametrize("name", ["adam", "sgd"])
 def test_a_row_is_of_the_image_before_its_update(toy_objective, name):
     toy, weights, image = toy_objective
     result = driver.stylize(
@@ -130,7 +130,7 @@ def test_a_row_is_of_the_image_before_its_update(toy_objective, name):
     np.testing.assert_allclose(result.image, image, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", FIRST_ORDER)
+@pytest.mark.parametrize("name", ["adam", "rmsprop"])
 def test_both_drivers_give_the_same_losses(toy_objective, name):
     toy, weights, image = toy_objective
     of_python, of_scan = (
@@ -214,12 +214,10 @@ def test_a_run_that_is_resumed_gives_the_same_bytes(toy_objective, name, which):
 @pytest.mark.parametrize("name", [*FIRST_ORDER, "lbfgs"])
 def test_losses_fall(toy_objective, name):
     toy, weights, image = toy_objective
-    result = driver.stylize(
-        toy, image, weights, optimizer=name, learning_rate=RATES[name], num_steps=30
-    )
-    totals = result.history.terms.total
-    assert totals.shape == (30,)
-    assert totals[-1] < 0.6 * totals[0]
+    totals = totals_of(run(toy, weights, image, rates_of(name), optimizer=name, num_steps=30))
+    assert totals.shape == (30, 3)
+    assert np.all(totals[-1] < 0.9 * totals[0])
+    assert totals[-1, 0] < 0.6 * totals[0, 0]
 
 
 @pytest.mark.parametrize("which", DRIVERS)

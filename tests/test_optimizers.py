@@ -1,5 +1,6 @@
 """The update rules against their formulas, and against Keras's recorded trajectories."""
 
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -58,31 +59,34 @@ def sgd(form, gradients):
 FORMULAS = {"adam": adam, "rmsprop": rmsprop, "adagrad": adagrad, "sgd": sgd}
 
 
-def displacements(optimizer, gradients):
-    """Where forty updates lead from zero; summed in float64, so that no update is rounded off."""
-    state = optimizer.init(jnp.zeros(gradients.shape[1:]))
-    update = jax.jit(optimizer.update)
-    steps = []
+@partial(jax.jit, static_argnums=0)
+def advance(factory, x, state, gradient):
+    """One update: what is added, and what comes of it."""
+    optimizer = factory(RATE)
+    updates, state = optimizer.update(gradient, state, x)
+    return updates, optax.apply_updates(x, updates), state
+
+
+def run(factory, start, gradients):
+    """Each update, and the image after it."""
+    x, state = jnp.asarray(start), factory(RATE).init(jnp.asarray(start))
+    steps, images = [], []
     for gradient in gradients:
-        step, state = update(jnp.asarray(gradient), state)
-        steps.append(np.asarray(step, np.float64))
-    return np.cumsum(steps, axis=0)
+        step, x, state = advance(factory, x, state, jnp.asarray(gradient))
+        steps.append(np.asarray(step))
+        images.append(np.asarray(x))
+    return np.stack(steps), np.stack(images)
 
 
-def trajectory(optimizer, start, gradients):
+def displacements(factory, gradients):
+    """Where the updates lead from zero; summed in float64, so that none is rounded off."""
+    steps, _ = run(factory, np.zeros(gradients.shape[1:], np.float32), gradients)
+    return np.cumsum(steps, axis=0, dtype=np.float64)
+
+
+def trajectory(factory, start, gradients):
     """An image after each of its updates, in float32."""
-    state = optimizer.init(jnp.asarray(start))
-
-    @jax.jit
-    def advance(x, state, gradient):
-        updates, state = optimizer.update(gradient, state, x)
-        return optax.apply_updates(x, updates), state
-
-    x, steps = jnp.asarray(start), []
-    for gradient in gradients:
-        x, state = advance(x, state, gradient)
-        steps.append(np.asarray(x))
-    return np.stack(steps)
+    return run(factory, start, gradients)[1]
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -90,7 +94,7 @@ def trajectory(optimizer, start, gradients):
 @pytest.mark.parametrize("rule", RULES)
 def test_forty_updates_follow_the_formula(keras, rule, form, scale, relative_error):
     gradients = keras[f"gradients/{scale}"]
-    actual = displacements(optimizers.factory(rule, form=form)(RATE), gradients)
+    actual = displacements(optimizers.factory(rule, form=form), gradients)
     expected = -np.cumsum(list(FORMULAS[rule](form, gradients.astype(np.float64))), axis=0)
     # In single precision, as in Keras, 1 - 0.999^t of the first steps has five digits.
     assert relative_error(actual, expected) < (1e-5 if rule == "adam" else 2e-7)
@@ -99,7 +103,7 @@ def test_forty_updates_follow_the_formula(keras, rule, form, scale, relative_err
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("rule", RULES)
 def test_forty_updates_follow_keras(keras, rule, scale, relative_error):
-    actual = trajectory(optimizers.factory(rule)(RATE), keras["x0"], keras[f"gradients/{scale}"])
+    actual = trajectory(optimizers.factory(rule), keras["x0"], keras[f"gradients/{scale}"])
     assert relative_error(actual, keras[f"{rule}/{scale}"]) < 1e-6
 
 
@@ -107,7 +111,7 @@ def test_forty_updates_follow_keras(keras, rule, scale, relative_error):
 @pytest.mark.parametrize("rule", RULES)
 def test_a_zero_gradient_moves_nothing(rule, form):
     """The report's forms divide by sqrt(0) + eps: 0, not NaN."""
-    actual = displacements(optimizers.factory(rule, form=form)(RATE), np.zeros((3, 4), np.float32))
+    actual = displacements(optimizers.factory(rule, form=form), np.zeros((3, 4), np.float32))
     np.testing.assert_array_equal(actual, np.zeros((3, 4)))
 
 
@@ -116,7 +120,7 @@ def test_a_zero_gradient_moves_nothing(rule, form):
 def test_a_pixel_without_gradient_leaves_its_neighbors_alone(keras, rule, form):
     gradients = keras["gradients/1"]
     assert np.all(gradients[:, 5] == 0)
-    actual = displacements(optimizers.factory(rule, form=form)(RATE), gradients)
+    actual = displacements(optimizers.factory(rule, form=form), gradients)
     np.testing.assert_array_equal(actual[:, 5], np.zeros(40))
     assert np.all(np.isfinite(actual))
 
@@ -124,9 +128,7 @@ def test_a_pixel_without_gradient_leaves_its_neighbors_alone(keras, rule, form):
 @pytest.mark.parametrize("rule", ["adam", "rmsprop", "adagrad"])
 def test_forms_differ_at_small_gradients(keras, rule, relative_error):
     gradients = keras["gradients/1e-6"]
-    printed, run = (
-        displacements(optimizers.factory(rule, form=form)(RATE), gradients) for form in FORMS
-    )
+    printed, run = (displacements(optimizers.factory(rule, form=form), gradients) for form in FORMS)
     assert relative_error(printed, run) > 0.1
 
 
@@ -135,8 +137,7 @@ def test_forms_agree_at_the_gradients_of_the_report(keras, rule, relative_error)
     gradients = keras["gradients/1e4"]
     gradients = np.where(gradients < 0, -1, 1) * np.maximum(np.abs(gradients), 1e3)
     printed, run = (
-        trajectory(optimizers.factory(rule, form=form)(RATE), keras["x0"], gradients)
-        for form in FORMS
+        trajectory(optimizers.factory(rule, form=form), keras["x0"], gradients) for form in FORMS
     )
     assert relative_error(printed, run) < 1e-6
 
@@ -144,8 +145,8 @@ def test_forms_agree_at_the_gradients_of_the_report(keras, rule, relative_error)
 @pytest.mark.parametrize("rule", RULES)
 def test_the_form_of_keras_is_the_default(keras, rule):
     gradients = keras["gradients/1e-3"][:3]
-    default = displacements(getattr(optimizers, rule)(RATE), gradients)
-    named = displacements(optimizers.factory(rule, form="keras")(RATE), gradients)
+    default = displacements(getattr(optimizers, rule), gradients)
+    named = displacements(optimizers.factory(rule, form="keras"), gradients)
     np.testing.assert_array_equal(default, named)
 
 
