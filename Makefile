@@ -17,6 +17,9 @@ comma := ,
 EXTRA = $(if $(ACCELERATOR),[$(ACCELERATOR)])
 EXTRA_DEV = [dev$(if $(ACCELERATOR),$(comma)$(ACCELERATOR))]
 
+# The code of this checkout, whatever else the environment holds.
+export PYTHONPATH := $(CURDIR)
+
 .PHONY: help demo test test-fast lint clean
 
 help:

@@ -20,8 +20,8 @@ import tyro
 from matplotlib import cbook
 
 from nst_jax import runs, weights
-from nst_jax.cli import exit_code_of
 from nst_jax.config import StylizeConfig
+from nst_jax.console import exit_code_of, say
 
 BANNER = """
 ****************************************************************************
@@ -103,6 +103,12 @@ def coarse_of(config: StylizeConfig, output: Path) -> StylizeConfig:
     )
 
 
+def _say_coarse(line: str) -> None:
+    # The coarse picture is gone when the demo ends: not worth mentioning.
+    if not line.startswith("wrote"):
+        say(f"coarse: {line}")
+
+
 def main(demo: Demo) -> int:
     config = config_of(demo)
     try:
@@ -115,7 +121,7 @@ def main(demo: Demo) -> int:
     demo.output_dir.mkdir(parents=True, exist_ok=True)  # refused now, not after the coarse run
     with tempfile.TemporaryDirectory() as folder:
         coarse = coarse_of(config, Path(folder) / "coarse.png")
-        exit_code = runs.stylize_files(coarse, say=lambda line: print(f"coarse: {line}")).exit_code
+        exit_code = runs.stylize_files(coarse, say=_say_coarse).exit_code
         if exit_code:
             return exit_code
         return runs.stylize_files(replace(config, init=str(coarse.output))).exit_code

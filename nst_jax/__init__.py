@@ -9,6 +9,7 @@ import importlib
 __version__ = "0.1.0"
 
 _MODULES = (
+    "config",
     "driver",
     "environment",
     "image",
@@ -17,6 +18,7 @@ _MODULES = (
     "optimizers",
     "plotting",
     "runlog",
+    "runs",
     "vgg",
     "weights",
 )

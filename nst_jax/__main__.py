@@ -1,7 +1,5 @@
 """`python -m nst_jax` is the `nst-jax` command."""
 
-import sys
+from nst_jax.console import main
 
-from nst_jax.cli import main
-
-sys.exit(main())
+main()

@@ -14,6 +14,7 @@ OptimizerName = Literal["adam", "rmsprop", "adagrad", "sgd", "lbfgs"]
 OptimizerForm = Literal["keras", "report"]
 LayerBalance = Literal["equal", "relative"]
 Driver = Literal["python", "scan"]
+InputConvention = Literal["auto", "torchvision", "caffe", "caffe_rgb"]
 
 # The report, section 4.1.
 CONTENT_LAYERS = ("block5_conv2",)

@@ -3,9 +3,8 @@
 Nothing heavy is imported before a command runs: `--help` answers within a second.
 """
 
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,8 +12,17 @@ from typing import Annotated
 import tyro
 
 from nst_jax import __version__
-from nst_jax.choices import Arch
-from nst_jax.config import StylizeConfig
+from nst_jax.choices import Arch, InputConvention
+from nst_jax.config import StylizeConfig, SweepConfig
+from nst_jax.console import exit_code_of, say
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on with an interrupted or killed run, single or sweep, from its last checkpoint."""
+
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")]
+    """The run log (HDF5)."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,8 @@ class WeightsConvert:
     """The file to write (.h5)."""
     arch: Arch | None = None
     """The network (default: found out from the file)."""
+    convention: InputConvention = "auto"
+    """What input a torch file's first layer expects."""
     force: bool = False
     """Overwrite an existing file."""
 
@@ -106,6 +116,8 @@ class Weights:
 
 Command = (
     Annotated[StylizeConfig, tyro.conf.subcommand("stylize")]
+    | Annotated[SweepConfig, tyro.conf.subcommand("sweep")]
+    | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Plot, tyro.conf.subcommand("plot")]
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Features, tyro.conf.subcommand("features")]
@@ -119,10 +131,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 done, 1 failed with one clear line, 2 wrong usage, 130 interrupted by Ctrl-C.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    return exit_code_of(lambda: _run(_parse(arguments)))
+
+
+def _parse(arguments: list[str]):
     if arguments == ["--version"]:
         print(f"nst-jax {__version__}")
-        return 0
-    command = tyro.cli(
+        sys.exit(0)
+    return tyro.cli(
         Command,
         prog="nst-jax",
         description="Neural style transfer by optimisation, in JAX.",
@@ -133,36 +149,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tyro.conf.FlagCreatePairsOff,
         ),
     )
-    return exit_code_of(lambda: _run(command))
-
-
-def exit_code_of(run: Callable[[], int]) -> int:
-    """Runs a command; what a person can cause becomes one line and an exit code.
-
-    The environment variable NST_JAX_TRACEBACK=1 shows the place of an error instead.
-    """
-    try:
-        return run()
-    except KeyboardInterrupt:
-        print("interrupted: nothing was written", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader of our output left, as `head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ValueError, OSError, ImportError, MemoryError) as error:
-        if os.environ.get("NST_JAX_TRACEBACK"):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 1
 
 
 def _run(command) -> int:
-    if isinstance(command, StylizeConfig):
-        from nst_jax.runs import stylize_files
-
-        outcome = stylize_files(command)
-        return outcome.exit_code
+    if isinstance(command, StylizeConfig | SweepConfig | Resume):
+        return _run_optimisation(command)
     if isinstance(command, Weights):
         return _run_weights(command.action)
     from nst_jax import inspection
@@ -170,7 +161,7 @@ def _run(command) -> int:
     if isinstance(command, Plot):
         inspection.plot(command.log, command.figures or command.log.parent, force=command.force)
     elif isinstance(command, Show):
-        print(inspection.show(command.log))
+        say(inspection.show(command.log))
     else:
         inspection.draw_features(
             command.image,
@@ -184,17 +175,31 @@ def _run(command) -> int:
     return 0
 
 
+def _run_optimisation(command: StylizeConfig | SweepConfig | Resume) -> int:
+    from nst_jax import runs
+
+    if isinstance(command, Resume):
+        outcome = runs.resume(command.log)
+    elif isinstance(command, SweepConfig):
+        outcome = runs.sweep_files(command)
+    else:
+        outcome = runs.stylize_files(command)
+    return outcome.exit_code
+
+
 def _run_weights(action: WeightsInfo | WeightsFetch | WeightsConvert) -> int:
     from nst_jax import files, inspection, weights
 
     if isinstance(action, WeightsFetch):
-        print(weights.fetch(action.arch))
+        say(weights.fetch(action.arch))
     elif isinstance(action, WeightsConvert):
         files.check_output(action.destination, force=action.force, suffixes=(".h5", ".hdf5"))
-        weights.convert(action.source, action.destination, arch=action.arch)
-        print(f"wrote {action.destination}")
+        weights.convert(
+            action.source, action.destination, arch=action.arch, convention=action.convention
+        )
+        say(f"wrote {action.destination}")
     elif action.layers:
-        print(inspection.layer_table(action.arch, action.size))
+        say(inspection.layer_table(action.arch, action.size))
     else:
-        print(inspection.weights_info(action.weights, action.arch))
+        say(inspection.weights_info(action.weights, action.arch))
     return 0

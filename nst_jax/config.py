@@ -3,7 +3,7 @@
 Imports no JAX: `nst-jax stylize --help` answers at once.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,13 +29,8 @@ def _argument(metavar: str, default: str | None = None) -> Any:
     return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
 
 
-@dataclass(frozen=True)
-class StylizeConfig:
-    """Give a picture the style of another.
-
-    Example: nst-jax stylize portrait.jpg painting.jpg --output out.png --log run.h5
-    """
-
+@dataclass(frozen=True, kw_only=True)
+class _StylizeFiles:
     content: Annotated[Path, tyro.conf.Positional, _argument("CONTENT")]
     """Picture whose subject is kept (PNG, JPEG, TIFF, WebP)."""
     style: Annotated[Path, tyro.conf.Positional, _argument("STYLE")]
@@ -46,6 +41,28 @@ class StylizeConfig:
     """Write a run log there (HDF5): losses of every step, pictures, settings."""
     figures: Annotated[Path | None, _argument("DIR", "no figures")] = None
     """Write losses.png and overview.png into this folder."""
+    force: bool = False
+    """Overwrite existing files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SweepFiles:
+    content: Annotated[Path, tyro.conf.Positional, _argument("CONTENT")]
+    """Picture whose subject is kept (PNG, JPEG, TIFF, WebP)."""
+    styles: Annotated[tuple[Path, ...], tyro.conf.Positional, _argument("STYLE")]
+    """Pictures whose style is taken, one or more."""
+    log: Path
+    """Write the run log of all variants there (HDF5)."""
+    report: Annotated[Path | None, _argument("PATH", "no page")] = None
+    """Write a page of all variants there (HTML)."""
+    force: bool = False
+    """Overwrite existing files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What is the same for all variants of a run."""
+
     size: int = 512
     """Longest side of the content in pixels; a smaller picture is not enlarged."""
     style_size: Annotated[int | None, _argument("INT", "as --size")] = None
@@ -54,18 +71,8 @@ class StylizeConfig:
     """Enlarge pictures that are smaller than --size."""
     steps: int = 250
     """Steps of the optimizer."""
-    optimizer: OptimizerName = "adam"
-    """How the image is updated."""
     optimizer_form: OptimizerForm = "keras"
     """The update rules as Keras runs them, or as the report prints them."""
-    learning_rate: float = 0.02
-    """Step size; pixels go from 0 to 1. Plain sgd needs about 1e-9; lbfgs ignores it."""
-    content_weight: Annotated[float | None, _argument("FLOAT", "1e4; gatys: 1")] = None
-    """Weight of the content term."""
-    style_weight: Annotated[float | None, _argument("FLOAT", "1e-2; gatys: 1e3")] = None
-    """Weight of the style term."""
-    tv_weight: float = 30.0
-    """Weight of the total variation. 30 is the TensorFlow tutorial's; 0 reproduces the report."""
     content_layers: tuple[str, ...] = CONTENT_LAYERS
     """Layers whose features are kept; block4_conv2 and relu4_2 mean the same."""
     style_layers: tuple[str, ...] = STYLE_LAYERS
@@ -74,12 +81,8 @@ class StylizeConfig:
     """equal: a layer counts as its loss comes; relative: relative to its target's square."""
     convention: Convention = "report"
     """Formulas of the report's program, or those of Gatys et al. that its text prints."""
-    init: Annotated[str, _argument("content|noise|style|PATH")] = "content"
-    """Where to start: content, noise, style, or the path of a picture."""
     init_noise: float = 0.0
     """Standard deviation of normal noise added to the start."""
-    seed: int = 0
-    """Of the noise; nothing else is random."""
     tolerance: Annotated[float | None, _argument("FLOAT", "never")] = None
     """Stop when the loss falls by less than this fraction in ten steps."""
     pooling: Pooling = "max"
@@ -94,5 +97,91 @@ class StylizeConfig:
     """Keep the picture of every so many steps in the log (0: none)."""
     deterministic: bool = False
     """On a GPU: same bytes in every run, at some cost in speed. A CPU always gives them."""
-    force: bool = False
-    """Overwrite existing files."""
+
+
+# Of several bases a dataclass takes the fields of the last one first: files lead the help.
+@dataclass(frozen=True, kw_only=True)
+class StylizeConfig(RunConfig, _StylizeFiles):
+    """Give a picture the style of another.
+
+    Example: nst-jax stylize portrait.jpg painting.jpg --output out.png --log run.h5
+    """
+
+    optimizer: OptimizerName = "adam"
+    """How the image is updated."""
+    learning_rate: float = 0.02
+    """Step size; pixels go from 0 to 1. Plain sgd needs about 1e-9; lbfgs ignores it."""
+    content_weight: Annotated[float | None, _argument("FLOAT", "1e4; gatys: 1")] = None
+    """Weight of the content term."""
+    style_weight: Annotated[float | None, _argument("FLOAT", "1e-2; gatys: 1e3")] = None
+    """Weight of the style term."""
+    tv_weight: float = 30.0
+    """Weight of the total variation. 30 is the TensorFlow tutorial's; 0 reproduces the report."""
+    init: Annotated[str, _argument("content|noise|style|PATH")] = "content"
+    """Where to start: content, noise, style, or the path of a picture."""
+    seed: int = 0
+    """Of the noise; nothing else is random."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig(RunConfig, _SweepFiles):
+    """Run every combination of settings at once, into one log.
+
+    Example: nst-jax sweep portrait.jpg painting.jpg --log sweep.h5 --report sweep.html
+    --optimizers adam rmsprop --learning-rates adam:0.01,0.1 rmsprop:0.001,0.01
+    """
+
+    optimizers: tuple[OptimizerName, ...] = ("adam", "rmsprop", "adagrad")
+    """How the image is updated."""
+    learning_rates: tuple[str, ...] = ("0.001", "0.02", "0.1")
+    """Rates of all optimizers, or of one: adam:0.01,0.1. lbfgs has none."""
+    content_weights: Annotated[tuple[float, ...], _argument("FLOAT", "1e4; gatys: 1")] = ()
+    """Weights of the content term."""
+    style_weights: Annotated[tuple[float, ...], _argument("FLOAT", "1e-2; gatys: 1e3")] = ()
+    """Weights of the style term."""
+    tv_weights: tuple[float, ...] = (30.0,)
+    """Weights of the total variation."""
+    inits: tuple[str, ...] = ("content",)
+    """Where to start: content, noise, style, or the path of a picture."""
+    seeds: tuple[int, ...] = (0,)
+    """Of the noise; without --init-noise and --inits noise they make no difference."""
+    batch: Annotated[int | None, _argument("INT", "what memory holds")] = None
+    """Variants in one program at most."""
+    distributed: bool = False
+    """One of several processes started by a cluster; each runs its share."""
+
+
+def to_json(config: StylizeConfig | SweepConfig) -> dict[str, Any]:
+    """The settings as plain values, for the run log."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return [plain(each) for each in value]
+        return str(value) if isinstance(value, Path) else value
+
+    settings = {name: plain(value) for name, value in asdict(config).items()}
+    return {"command": _COMMANDS[type(config)], **settings}
+
+
+def from_json(settings: dict[str, Any]) -> StylizeConfig | SweepConfig:
+    """The inverse of `to_json`.
+
+    Raises:
+      ValueError: not the settings of a run, or of another version of the program.
+    """
+    kinds = {name: kind for kind, name in _COMMANDS.items()}
+    kind = kinds.get(settings.get("command"))
+    values = {name: value for name, value in settings.items() if name != "command"}
+    if kind is None or set(values) != {field.name for field in fields(kind)}:
+        raise ValueError("these settings are of another version of nst_jax")
+    for name, value in values.items():
+        if isinstance(value, list):
+            value = tuple(Path(each) if name in _PATHS else each for each in value)
+        elif name in _PATHS and value is not None:
+            value = Path(value)
+        values[name] = value
+    return kind(**values)
+
+
+_COMMANDS = {StylizeConfig: "stylize", SweepConfig: "sweep"}
+_PATHS = {"content", "style", "styles", "output", "log", "figures", "report"}

@@ -24,11 +24,15 @@ from jaxtyping import Array, Bool, Float, Int
 
 from nst_jax import optimizers
 from nst_jax.choices import Driver, OptimizerName, check_choice
+from nst_jax.memory import ProgramMemory
 from nst_jax.objective import LossTerms, LossWeights, Objective
 from nst_jax.optimizers import OptimizerFactory
 
+MAX_STEPS = 1_000_000
 MAX_CHUNK_LENGTH = 50
 _CHUNK_SECONDS = 2.0
+# A chunk called from Python ends early after this time, on a machine slower than assumed.
+_PATIENCE = 3.0
 # Floating point operations a second, guessed low so that a chunk ends well within five seconds.
 _ASSUMED_RATE = {"cpu": 1e11, "gpu": 2e13, "tpu": 2e13}
 _CONVERGENCE_WINDOW = 10
@@ -98,7 +102,13 @@ class StylizeResult(NamedTuple):
 def init_state(
     images: Float[ArrayLike, "v h w 3"], factory: OptimizerFactory, hyper: Hyperparameters
 ) -> State:
-    """The state before the first step."""
+    """The state before the first step.
+
+    Raises:
+      ValueError: the images are not of a floating type.
+    """
+    if not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(f"images must be floating in [0, 1], got {images.dtype}")
     variants = images.shape[0]
     init = jax.vmap(lambda image, rate: factory(rate).init(image))
     return State(
@@ -149,21 +159,20 @@ def step(
 def _step(evaluate, learning_rate, state, num_steps, factory) -> tuple[State, History]:
     """`step` for any way to evaluate: image -> ((total, terms), gradient)."""
     (total, terms), grad = evaluate(state.image)
-    optimizer = factory(learning_rate)
+    optimizer = optax.with_extra_args_support(factory(learning_rate))
+    updates, opt_state = optimizer.update(
+        grad,
+        state.opt_state,
+        state.image,
+        value=total,
+        grad=grad,
+        value_fn=_value_function(evaluate),
+    )
+    image = optax.apply_updates(state.image, updates)
     if optimizers.is_lbfgs(factory):
-        updates, opt_state = optimizer.update(
-            grad,
-            state.opt_state,
-            state.image,
-            value=total,
-            grad=grad,
-            value_fn=_value_function(evaluate),
-        )
-        image = optax.apply_updates(state.image, updates)
         evaluations = 1 + opt_state[-1].info.num_linesearch_steps
     else:
-        updates, opt_state = optimizer.update(grad, state.opt_state, state.image)
-        image = jnp.clip(optax.apply_updates(state.image, updates), 0, 1)
+        image = jnp.clip(image, 0, 1)
         evaluations = jnp.ones((), jnp.int32)
     row = History(terms, optax.tree.norm(grad), optax.tree.norm(image - state.image), evaluations)
     return _commit(state, num_steps, row, grad, image, opt_state)
@@ -257,19 +266,44 @@ def default_chunk_length(
     factory: OptimizerFactory,
     num_steps: int,
     snapshot_every: int = 0,
+    lanes: int = 1,
+    tolerance: float | None = None,
 ) -> int:
     """Steps a chunk, such that one ends well within five seconds and none is nearly empty.
 
     From the floating point operations of a step and an assumed rate of the device, not from a
     timing: the same settings give the same chunks. With snapshots a chunk divides their period.
+
+    Args:
+      objective: see `objective.make_objective`.
+      hyper: of one variant; shapes are enough, as everywhere here.
+      state: of one variant.
+      factory: the optimizer as a function of its learning rate.
+      num_steps: of the run.
+      snapshot_every: period of the snapshots, 0 for none.
+      lanes: variants of the program.
+      tolerance: convergence is looked for after each chunk.
     """
     lowered = _jit_step.lower(objective, hyper, state, num_steps, factory=factory)
     flops = (lowered.cost_analysis() or {}).get("flops", 0.0)
-    seconds = max(flops, 1.0) / _ASSUMED_RATE.get(jax.default_backend(), 1e11)
-    longest = int(np.clip(_CHUNK_SECONDS / seconds, 1, MAX_CHUNK_LENGTH))
+    seconds = lanes * max(flops, 1.0) / _ASSUMED_RATE.get(jax.default_backend(), 1e11)
+    most = MAX_CHUNK_LENGTH if tolerance is None else _CONVERGENCE_WINDOW
+    longest = int(np.clip(_CHUNK_SECONDS / seconds, 1, most))
     if snapshot_every:
         return max(n for n in range(1, longest + 1) if snapshot_every % n == 0)
     return -(-num_steps // -(-num_steps // min(longest, num_steps)))
+
+
+def step_memory(
+    objective: Objective, hyper: Hyperparameters, state: State, *, factory: OptimizerFactory
+) -> ProgramMemory:
+    """What a step takes, by the compiler's own account of the program of one variant."""
+    limit = jnp.zeros((), jnp.int32)
+    compiled = _jit_step.lower(objective, hyper, state, limit, factory=factory).compile()
+    analysis = compiled.memory_analysis()
+    shared = sum(leaf.nbytes for leaf in jax.tree.leaves(objective))
+    lane = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes - shared
+    return ProgramMemory(shared, lane)
 
 
 def compile_ahead(
@@ -305,6 +339,7 @@ def run_chunks(
     chunk_length: int,
     driver: Driver | None = None,
     tolerance: float | None = None,
+    totals: Float[np.ndarray, "t v"] | None = None,
 ) -> Iterator[Chunk]:
     """Runs to `num_steps` steps, a chunk at a time; the state given is donated.
 
@@ -320,24 +355,27 @@ def run_chunks(
       chunk_length: steps a chunk; the last one may be shorter.
       driver: "python" or "scan"; default: what is fast on this device.
       tolerance: for convergence; None runs all steps.
+      totals: of the steps already done, for convergence.
     """
     driver = driver or default_driver()
     check_choice("driver", driver, Driver)
     advance = _chunk_function(driver, factory)
     start = time.perf_counter()
     limit = jnp.asarray(num_steps, jnp.int32)
-    totals: list[np.ndarray] = []
+    past = [] if totals is None else list(totals)
     done = int(np.max(state.step))
     while done < num_steps and np.any(np.asarray(state.diverged_step) < 0):
-        state, history, ends = advance(objective, hyper, state, limit, factory, chunk_length)
+        # After a chunk that ended early, up to where it should have ended: snapshots are there.
+        length = chunk_length - done % chunk_length
+        state, history, ends = advance(objective, hyper, state, limit, factory, length)
         # A scanned chunk always has its full length: rows in which nothing was evaluated, beyond
         # the last step or after the last variant has diverged, are dropped.
         length = int(np.count_nonzero(history.evaluations.any(axis=1)))
         history = jax.tree.map(lambda x, n=length: x[:n], history)
         done += length
         yield Chunk(state, history, ends[:length] - start)
-        totals.extend(history.terms.total)
-        if tolerance is not None and has_converged(np.array(totals), tolerance):
+        past.extend(history.terms.total)
+        if tolerance is not None and has_converged(np.array(past), tolerance):
             return
 
 
@@ -377,9 +415,13 @@ def _python_chunk(objective, hyper, state, limit, factory, length):
         # Waiting for the row keeps at most one step in flight; on a CPU it costs nothing.
         rows.append(jax.device_get(row))
         ends.append(time.perf_counter())
-        if not np.any(rows[-1].evaluations):
+        if not np.any(rows[-1].evaluations) or _is_late(ends):
             break
     return state, _stack(rows), np.array(ends)
+
+
+def _is_late(ends: list[float]) -> bool:
+    return ends[-1] - ends[0] > _PATIENCE
 
 
 class _LbfgsFromPython:
@@ -406,6 +448,8 @@ class _LbfgsFromPython:
             )
             rows.append(_stack(row))
             ends.append(time.perf_counter())
+            if _is_late(ends):
+                break
         return jax.tree.map(lambda *x: jnp.stack(x), *variants), _stack(rows), np.array(ends)
 
     def _step(self, objective, hyper, state, limit, factory, variant):
@@ -488,8 +532,16 @@ def stylize(
     check_settings(num_steps=num_steps, learning_rate=learning_rate, tolerance=tolerance)
     factory = optimizers.factory(optimizer) if isinstance(optimizer, str) else optimizer
     hyper = single(Hyperparameters(jnp.float32(learning_rate), weights))
-    state = init_state(jnp.asarray(init_image)[None], factory, hyper)
-    length = default_chunk_length(objective, hyper, state, factory=factory, num_steps=num_steps)
+    init_image = jnp.asarray(init_image)
+    if init_image.ndim != 3 or not jnp.all(jnp.isfinite(init_image)):
+        raise ValueError(
+            "`init_image` must be one finite image (height, width, 3), got the shape "
+            f"{init_image.shape}; a batch of them is a sweep"
+        )
+    state = init_state(init_image[None], factory, hyper)
+    length = default_chunk_length(
+        objective, hyper, state, factory=factory, num_steps=num_steps, tolerance=tolerance
+    )
     histories = []
     for chunk in run_chunks(
         objective,
@@ -509,9 +561,13 @@ def stylize(
 
 def check_settings(*, num_steps: int, learning_rate: float, tolerance: float | None) -> None:
     """Refuses settings with which no run can work."""
-    if num_steps < 1:
+    if not isinstance(num_steps, int) or num_steps < 1:
         raise ValueError(f"the number of steps must be at least 1, got {num_steps}")
-    if not (np.isfinite(learning_rate) and learning_rate > 0):
+    if num_steps > MAX_STEPS:
+        raise ValueError(f"the number of steps must be at most {MAX_STEPS}, got {num_steps}")
+    with np.errstate(over="ignore", under="ignore"):
+        rate = np.float32(learning_rate)
+    if not (np.isfinite(rate) and rate > 0):
         raise ValueError(f"the learning rate must be positive and finite, got {learning_rate}")
     if tolerance is not None and not (np.isfinite(tolerance) and tolerance >= 0):
         raise ValueError(f"the tolerance must be finite and not negative, got {tolerance}")

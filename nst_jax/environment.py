@@ -76,6 +76,26 @@ def describe() -> dict[str, Any]:
     }
 
 
+def differences(attributes: dict[str, Any]) -> list[str]:
+    """In what the environment of a run log differs from the present one, where bytes depend on it.
+
+    Each in words: "threads were 2, are 8".
+    """
+    now = describe()
+    found = [
+        f"{name} was {attributes[name]}, is {now[name]}"
+        for name in ("backend", "device_kind", "device_count", "threads")
+        if attributes[name] != now[name]
+    ]
+    before, after = (json.loads(each["versions_json"]) for each in (attributes, now))
+    found += [
+        f"{name} was {before.get(name)}, is {version}"
+        for name, version in after.items()
+        if before.get(name) != version
+    ]
+    return found
+
+
 def _version() -> str:
     from nst_jax import __version__
 

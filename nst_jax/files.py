@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Whoever reads `path` finds the old file or the whole new one, never a part.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    # Short, whatever the name: a longer one might not be allowed.
+    temporary = path.with_name(
+        f".{zlib.crc32(path.name.encode(errors='replace')):x}.{os.getpid()}{path.suffix}"
+    )
     try:
         yield temporary
         os.replace(temporary, path)

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -52,6 +52,17 @@ _ICC_MODES = {
 
 class ImageWarning(UserWarning):
     """What was done to a picture that its owner may not expect, in one line with its path."""
+
+
+@contextmanager
+def notes(say: Callable[[str], None]) -> Iterator[None]:
+    """Tells `say` each `ImageWarning` of the block, one line each."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        if issubclass(warning.category, ImageWarning):
+            say(f"note: {warning.message}")
 
 
 class _Unusable(Exception):

@@ -1,5 +1,6 @@
 """Looking at things: figures and text of a run log, filters and feature maps of a network."""
 
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from nst_jax import files, plotting, runlog, vgg, weights
 from nst_jax import image as images
 from nst_jax.choices import Arch
+from nst_jax.console import say
 
 
 def plot(log: Path, folder: Path, *, force: bool = False) -> None:
@@ -21,13 +23,15 @@ def plot(log: Path, folder: Path, *, force: bool = False) -> None:
         files.check_output(path, force=force)
     for path, draw in figures.items():
         plotting.save(draw(record), path)
-        print(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def show(log: Path) -> str:
     """What a run log holds, as text for a person."""
     record = runlog.load(log)
-    rows, attributes = record.rows, record.attributes
+    rows = record.rows
+    # Also logs that other programs wrote: what they did not say is unknown.
+    attributes = defaultdict(lambda: "unknown", record.attributes)
     steps = len(rows.step)
     seconds = f"{rows.wall_time[-1].max():.1f} s" if steps else "no step yet"
     height, width = record.content.shape[:2]
@@ -36,7 +40,7 @@ def show(log: Path) -> str:
         f"created    {attributes['created_utc']} by: {attributes['command']}",
         f"device     {attributes['device_kind']} ({attributes['backend']}), "
         f"{attributes['precision']}, driver {attributes['driver']}, "
-        f"compiled in {attributes['compile_seconds']:.1f} s",
+        f"compiled in {record.attributes['compile_seconds']:.1f} s",
         f"weights    {attributes['weights_name']}, sha256 {attributes['weights_sha256'][:16]}",
         f"pictures   {width} x {height} pixels, {len(record.snapshot_steps)} snapshot(s)",
         f"versions   {attributes['versions_json']}",
@@ -59,6 +63,8 @@ def layer_table(arch: Arch = "vgg19", size: int = 224) -> str:
       arch: "vgg19" or "vgg16".
       size: side of the picture for which the shapes are stated.
     """
+    if size < 32:
+        raise ValueError(f"the size must be at least 32, got {size}")
     lines = [f"{'layer':<14} {'output':>15} {'parameters':>12} {'receptive field':>16}"]
     layers = vgg.architecture(arch)
     for layer in layers:
@@ -102,16 +108,19 @@ def draw_features(
     has_filters = "conv" in name
     for path in (maps_path, filters_path)[: 1 + has_filters]:
         files.check_output(path, force=force)
-    image = images.load(picture, size=size)
+    if size < 1:
+        raise ValueError(f"the size must be at least 1, got {size}")
+    with images.notes(say):
+        image = images.load(picture, size=size)
     params = weights.load_params(source, arch=arch)
     maps = np.asarray(vgg.extract_features(params, image, [name], arch=arch)[name])
     height, width, channels = maps.shape
     title = f"{name}: {channels} feature maps of {width} x {height}, each scaled to its own maximum"
     plotting.save(plotting.feature_maps(maps, title=title), maps_path)
-    print(f"wrote {maps_path}")
+    say(f"wrote {maps_path}")
     if has_filters:
         kernel = np.asarray(params[name]["kernel"])
         kind = "as colors" if kernel.shape[2] == 3 else "strongest input channel of each"
         title = f"{name}: {kernel.shape[3]} filters of 3 x 3, {kind}"
         plotting.save(plotting.filters(kernel, title=title), filters_path)
-        print(f"wrote {filters_path}")
+        say(f"wrote {filters_path}")

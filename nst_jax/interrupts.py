@@ -1,6 +1,8 @@
 """Ctrl-C and SIGTERM as a question asked between two chunks, not as an exception within one."""
 
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,17 +23,23 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Collects signals inside the block; a second one acts at once, as if there were no block."""
+    """Collects signals inside the block; a second one acts at once, as if there were no block.
+
+    Outside the main thread, where Python handles no signals, there are none to collect.
+    """
     request = StopRequest()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
 
     def handle(number, frame):
         del frame
         request.signal_number = number
-        for each in numbers:
+        for each in previous:
             signal.signal(each, previous[each])
+        print("\nstopping soon; once more to stop at once", file=sys.stderr)
 
-    previous = {number: signal.signal(number, handle) for number in numbers}
+    previous = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield request
     finally:

@@ -37,7 +37,7 @@ DEFAULT_TV_WEIGHT = 30.0
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["content", "style"],
-    meta_fields=["convention"],
+    meta_fields=["convention", "locations"],
 )
 @dataclass(frozen=True)
 class Targets:
@@ -47,12 +47,14 @@ class Targets:
       content: `{layer: P}`, features of the content image, (h_l, w_l, c_l).
       style: `{layer: A}`, Gram matrices of the style image, (c_l, c_l).
       convention: the one in which both were computed.
+      locations: M of each style layer, of the content image.
     """
 
     # Any: inside JAX's transformations the leaves of a pytree are not always arrays.
     content: dict[str, Any]
     style: dict[str, Any]
     convention: Convention
+    locations: tuple[int, ...]
 
 
 class LossWeights(NamedTuple):
@@ -124,7 +126,8 @@ def compute_targets(
             gram *= _locations(content_features[name]) / _locations(style_features[name])
         grams[name] = gram
     content = OrderedDict((name, content_features[name]) for name in content_layers)
-    return Targets(content, grams, convention)
+    locations = tuple(_locations(content_features[name]) for name in style_layers)
+    return Targets(content, grams, convention, locations)
 
 
 def _locations(features: Array) -> int:
@@ -201,23 +204,26 @@ def make_weights(
     default_content, default_style = DEFAULT_WEIGHTS[targets.convention]
     content = default_content if content is None else content
     style = default_style if style is None else style
-    check_weights(content, style, total_variation)
+    of_content = _layer_weights("content_layers", content_layers, len(targets.content))
+    of_style = _layer_weights("style_layers", style_layers, len(targets.style))
+    # A term without layers has no weight either.
+    check_weights(content * of_content.any(), style * of_style.any(), total_variation)
     return LossWeights(
-        np.float32(content),
-        np.float32(style),
-        np.float32(total_variation),
-        _layer_weights("content_layers", content_layers, len(targets.content)),
-        _layer_weights("style_layers", style_layers, len(targets.style)),
+        np.float32(content), np.float32(style), np.float32(total_variation), of_content, of_style
     )
 
 
 def check_weights(content: float, style: float, total_variation: float) -> None:
-    """Refuses weights that are negative, not finite, or all zero."""
+    """Refuses weights that are negative, not finite in float32, or all zero there."""
     named = {"content": content, "style": style, "total variation": total_variation}
-    for name, weight in named.items():
-        if not (np.isfinite(weight) and weight >= 0):
-            raise ValueError(f"the {name} weight must be finite and not negative, got {weight}")
-    if not any(named.values()):
+    with np.errstate(over="ignore", under="ignore"):
+        values = {name: float(np.float32(weight)) for name, weight in named.items()}
+    for name, value in values.items():
+        if not (np.isfinite(value) and value >= 0):
+            raise ValueError(
+                f"the {name} weight must be finite and not negative, got {named[name]}"
+            )
+    if not any(values.values()):
         raise ValueError("the weights of content, style and total variation are all zero")
 
 
@@ -231,20 +237,26 @@ def _layer_weights(name: str, weights: Sequence[float] | None, count: int) -> np
 
 
 def relative_weights(targets: Targets, weights: LossWeights) -> LossWeights:
-    """The same weights with each layer's loss taken relative to the square of its target.
+    """The same weights with each layer's loss taken relative to that of no features at all.
 
     Divides the weight of a layer by the loss that an image without features would have there:
     a layer then counts equally whatever its scale. Random networks need it, whose layers share
     no trained balance.
     """
-
-    def scale(terms: dict[str, Array], axes: tuple[int, ...]) -> np.ndarray:
-        means = [
-            float(jnp.mean(jnp.square(x.astype(jnp.float32)), axis=axes)) for x in terms.values()
-        ]
-        return 1 / np.maximum(np.asarray(means, np.float32), 1e-30)
-
+    convention = targets.convention
+    content = [
+        losses.content_loss(jnp.zeros_like(target), target, convention=convention)
+        for target in targets.content.values()
+    ]
+    style = [
+        losses.style_loss(jnp.zeros((count, 1, gram.shape[-1])), gram, convention=convention)
+        for gram, count in zip(targets.style.values(), targets.locations, strict=True)
+    ]
     return weights._replace(
-        content_layers=weights.content_layers * scale(targets.content, (-3, -2, -1)),
-        style_layers=weights.style_layers * scale(targets.style, (-2, -1)),
+        content_layers=weights.content_layers / _at_least_tiny(content),
+        style_layers=weights.style_layers / _at_least_tiny(style),
     )
+
+
+def _at_least_tiny(terms: list[Array]) -> np.ndarray:
+    return np.maximum(np.array([float(term) for term in terms], np.float32), 1e-30)

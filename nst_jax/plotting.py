@@ -33,9 +33,9 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def save_run_figures(record: RunRecord, folder: Path) -> None:
-    """Writes losses.png and overview.png of a run into a folder."""
-    save(loss_curves(record), folder / "losses.png")
-    save(overview(record), folder / "overview.png")
+    """Writes the `RUN_FIGURES` of a run into a folder."""
+    for name, draw in RUN_FIGURES.items():
+        save(draw(record), folder / name)
 
 
 def loss_curves(record: RunRecord) -> Figure:
@@ -94,7 +94,8 @@ def weighted_terms(record: RunRecord) -> dict[str, Float[np.ndarray, "t v"]]:
     ):
         weights = np.array([getattr(v, weight) for v in record.variants], np.float32)
         if weights.any():
-            terms[name] = getattr(record.rows, name) * weights
+            with np.errstate(over="ignore"):
+                terms[name] = getattr(record.rows, name) * weights
     return terms
 
 
@@ -151,7 +152,7 @@ def overview(record: RunRecord) -> Figure:
     titles = ["content", "style", *(v.label for v in record.variants)]
     if len(record.variants) == 1:
         titles[-1] = "result"
-    pictures = [record.content, record.style, *results]
+    pictures = [record.content, *record.styles.values(), *results]
     columns = len(pictures) if len(pictures) <= 4 else int(np.ceil(np.sqrt(len(pictures))))
     rows = -(-len(pictures) // columns)
     aspects = [picture.shape[1] / picture.shape[0] for picture in pictures]
@@ -251,3 +252,7 @@ def _mosaic(tiles: np.ndarray, *, title: str, cmap: str | None = None, limits=(N
     axes.spines[:].set_visible(False)
     axes.set_facecolor("white")
     return figure
+
+
+RUN_FIGURES = {"losses.png": loss_curves, "overview.png": overview}
+"""The figures of a run by the name of their file."""

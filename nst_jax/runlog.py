@@ -6,17 +6,22 @@
     /losses      total, content, style, total_variation (t, v), style_per_layer (t, v, layer)
     /grad_norm, /update_norm (t, v)        NaN after a variant has diverged
     /final       the terms of the saved picture (v,)
-    /images      content, style, final (v, h, w, 3), snapshots (s, v, h, w, 3), snapshot_step (s,)
+    /images      content, style (style_2, ... of a sweep over styles), final (v, h, w, 3),
+                 snapshots (s, v, h, w, 3), snapshot_step (s,)
 
 Everything has its place in the file from the start, so that nothing but values changes while the
 run lasts: HDF5's own tables, which take several writes to change, never do. Whatever write is the
 last before the process is killed, the file can be read, and it can be read at any moment by
 others. (Extendible datasets were unreadable between some two writes of every flush.) What has no
-value yet is -1 or NaN; the step of a row is written after the row. A full disk is found out
-before the run starts.
+value yet is -1 or NaN; of a row `evaluations` and then `step` are written last. A full disk is
+found out before the run starts.
+
+The variants of a sweep run in several programs, one after another: each writes its own columns.
 """
 
+import itertools
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -43,7 +48,8 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 class Variant:
     """The settings in which the variants of a run differ, and how each ended.
 
-    `status` is "running", "finished" or "diverged"; `diverged_step` is -1 unless diverged.
+    `status` is "running", "interrupted", "finished" or "diverged"; `diverged_step` is -1 unless
+    diverged.
     """
 
     label: str
@@ -90,8 +96,10 @@ class RunRecord:
       style_layers: names, in the order of `rows.style_per_layer`.
       rows: the series.
       final: terms of the saved pictures, `{term: (v,)}`; None until the run has ended.
-      content, style: the input pictures.
-      images: the saved pictures, (v, h, w, 3); None until the run has ended.
+      content: the content picture.
+      styles: `{name: picture}`, as the variants name them.
+      images: the saved pictures, (v, h, w, 3); None until a first variant has ended, black for
+        those that have not.
       snapshots, snapshot_steps: (s, v, h, w, 3) and (s,); s may be 0.
     """
 
@@ -103,7 +111,7 @@ class RunRecord:
     rows: Rows
     final: dict[str, np.ndarray] | None
     content: UInt8[np.ndarray, "h w 3"]
-    style: UInt8[np.ndarray, "h2 w2 3"]
+    styles: dict[str, UInt8[np.ndarray, "h2 w2 3"]]
     images: UInt8[np.ndarray, "v h w 3"] | None
     snapshots: UInt8[np.ndarray, "s v h w 3"]
     snapshot_steps: Int[np.ndarray, "s"]
@@ -111,6 +119,11 @@ class RunRecord:
     @property
     def status(self) -> Status:
         return self.attributes["status"]
+
+    @property
+    def steps_done(self) -> Int[np.ndarray, "v"]:
+        """Rows of each variant; those of one that runs later, or has diverged, may be fewer."""
+        return np.count_nonzero(self.rows.evaluations > 0, axis=0)
 
 
 # Path in the file, dtype, axes behind time, unit.
@@ -128,7 +141,8 @@ _SERIES = {
 class RunLog:
     """A run log being written; a context manager that closes the file.
 
-    Use `create`, then `append` a chunk at a time, then `finish`.
+    Use `create`, then of each program `append` a chunk at a time and `finish_variants`, then
+    `finish`.
     """
 
     def __init__(self, file: h5py.File):
@@ -144,7 +158,7 @@ class RunLog:
         variants: Sequence[Variant],
         style_layers: Sequence[str],
         content: UInt8[np.ndarray, "h w 3"],
-        style: UInt8[np.ndarray, "h2 w2 3"],
+        styles: Mapping[str, UInt8[np.ndarray, "h2 w2 3"]],
         num_steps: int,
         num_snapshots: int = 0,
         chunk_length: int,
@@ -158,11 +172,12 @@ class RunLog:
           variants: what each column of the rows is.
           style_layers: names for the last axis of `style_per_layer`.
           content: the content picture as it is optimised against.
-          style: the style picture.
+          styles: the style pictures by name, one at least.
           num_steps: rows at most.
           num_snapshots: snapshots at most.
           chunk_length: rows a call of `append`, for the record.
         """
+        _check_space(path, num_steps, num_snapshots, variants, content)
         with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
             file.attrs.update(
                 {
@@ -171,56 +186,90 @@ class RunLog:
                     "status": np.array("running", _STATUS),
                     "config_json": json.dumps(config),
                     "chunk_length": chunk_length,
-                    **attributes,
+                    "compile_seconds": np.float64(0),
+                    **{name: _text(value) for name, value in attributes.items()},
                 }
             )
             _write_variants(file, variants)
             _write_series(file, len(variants), style_layers, num_steps)
-            _write_images(file, content, style, len(variants), num_snapshots)
+            _write_images(file, content, styles, len(variants), num_snapshots)
         return cls(h5py.File(path, "r+"))
 
-    def append(self, rows: Rows) -> None:
-        """Adds the rows of one chunk and flushes them to the file."""
-        first = np.count_nonzero(self._file["step"][()] >= 0)
-        for name, (where, *_) in reversed(_SERIES.items()):
-            if name == "step":
+    @classmethod
+    def reopen(cls, path: Path) -> "RunLog":
+        """Opens a log to go on with its run."""
+        log = cls(h5py.File(path, "r+"))
+        log.finish("running")
+        return log
+
+    def append(self, rows: Rows, variants: slice = slice(None)) -> None:
+        """Adds the rows of one chunk and flushes them to the file.
+
+        Args:
+          rows: of the variants that ran; a row's place is its step.
+          variants: which those are.
+        """
+        steps = slice(int(rows.step[0]), int(rows.step[-1]) + 1)
+        for name, (where, _, axes, _) in reversed(_SERIES.items()):
+            if name in ("evaluations", "step"):
                 self._file.flush()
-            values = getattr(rows, name)
-            self._file[where][first : first + len(values)] = values
+            self._file[where][(steps, variants) if axes else steps] = getattr(rows, name)
         self._file.flush()
 
-    def append_snapshot(self, step: int, images: UInt8[np.ndarray, "v h w 3"]) -> None:
-        """Keeps the images after `step` steps."""
-        steps = self._file["images/snapshot_step"]
-        i = np.count_nonzero(steps[()] >= 0)
-        self._file["images/snapshots"][i] = images
-        self._file.flush()
-        steps[i] = step
-        self._file.flush()
-
-    def finish(
+    def append_snapshot(
         self,
-        status: Status,
-        variants: Sequence[Variant],
+        number: int,
+        step: int,
+        images: UInt8[np.ndarray, "v h w 3"],
+        variants: slice = slice(None),
+    ) -> None:
+        """Keeps the images after `step` steps as the snapshot of that number."""
+        self._file["images/snapshots"][number, variants] = images
+        self._file.flush()
+        self._file["images/snapshot_step"][number] = step
+        self._file.flush()
+
+    def finish_variants(
+        self,
+        ended: Sequence[Variant],
         *,
         final: Mapping[str, Float[np.ndarray, "v"]],
         images: UInt8[np.ndarray, "v h w 3"],
+        variants: slice = slice(None),
     ) -> None:
-        """Adds how the run ended: the saved pictures, their losses, the variants' status."""
+        """Adds how variants ended: the saved pictures, their losses, their status."""
         for term in TERMS:
-            self._file[f"final/{term}"][:] = final[term]
-        self._file["images/final"][:] = images
-        self._file["variants/diverged_step"][:] = [v.diverged_step for v in variants]
+            self._file[f"final/{term}"][variants] = final[term]
+        self._file["images/final"][variants] = images
+        self._file["variants/diverged_step"][variants] = [v.diverged_step for v in ended]
         self._file.flush()
-        self._file["variants/status"][:] = [variant.status for variant in variants]
+        self._file["variants/status"][variants] = [variant.status for variant in ended]
         self._file.flush()
-        self._set_status(status)
 
-    def fail(self) -> None:
-        """Marks a run that ended by an error."""
-        self._set_status("failed")
+    def rows(self) -> Rows:
+        """The rows so far."""
+        return _read_rows(self._file)
 
-    def _set_status(self, status: Status) -> None:
+    def totals(self, variants: slice) -> Float[np.ndarray, "t v"]:
+        """The total of each row so far, of some variants."""
+        return self._file["losses/total"][: self._count(variants), variants]
+
+    def seconds(self, variants: slice) -> float:
+        """When the last row of some variants was logged, counted from their start."""
+        count = self._count(variants)
+        return float(self._file["wall_time"][count - 1, variants.start]) if count else 0.0
+
+    def _count(self, variants: slice) -> int:
+        return int(np.count_nonzero(self._file["evaluations"][:, variants.start] >= 0))
+
+    def add_compile_seconds(self, seconds: float) -> None:
+        """Adds to the time that compiling took."""
+        total = np.float64(self._file.attrs["compile_seconds"] + seconds)
+        self._file.attrs.modify("compile_seconds", total)
+        self._file.flush()
+
+    def finish(self, status: Status) -> None:
+        """Says how the run as a whole ended."""
         # Of the same type: changed in place.
         self._file.attrs.modify("status", np.array(status, _STATUS))
         self._file.flush()
@@ -231,13 +280,32 @@ class RunLog:
     def __enter__(self) -> "RunLog":
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        """Closes the file; a run that ends by an exception is not left "running"."""
+        try:
+            if kind is not None:
+                self.finish("interrupted" if kind is KeyboardInterrupt else "failed")
+        finally:
+            self.close()
+
+
+def _check_space(
+    path: Path, num_steps: int, num_snapshots: int, variants: Sequence[Variant], content: np.ndarray
+) -> None:
+    """HDF5 dies hard on a full disk: what a log takes is known beforehand."""
+    # Ten series of at most 8 bytes, and five layers more.
+    needed = len(variants) * (num_steps * 15 * 8 + (num_snapshots + 1) * content.nbytes) + 2**20
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise OSError(
+            f"cannot write {path}: it takes up to {needed / 1e6:.0f} MB, and there are "
+            f"{free / 1e6:.0f} MB free; use fewer steps, variants or snapshots, or another disk"
+        )
 
 
 def _write_variants(file: h5py.File, variants: Sequence[Variant]) -> None:
     for field in fields(Variant):
-        values = [getattr(variant, field.name) for variant in variants]
+        values = [_text(getattr(variant, field.name)) for variant in variants]
         dtype = h5py.string_dtype() if isinstance(values[0], str) else None
         if field.name == "status":
             dtype = _STATUS
@@ -267,10 +335,16 @@ def _write_series(
 
 
 def _write_images(
-    file: h5py.File, content: np.ndarray, style: np.ndarray, variants: int, num_snapshots: int
+    file: h5py.File,
+    content: np.ndarray,
+    styles: Mapping[str, np.ndarray],
+    variants: int,
+    num_snapshots: int,
 ) -> None:
     file.create_dataset("images/content", data=content, compression="gzip")
-    file.create_dataset("images/style", data=style, compression="gzip")
+    for number, (name, style) in enumerate(styles.items(), start=1):
+        where = _style_path(number)
+        file.create_dataset(where, data=style, compression="gzip").attrs["name"] = _text(name)
     shape = (variants, *content.shape)
     for term in TERMS:
         file.create_dataset(f"final/{term}", data=np.full(variants, np.nan, np.float32))
@@ -278,6 +352,10 @@ def _write_images(
     file.create_dataset("images/snapshots", data=np.zeros((num_snapshots, *shape), np.uint8))
     steps = np.full(num_snapshots, -1, np.int32)
     file.create_dataset("images/snapshot_step", data=steps)
+
+
+def _style_path(number: int) -> str:
+    return "images/style" if number == 1 else f"images/style_{number}"
 
 
 def load(path: str | Path) -> RunRecord:
@@ -324,23 +402,46 @@ def _read(path: Path, file: h5py.File) -> RunRecord:
         Variant(**{name: _plain(values[i]) for name, values in columns.items()})
         for i in range(len(columns["label"]))
     )
-    valid = np.count_nonzero(file["step"][()] >= 0)
     snapshots = np.count_nonzero(file["images/snapshot_step"][()] >= 0)
-    ended = all(variant.status != "running" for variant in variants)
+    ended = any(variant.status != "running" for variant in variants)
+    paths = itertools.takewhile(lambda path: path in file, map(_style_path, itertools.count(1)))
     return RunRecord(
         path=path,
         attributes=attributes,
         config=json.loads(attributes["config_json"]),
         variants=variants,
         style_layers=tuple(file["layers/style"].asstr()[()]),
-        rows=Rows(**{name: file[where][:valid] for name, (where, *_) in _SERIES.items()}),
+        rows=_read_rows(file),
         final={term: file[f"final/{term}"][()] for term in TERMS} if ended else None,
         content=file["images/content"][()],
-        style=file["images/style"][()],
+        styles={str(file[path].attrs["name"]): file[path][()] for path in paths},
         images=file["images/final"][()] if ended else None,
         snapshots=file["images/snapshots"][:snapshots],
         snapshot_steps=file["images/snapshot_step"][:snapshots],
     )
+
+
+def _read_rows(file: h5py.File) -> Rows:
+    valid = np.count_nonzero(file["step"][()] >= 0)
+    return Rows(**{name: file[where][:valid] for name, (where, *_) in _SERIES.items()})
+
+
+def first_bad_term(rows: Rows, variant: int, step: int) -> str | None:
+    """The first value of a row that is not finite, by name; None if all are, or without row."""
+    if step >= len(rows.step):
+        return None
+    if not np.isfinite(rows.style_per_layer[step, variant]).all():
+        return "style"
+    # The total is the sum of the others: it is named only if none of them is at fault.
+    for name in ("content", "style", "total_variation", "total", "grad_norm", "update_norm"):
+        if not np.isfinite(getattr(rows, name)[step, variant]):
+            return name
+    return None
+
+
+def _text(value: Any) -> Any:
+    """A string as HDF5 can hold it: file names need not be valid text. Other values unchanged."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,8 @@
 """A run from files to files: the report's seventeen steps, in order.
 
-Everything that can be refused is refused before the optimisation starts.
+`stylize_files` and `sweep_files` differ in how many variants they make of their settings and in
+what they write at the end; `resume` goes on with either. Everything that can be refused is
+refused before the optimisation starts.
 """
 
 import hashlib
@@ -10,36 +12,31 @@ import shlex
 import sys
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from tqdm import tqdm
 
-from nst_jax import driver, environment, files, optimizers, plotting, runlog, vgg
+from nst_jax import checkpoint, environment, files, plotting, programs, runlog, vgg
 from nst_jax import image as images
 from nst_jax import weights as network_weights
-from nst_jax.choices import Driver
-from nst_jax.config import StylizeConfig
+from nst_jax.config import RunConfig, StylizeConfig, SweepConfig, from_json, to_json
+from nst_jax.console import say as console_say
+from nst_jax.driver import Chunk
+from nst_jax.grid import check_variants, variants_of
 from nst_jax.interrupts import StopRequest, stop_requests
-from nst_jax.objective import (
-    DEFAULT_WEIGHTS,
-    LossWeights,
-    Objective,
-    check_weights,
-    compute_targets,
-    make_objective,
-    make_weights,
-    relative_weights,
-)
+from nst_jax.programs import Inputs, Plan
+from nst_jax.runlog import RunLog, RunRecord, Variant
 
 Say = Callable[[str], None]
+_STARTS = ("content", "noise", "style")
+Config = StylizeConfig | SweepConfig
 
 
 @dataclass(frozen=True)
@@ -48,24 +45,17 @@ class Outcome:
 
     exit_code: int
     message: str
-    record: runlog.RunRecord
+    record: RunRecord
 
 
-class _Pictures(NamedTuple):
-    content: np.ndarray
-    style: np.ndarray
-    start: np.ndarray
-
-
-class _Problem(NamedTuple):
-    objective: Objective
-    weights: LossWeights
-    weights_name: str
-    weights_sha256: str
+class _Network(NamedTuple):
+    feature_fn: Callable
+    name: str
+    sha256: str
 
 
 def stylize_files(
-    config: StylizeConfig, *, say: Say = print, progress: bool | None = None
+    config: StylizeConfig, *, say: Say = console_say, progress: bool | None = None
 ) -> Outcome:
     """Runs `config`: reads the pictures, optimises, writes picture, log and figures.
 
@@ -81,109 +71,183 @@ def stylize_files(
     Raises:
       ValueError, OSError: bad input; nothing has been written.
     """
+    return _run_files(config, say, progress)
+
+
+def sweep_files(
+    config: SweepConfig, *, say: Say = console_say, progress: bool | None = None
+) -> Outcome:
+    """Runs every combination of `config`'s settings into one log.
+
+    Arguments and errors: as `stylize_files`.
+
+    Returns:
+      The outcome: exit code 0 when done, also if variants have diverged (the log says which);
+      130 or 143 when a signal stopped the run: `resume` goes on.
+    """
+    return _run_files(config, say, progress)
+
+
+def resume(path: Path, *, say: Say = console_say, progress: bool | None = None) -> Outcome:
+    """Goes on with an interrupted or killed run from its last checkpoint.
+
+    It ends with the bytes of an uninterrupted run if device and versions are the same; if they
+    are not, that is said.
+
+    Args:
+      path: the run log.
+      say: gets each line for the person.
+      progress: as `stylize_files`.
+
+    Raises:
+      ValueError, OSError: the log cannot be resumed; its pictures or weights are not those that
+        it began with.
+    """
     started = time.perf_counter()
-    if config.deterministic:
-        _make_deterministic()
+    record = runlog.load(path)
+    if all(variant.status in ("finished", "diverged") for variant in record.variants):
+        return Outcome(0, f"{path} is {record.status}: nothing to resume", record)
+    config = from_json(record.config)
+    config = replace(config, log=path)
+    run = _prepare(config, say)
+    _check_same_inputs(record, config, run.network)
+    for difference in environment.differences(record.attributes):
+        say(f"note: {difference}: the bytes may differ from those of an uninterrupted run")
+    plans = [Plan(**each) for each in json.loads(record.attributes["plans_json"])]
+    run = run._replace(variants=record.variants, plans=plans)
+    with stop_requests() as request:
+        with RunLog.reopen(path) as log:
+            _run_plans(run, log, path, request, progress)
+        return _conclude(config, path, request, say, started)
+
+
+class _Run(NamedTuple):
+    """Everything that is ready before the first step."""
+
+    config: Config
+    variants: Sequence[Variant]
+    inputs: Inputs
+    network: _Network
+    problems: programs.Problems
+    plans: Sequence[Plan]
+
+
+def _run_files(config: Config, say: Say, progress: bool | None) -> Outcome:
+    started = time.perf_counter()
     check_config(config)
     _check_outputs(config)
-    pictures = _load_pictures(config, say)
+    run = _prepare(config, say)
+    say(_plan_line(run))
+    with stop_requests() as request, _log_path(config) as path:
+        # One of an earlier run with the same name.
+        checkpoint.path_of(path).unlink(missing_ok=True)
+        with _create_log(run, path) as log:
+            _run_plans(run, log, path, request, progress)
+        return _conclude(config, path, request, say, started)
+
+
+def _prepare(config: Config, say: Say) -> _Run:
+    if config.deterministic:
+        _make_deterministic()
+    variants = variants_of(config)
+    inputs = _load_inputs(config, variants, say)
     say(f"device: {environment.device_line()}")
     if warning := environment.unused_gpu():
         say(f"WARNING: {warning}")
-    problem = _build_problem(config, pictures, say)
-    say(_plan_line(config, pictures))
-    program = _prepare(config, pictures, problem)
-    with stop_requests() as request, _log_path(config) as path:
-        outcome = _run(config, pictures, program, path, request, progress)
-        _write_results(config, outcome.record)
-    steps, seconds = len(outcome.record.rows.step), time.perf_counter() - started
-    summary = f"{outcome.message}: {steps} of {config.steps} steps, {seconds:.1f} s"
-    if outcome.exit_code == 1:
-        print(f"error: {summary}", file=sys.stderr)
-    else:
-        say(summary)
-    say(
-        "wrote "
-        + ", ".join(str(path) for path in (config.output, config.log, config.figures) if path)
-    )
-    return outcome
+    network = _load_network(config, say)
+    problems = programs.make_problems(config, network.feature_fn, inputs)
+    batch = config.batch if isinstance(config, SweepConfig) else 1
+    plans = programs.plan(config, variants, problems, inputs, batch=batch)
+    return _Run(config, variants, inputs, network, problems, plans)
 
 
-def check_config(config: StylizeConfig) -> None:
+def check_config(config: Config) -> None:
     """Refuses settings that are wrong whatever the pictures are.
 
     Raises:
       ValueError: one line that names the setting, what was expected and what came.
     """
-    driver.check_settings(
-        num_steps=config.steps, learning_rate=config.learning_rate, tolerance=config.tolerance
-    )
-    check_weights(*_term_weights(config))
     for name, value, least in (
         ("size", config.size, 1),
-        ("style size", config.style_size or config.size, 1),
+        ("style size", config.size if config.style_size is None else config.style_size, 1),
         ("snapshot period", config.snapshot_every, 0),
-        ("seed", config.seed, 0),
         ("initial noise", config.init_noise, 0),
+        ("batch", 1 if getattr(config, "batch", None) is None else config.batch, 1),
     ):
         if not least <= value < np.inf:
             raise ValueError(f"the {name} must be at least {least}, got {value}")
     for layer in (*config.content_layers, *config.style_layers):
         vgg.canonical_name(layer, config.arch)
+    if not (*config.content_layers, *config.style_layers):
+        raise ValueError("there is nothing to match: name a content layer or a style layer")
     if config.snapshot_every and not config.log:
         raise ValueError("snapshots are kept in the run log: give --log with --snapshot-every")
+    if config.snapshot_every > config.steps:
+        raise ValueError(
+            f"the snapshot period must be at most the number of steps, {config.steps}, got "
+            f"{config.snapshot_every}"
+        )
+    check_variants(variants_of(config), config)
 
 
-def _term_weights(config: StylizeConfig) -> tuple[float, float, float]:
-    """Content, style and total variation weight, the convention's defaults filled in."""
-    content, style = DEFAULT_WEIGHTS[config.convention]
-    return (
-        content if config.content_weight is None else config.content_weight,
-        style if config.style_weight is None else config.style_weight,
-        config.tv_weight,
-    )
-
-
-def _check_outputs(config: StylizeConfig) -> None:
-    outputs = {config.output: images.SUFFIXES}
-    if config.log:
-        outputs[config.log] = (".h5", ".hdf5")
-    if config.figures:
-        files.check_folder(config.figures)
-        outputs |= {config.figures / name: (".png",) for name in ("losses.png", "overview.png")}
-    inputs = {path.resolve() for path in (config.content, config.style)}
+def _check_outputs(config: Config) -> None:
+    outputs = {config.log: (".h5", ".hdf5")} if config.log else {}
+    if isinstance(config, SweepConfig):
+        if config.report:
+            outputs[config.report] = (".html",)
+    else:
+        outputs[config.output] = images.SUFFIXES
+        if config.figures:
+            outputs |= {config.figures / name: (".png",) for name in plotting.RUN_FIGURES}
+    taken = {path.resolve(): "an input" for path in _input_paths(config)}
     for path, suffixes in outputs.items():
-        if path.resolve() in inputs:
-            raise ValueError(f"{path} is an input; write the result somewhere else")
+        if use := taken.get(path.resolve()):
+            raise ValueError(f"{path} is {use}; write the result somewhere else")
+        taken[path.resolve()] = "named for two results"
         files.check_output(path, force=config.force, suffixes=suffixes)
 
 
-def _load_pictures(config: StylizeConfig, say: Say) -> _Pictures:
-    with warnings.catch_warnings(record=True) as notes:
-        warnings.simplefilter("always")
+def _input_paths(config: Config) -> list[Path]:
+    """All files that a run reads."""
+    inits = {variant.init for variant in variants_of(config)} - set(_STARTS)
+    named = [Path(config.weights)] if config.weights not in (None, "random") else []
+    return [config.content, *_styles(config), *map(Path, sorted(inits)), *named]
+
+
+def _styles(config: Config) -> tuple[Path, ...]:
+    return config.styles if isinstance(config, SweepConfig) else (config.style,)
+
+
+def _load_inputs(config: Config, variants: Sequence[Variant], say: Say) -> Inputs:
+    with images.notes(say):
         content = images.load(config.content, size=config.size, enlarge=config.enlarge)
-        style_size = config.style_size or config.size
-        style = images.load(config.style, size=style_size, enlarge=config.enlarge)
-        kind = config.init
-        if kind not in ("content", "noise", "style"):
-            kind = images.load(_init_path(kind), size=max(content.shape[:2]), enlarge=True)
-        start = images.initial_image(
-            kind, content, style, seed=config.seed, noise=config.init_noise
-        )
-    for note in notes:
-        if issubclass(note.category, images.ImageWarning):
-            say(f"note: {note.message}")
+        size = config.size if config.style_size is None else config.style_size
+        styles = {
+            variant.style: images.load(Path(variant.style), size=size, enlarge=config.enlarge)
+            for variant in {variant.style: variant for variant in variants}.values()
+        }
+        inits = {variant.init for variant in variants} - set(_STARTS)
+        longest = max(content.shape[:2])
+        starts = {
+            init: images.load(_init_path(init), size=longest, enlarge=True)
+            for init in sorted(inits)
+        }
+    _check_sizes(config, {str(config.content): content, **styles})
+    return Inputs(content, styles, starts)
+
+
+def _check_sizes(config: RunConfig, pictures: dict[str, np.ndarray]) -> None:
     layers = (*config.content_layers, *config.style_layers)
-    side = vgg.smallest_side(layers, config.arch)
-    for path, picture in ((config.content, content), (config.style, style)):
+    deepest = max(layers, key=lambda layer: vgg.smallest_side([layer], config.arch))
+    side = vgg.smallest_side([deepest], config.arch)
+    for path, picture in pictures.items():
         height, width = picture.shape[:2]
         if min(height, width) < side:
             raise ValueError(
                 f"{path} is too small: {width} x {height} pixels at this size, but "
-                f"{', '.join(layers)} need at least {side} on each side; use a larger picture, "
-                "--size, --enlarge, or fewer deep layers"
+                f"{deepest} needs at least {side} on each side; use a larger picture, --size, "
+                "--enlarge, or no layer so deep"
             )
-    return _Pictures(content, style, start)
 
 
 def _init_path(text: str) -> Path:
@@ -201,223 +265,64 @@ def _make_deterministic() -> None:
     os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
 
 
-def _build_problem(config: StylizeConfig, pictures: _Pictures, say: Say) -> _Problem:
+def _load_network(config: RunConfig, say: Say) -> _Network:
     source = network_weights.resolve(config.weights, arch=config.arch)
     params = network_weights.load_params(config.weights, arch=config.arch)
     say(f"weights: {source.description}")
-    content_layers = _canonical(config.content_layers, config.arch)
-    style_layers = _canonical(config.style_layers, config.arch)
+    layers = programs.layers_of((*config.content_layers, *config.style_layers), config)
     feature_fn = vgg.feature_fn(
         jax.device_put(params),
-        tuple(dict.fromkeys((*content_layers, *style_layers))),
+        layers,
         arch=config.arch,
         pooling=config.pooling,
         precision=config.precision,
     )
-    targets = jax.jit(
-        compute_targets, static_argnames=("content_layers", "style_layers", "convention")
-    )(
-        feature_fn,
-        pictures.content,
-        pictures.style,
-        content_layers=content_layers,
-        style_layers=style_layers,
-        convention=config.convention,
-    )
-    content, style, variation = _term_weights(config)
-    weights = make_weights(targets, content=content, style=style, total_variation=variation)
-    if config.layer_balance == "relative":
-        weights = relative_weights(targets, weights)
-    return _Problem(
-        make_objective(feature_fn, targets),
-        weights,
-        source.name,
-        network_weights.params_sha256(params),
+    return _Network(feature_fn, source.name, network_weights.params_sha256(params))
+
+
+def _plan_line(run: _Run) -> str:
+    height, width = run.inputs.content.shape[:2]
+    what = f"optimising {width} x {height} pixels: {run.config.steps} steps of "
+    if len(run.variants) == 1:
+        return what + run.variants[0].label
+    widest = max(plan.width for plan in run.plans)
+    return (
+        f"{what}{len(run.variants)} variants in {len(run.plans)} programs of {widest} at most, "
+        f"on {max(plan.devices for plan in run.plans)} device(s)"
     )
 
 
-def _canonical(layers: tuple[str, ...], arch: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(vgg.canonical_name(layer, arch) for layer in layers))
-
-
-def _plan_line(config: StylizeConfig, pictures: _Pictures) -> str:
-    height, width = pictures.content.shape[:2]
-    rate = "" if config.optimizer == "lbfgs" else f" at {config.learning_rate:g}"
-    return f"optimising {width} x {height} pixels: {config.steps} steps of {config.optimizer}{rate}"
-
-
-class _Program(NamedTuple):
-    """A compiled optimisation, ready to run."""
-
-    problem: _Problem
-    factory: optimizers.OptimizerFactory
-    hyper: driver.Hyperparameters
-    state: driver.State
-    driver: Driver
-    chunk_length: int
-    compile_seconds: float
-
-
-def _prepare(config: StylizeConfig, pictures: _Pictures, problem: _Problem) -> _Program:
-    factory = optimizers.factory(config.optimizer, form=config.optimizer_form)
-    rate = np.float32(config.learning_rate)
-    hyper = driver.single(driver.Hyperparameters(rate, problem.weights))
-    state = driver.init_state(pictures.start[None], factory, hyper)
-    mode = driver.default_driver()
-    chunk_length = driver.default_chunk_length(
-        problem.objective,
-        hyper,
-        state,
-        factory=factory,
-        num_steps=config.steps,
-        snapshot_every=config.snapshot_every,
-    )
-    compile_seconds = driver.compile_ahead(
-        problem.objective, hyper, state, factory=factory, chunk_length=chunk_length, driver=mode
-    )
-    return _Program(problem, factory, hyper, state, mode, chunk_length, compile_seconds)
-
-
-def _run(
-    config: StylizeConfig,
-    pictures: _Pictures,
-    program: _Program,
-    path: Path,
-    request: StopRequest,
-    progress: bool | None,
-) -> Outcome:
-    """Runs the steps into the run log at `path`."""
-    variant = _variant(config)
-    with runlog.RunLog.create(
+def _create_log(run: _Run, path: Path) -> RunLog:
+    config = run.config
+    return RunLog.create(
         path,
-        attributes=_attributes(config, program),
-        config=_as_json(config),
-        variants=[variant],
-        style_layers=_canonical(config.style_layers, config.arch),
-        content=images.to_uint8(pictures.content),
-        style=images.to_uint8(pictures.style),
+        attributes={
+            **environment.describe(),
+            **_hashes(config, run.network),
+            "command": shlex.join(["nst-jax", *sys.argv[1:]]),
+            "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+            "driver": run.plans[0].driver,
+            "precision": config.precision,
+            "variants_per_program": max(plan.width for plan in run.plans),
+            "plans_json": json.dumps(programs.as_json(run.plans)),
+            "weights_name": run.network.name,
+        },
+        config=to_json(config),
+        variants=run.variants,
+        style_layers=programs.layers_of(config.style_layers, config),
+        content=images.to_uint8(run.inputs.content),
+        styles={name: images.to_uint8(style) for name, style in run.inputs.styles.items()},
         num_steps=config.steps,
         num_snapshots=config.steps // config.snapshot_every if config.snapshot_every else 0,
-        chunk_length=program.chunk_length,
-    ) as log:
-        state, last = _log_chunks(config, program, log, request, progress)
-        bad_term = _first_bad_term(last)
-        status = "failed" if bad_term else "interrupted" if request else "finished"
-        picture = images.to_uint8(driver.pictures(state))
-        objective = program.problem.objective
-        final = driver.losses_of(objective, program.hyper, images.from_uint8(picture))
-        diverged_step = int(state.diverged_step[0])
-        ended = replace(
-            variant, status="diverged" if bad_term else status, diverged_step=diverged_step
-        )
-        log.finish(
-            status,
-            [ended],
-            final={term: getattr(final, term) for term in runlog.TERMS},
-            images=picture,
-        )
-    message = {"finished": "done", "interrupted": "interrupted"}.get(
-        status,
-        f"stopped, because {bad_term} was not finite in step {diverged_step}; the last good "
-        "picture is kept; try a smaller --learning-rate or smaller weights",
-    )
-    exit_code = 1 if bad_term else request.exit_code if request else 0
-    return Outcome(exit_code, message, runlog.load(path))
-
-
-def _log_chunks(
-    config: StylizeConfig,
-    program: _Program,
-    log: runlog.RunLog,
-    request: StopRequest,
-    progress: bool | None,
-) -> tuple[driver.State, driver.History]:
-    """Runs until the end or a signal; returns the last state and the last chunk's rows."""
-    done = 0
-    bar = tqdm(total=config.steps, unit="step", disable=None if progress is None else not progress)
-    with bar:
-        for chunk in driver.run_chunks(
-            program.problem.objective,
-            program.hyper,
-            program.state,
-            factory=program.factory,
-            num_steps=config.steps,
-            chunk_length=program.chunk_length,
-            driver=program.driver,
-            tolerance=config.tolerance,
-        ):
-            log.append(_rows(chunk, done))
-            length = len(chunk.seconds)
-            done += length
-            if config.snapshot_every and done % config.snapshot_every == 0:
-                log.append_snapshot(done, images.to_uint8(driver.pictures(chunk.state)))
-            bar.set_postfix(loss=f"{chunk.history.terms.total[-1, 0]:.4g}", refresh=False)
-            bar.update(length)
-            if request:
-                break
-    return chunk.state, chunk.history
-
-
-def _rows(chunk: driver.Chunk, first: int) -> runlog.Rows:
-    return runlog.Rows(
-        step=np.arange(first, first + len(chunk.seconds), dtype=np.int32),
-        wall_time=np.broadcast_to(chunk.seconds[:, None], chunk.history.grad_norm.shape),
-        evaluations=chunk.history.evaluations,
-        grad_norm=chunk.history.grad_norm,
-        update_norm=chunk.history.update_norm,
-        **chunk.history.terms._asdict(),
+        chunk_length=run.plans[0].chunk_length,
     )
 
 
-def _first_bad_term(history: driver.History) -> str | None:
-    """The first value that was not finite in the last chunk of a single run, by name."""
-    series = {
-        **history.terms._asdict(),
-        "gradient": history.grad_norm,
-        "update": history.update_norm,
-    }
-    series["style"] = np.where(
-        np.isfinite(history.terms.style_per_layer).all(-1), series["style"], np.nan
-    )
-    del series["style_per_layer"]
-    # The total is the sum of the terms: it is named only if none of them is at fault.
-    series["total"] = series.pop("total")
-    for row in range(len(history.grad_norm)):
-        for name, values in series.items():
-            if not np.isfinite(values[row]).all():
-                return f"the {name.replace('_', ' ')}"
-    return None
-
-
-def _variant(config: StylizeConfig) -> runlog.Variant:
-    content, style, variation = _term_weights(config)
-    return runlog.Variant(
-        label=f"{config.optimizer} {config.learning_rate:g}",
-        optimizer=config.optimizer,
-        learning_rate=config.learning_rate,
-        content_weight=content,
-        style_weight=style,
-        tv_weight=variation,
-        style=config.style.name,
-        init=config.init,
-        seed=config.seed,
-    )
-
-
-def _attributes(config: StylizeConfig, program: _Program) -> dict[str, Any]:
+def _hashes(config: Config, network: _Network) -> dict[str, str]:
     return {
-        **environment.describe(),
-        "command": shlex.join(["nst-jax", *sys.argv[1:]]),
-        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        "driver": program.driver,
-        "precision": config.precision,
-        "seed": config.seed,
-        "variants_per_program": 1,
-        "compile_seconds": program.compile_seconds,
         "content_sha256": _sha256(config.content),
-        "style_sha256": _sha256(config.style),
-        "weights_name": program.problem.weights_name,
-        "weights_sha256": program.problem.weights_sha256,
+        "style_sha256": ",".join(_sha256(path) for path in _styles(config)),
+        "weights_sha256": network.sha256,
     }
 
 
@@ -426,15 +331,54 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _as_json(config: StylizeConfig) -> dict[str, Any]:
-    return {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in asdict(config).items()
-    }
+def _check_same_inputs(record: RunRecord, config: Config, network: _Network) -> None:
+    for name, value in _hashes(config, network).items():
+        if record.attributes[name] != value:
+            raise ValueError(
+                f"{record.path} cannot be resumed: its {name.removesuffix('_sha256')} has "
+                "changed since it began"
+            )
+
+
+def _run_plans(
+    run: _Run, log: RunLog, path: Path, request: StopRequest, progress: bool | None
+) -> None:
+    """Runs the programs that have not ended yet, one after another."""
+    variants = list(run.variants)
+    with ProgressBar(run.config.steps, variants, progress) as bar:
+        for number, plan in enumerate(run.plans):
+            if all(v.status in ("finished", "diverged") for v in variants[plan.columns]):
+                bar.skip(plan)
+                continue
+            variants[plan.columns] = programs.run(
+                run.config,
+                plan,
+                variants,
+                run.problems,
+                run.inputs,
+                log,
+                number=number,
+                checkpoint_path=checkpoint.path_of(path),
+                request=request,
+                on_chunk=bar.show,
+            )
+            if request:
+                break
+    if len(variants) == 1 and _bad_term(log.rows(), variants[0]):
+        log.finish("failed")
+    else:
+        log.finish("interrupted" if request else "finished")
+
+
+def _bad_term(rows: runlog.Rows, variant: Variant) -> str | None:
+    """What ended a single run early, or None."""
+    if variant.status != "diverged":
+        return None
+    return runlog.first_bad_term(rows, 0, variant.diverged_step)
 
 
 @contextmanager
-def _log_path(config: StylizeConfig) -> Iterator[Path]:
+def _log_path(config: Config) -> Iterator[Path]:
     """Where the run is logged: without --log in a temporary file, so that all runs are alike."""
     if config.log:
         yield config.log
@@ -443,14 +387,96 @@ def _log_path(config: StylizeConfig) -> Iterator[Path]:
         yield Path(folder) / "run.h5"
 
 
-def _write_results(config: StylizeConfig, record: runlog.RunRecord) -> None:
-    settings = {k: str(v) for k, v in record.config.items() if v is not None}
+def _conclude(
+    config: Config, path: Path, request: StopRequest, say: Say, started: float
+) -> Outcome:
+    """Writes what a run leaves beside its log, and says how it ended."""
+    record = runlog.load(path)
+    written = [config.log] if config.log else []
+    if isinstance(config, StylizeConfig):
+        _save_picture(config, record)
+        written.insert(0, config.output)
+        if config.figures:
+            plotting.save_run_figures(record, config.figures)
+            written.append(config.figures)
+    exit_code = 1 if record.status == "failed" else request.exit_code if request else 0
+    seconds = time.perf_counter() - started
+    message = f"{_ending(record, config)}, {seconds:.1f} s"
+    if exit_code == 1:
+        print(f"error: {message}", file=sys.stderr)
+    else:
+        say(message)
+    say("wrote " + ", ".join(map(str, written)))
+    if request and config.log:
+        say(f"to go on: nst-jax resume {config.log}")
+    return Outcome(exit_code, message, record)
+
+
+def _ending(record: RunRecord, config: Config) -> str:
+    diverged = [variant for variant in record.variants if variant.status == "diverged"]
+    if len(record.variants) > 1:
+        note = f", {len(diverged)} of them diverged" if diverged else ""
+        ended = sum(v.status in ("finished", "diverged") for v in record.variants)
+        word = "done" if record.status == "finished" else record.status
+        return f"{word}: {ended} of {len(record.variants)} variants{note}"
+    steps = f"{record.steps_done[0]} of {config.steps} steps"
+    if record.status == "failed":
+        variant = record.variants[0]
+        term = (_bad_term(record.rows, variant) or "").replace("_", " ")
+        return (
+            f"stopped after {steps}, because the {term} was not finite in step "
+            f"{variant.diverged_step}; the last good picture is kept; try a smaller "
+            "--learning-rate or smaller weights"
+        )
+    if diverged:
+        return f"done: {steps}, but the loss ended above its start: try a smaller --learning-rate"
+    if record.status == "finished" and record.steps_done[0] < config.steps:
+        return f"done: converged after {steps}"
+    return f"{'done' if record.status == 'finished' else record.status}: {steps}"
+
+
+def _save_picture(config: StylizeConfig, record: RunRecord) -> None:
+    # What has no influence on the picture is left out: the same picture, the same bytes.
+    beside = {"output", "log", "figures", "force", "snapshot_every"}
+    settings = {k: str(v) for k, v in record.config.items() if v is not None and k not in beside}
     metadata = {
         "Software": "nst_jax " + json.loads(record.attributes["versions_json"])["nst_jax"],
         "nst_jax.settings": json.dumps(settings),
         "nst_jax.final_losses": json.dumps({k: float(v[0]) for k, v in record.final.items()}),
-        "nst_jax.steps": str(len(record.rows.step)),
+        "nst_jax.steps": str(record.steps_done[0]),
     }
     images.save(config.output, images.from_uint8(record.images[0]), metadata=metadata)
-    if config.figures:
-        plotting.save_run_figures(record, config.figures)
+
+
+class ProgressBar:
+    """Steps of all variants, and the best total of each optimizer so far."""
+
+    def __init__(self, steps: int, variants: Sequence[Variant], progress: bool | None):
+        self._steps, self._variants = steps, variants
+        self._best: dict[str, float] = {}
+        self._bar = tqdm(
+            total=steps * len(variants),
+            unit="step" if len(variants) == 1 else "variant-step",
+            disable=None if progress is None else not progress,
+        )
+
+    def __enter__(self) -> "ProgressBar":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+
+    def show(self, plan: Plan, chunk: Chunk) -> None:
+        """Takes note of a chunk that has been run."""
+        count = plan.stop - plan.start
+        optimizer = self._variants[plan.start].optimizer
+        totals = chunk.history.terms.total[-1, :count]
+        best = float(np.min(totals[np.isfinite(totals)], initial=np.inf))
+        self._best[optimizer] = min(self._best.get(optimizer, np.inf), best)
+        losses = " ".join(f"{name} {loss:.4g}" for name, loss in self._best.items())
+        self._bar.set_postfix_str(losses, refresh=False)
+        self._bar.update(count * len(chunk.seconds))
+
+    def skip(self, plan: Plan) -> None:
+        """Takes note of a program that had ended before."""
+        self._bar.update(self._steps * (plan.stop - plan.start))

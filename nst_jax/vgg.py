@@ -164,7 +164,16 @@ class VGG(nn.Module):
 
 
 def preprocess(image: Float[ArrayLike, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
-    """RGB in [0, 1] to the input of the weights: BGR, 0 to 255, minus the ImageNet mean."""
+    """RGB in [0, 1] to the input of the weights: BGR, 0 to 255, minus the ImageNet mean.
+
+    Raises:
+      ValueError: not an image, or one of integers.
+    """
+    if image.ndim < 3 or image.shape[-1] != 3 or not jnp.issubdtype(image.dtype, jnp.floating):
+        raise ValueError(
+            "an image must be floating RGB in [0, 1] of the shape (..., height, width, 3), got "
+            f"{image.dtype} {image.shape}; see `image.from_uint8`"
+        )
     return image[..., ::-1] * 255 - jnp.broadcast_to(_MEAN_BGR, image.shape)
 
 
@@ -212,9 +221,9 @@ def feature_fn(
     are its arguments, never constants compiled into it. Arguments, errors: as
     `extract_features`.
     """
+    if isinstance(layers, str) or not layers:
+        raise ValueError(f"`layers` must be a list of at least one layer, got {layers!r}")
     names = tuple(layers)
-    if not names:
-        raise ValueError("`layers` must name at least one layer")
     keras_names = tuple(dict.fromkeys(canonical_name(name, arch) for name in names))
     check_choice("pooling", pooling, Pooling)
     check_choice("precision", precision, Precision)

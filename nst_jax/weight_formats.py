@@ -16,15 +16,14 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import h5py
 import numpy as np
 
+from nst_jax.choices import Arch, InputConvention
 from nst_jax.files import check_output, replacing
 
-Arch = Literal["vgg16", "vgg19"]
-Convention = Literal["auto", "caffe", "caffe_rgb", "torchvision"]
 Params = dict[str, dict[str, np.ndarray]]
 
 ARCHS: tuple[Arch, ...] = ("vgg19", "vgg16")
@@ -149,7 +148,9 @@ def infer_arch(path: Path) -> Arch:
     raise AssertionError("unreachable")
 
 
-def read_file(path: Path, arch: Arch = "vgg19", *, convention: Convention = "auto") -> WeightFile:
+def read_file(
+    path: Path, arch: Arch = "vgg19", *, convention: InputConvention = "auto"
+) -> WeightFile:
     """Reads and checks the weights of a network in any of the formats.
 
     Args:
@@ -201,7 +202,7 @@ def convert(
     destination: str | os.PathLike[str],
     *,
     arch: Arch | None = None,
-    convention: Convention = "auto",
+    convention: InputConvention = "auto",
 ) -> Path:
     """Converts a weight file of any format to this library's HDF5.
 
@@ -339,7 +340,7 @@ def _read(tensor: _Tensor, what: str) -> np.ndarray:
 # Conventions
 
 
-def _recognize(kernel: np.ndarray, path: Path) -> Convention:
+def _recognize(kernel: np.ndarray, path: Path) -> InputConvention:
     """The convention of a published network.
 
     The scale of the first kernel does not tell: torchvision trained its networks anew, and
@@ -357,7 +358,7 @@ def _recognize(kernel: np.ndarray, path: Path) -> Convention:
 
 
 def _to_caffe(
-    kernel: np.ndarray, bias: np.ndarray, convention: Convention
+    kernel: np.ndarray, bias: np.ndarray, convention: InputConvention
 ) -> dict[str, np.ndarray]:
     """The first layer for an input in the one convention: x -> (x + mean' - mean) / deviation.
 

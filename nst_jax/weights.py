@@ -30,10 +30,9 @@ import numpy as np
 import pooch
 from tqdm import tqdm
 
+from nst_jax.choices import Arch, InputConvention
 from nst_jax.weight_formats import (
     CREDIT,
-    Arch,
-    Convention,
     Params,
     check_file,
     convert,
@@ -123,7 +122,7 @@ def load_params(
     source: str | os.PathLike[str] | None = None,
     *,
     arch: Arch = "vgg19",
-    convention: Convention = "auto",
+    convention: InputConvention = "auto",
 ) -> Params:
     """The parameters of a network, for an input that is BGR, 0 to 255, minus the mean.
 

@@ -85,7 +85,7 @@ def test_final_losses_are_those_of_the_saved_picture(pictures, tmp_path):
     targets = objective.compute_targets(
         feature_fn,
         images.from_uint8(record.content),
-        images.from_uint8(record.style),
+        images.from_uint8(*record.styles.values()),
         content_layers=layers[:1],
         style_layers=layers[::-1],
     )
@@ -334,7 +334,7 @@ def test_a_loss_that_overflows_stops_with_step_and_term(pictures, tmp_path, caps
     code = stylize(pictures, tmp_path, *options, "--log", str(log))
     assert code == 1
     captured = capsys.readouterr()
-    assert "error: stopped, because the gradient was not finite in step 0" in captured.err
+    assert "because the total was not finite in step 0" in captured.err
     record = runlog.load(log)
     assert record.status == "failed"
     assert record.variants[0].status == "diverged"

@@ -11,9 +11,15 @@ LAYERS = {"content_layers": ("deep",), "style_layers": ("shallow", "deep")}
 CONVENTIONS = ["report", "gatys"]
 
 
+STATIC = ("content_layers", "style_layers", "convention")
+compute_targets = jax.jit(objective.compute_targets, static_argnames=STATIC)
+
+
 def make(fn, pictures, convention="report", layers=LAYERS):
-    """(targets, objective) of toy features."""
-    targets = objective.compute_targets(fn, *pictures, **layers, convention=convention)
+    """(targets, objective) of some features; compiled if these are a pytree."""
+    is_pytree = isinstance(fn, jax.tree_util.Partial)
+    compute = compute_targets if is_pytree else objective.compute_targets
+    targets = compute(fn, *pictures, **layers, convention=convention)
     return targets, objective.make_objective(fn, targets)
 
 

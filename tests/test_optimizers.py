@@ -176,23 +176,20 @@ def rosenbrock(x):
     return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 
 
-def quadratic(x):
-    return jnp.sum(jnp.array([1.0, 10.0, 100.0]) * (x - 1) ** 2)
-
-
-@pytest.mark.parametrize(("function", "steps"), [(quadratic, 15), (rosenbrock, 60)])
-def test_lbfgs_minimizes(function, steps):
+def test_lbfgs_finds_the_minimum_of_rosenbrocks_valley():
     optimizer = optimizers.factory("lbfgs")(jnp.zeros(()))
 
     @jax.jit
     def advance(x, state):
-        value, grad = jax.value_and_grad(function)(x)
-        updates, state = optimizer.update(grad, state, x, value=value, grad=grad, value_fn=function)
+        value, grad = jax.value_and_grad(rosenbrock)(x)
+        updates, state = optimizer.update(
+            grad, state, x, value=value, grad=grad, value_fn=rosenbrock
+        )
         return optax.apply_updates(x, updates), state
 
     x = jnp.array([-1.2, 1.0, 0.5])
     state = optimizer.init(x)
-    for _ in range(steps):
+    for _ in range(60):
         x, state = advance(x, state)
     np.testing.assert_allclose(x, np.ones(3), atol=1e-3)
 

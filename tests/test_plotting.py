@@ -63,7 +63,7 @@ def make_record(variants=1, steps=30, labels=None, weights_name="vgg19", **setti
         ),
         final=None,
         content=rng.integers(0, 256, (12, 18, 3), dtype=np.uint8),
-        style=rng.integers(0, 256, (16, 16, 3), dtype=np.uint8),
+        styles={"style.png": rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)},
         images=rng.integers(0, 256, (variants, 12, 18, 3), dtype=np.uint8),
         snapshots=rng.integers(0, 256, (2, variants, 12, 18, 3), dtype=np.uint8),
         snapshot_steps=np.array([10, 20]),
@@ -228,7 +228,7 @@ def test_overview_shows_the_very_pictures():
     shown = pictures(plotting.overview(record))
     assert list(shown) == ["content", "style", "result"]
     np.testing.assert_array_equal(shown["content"], record.content)
-    np.testing.assert_array_equal(shown["style"], record.style)
+    np.testing.assert_array_equal(shown["style"], record.styles["style.png"])
     np.testing.assert_array_equal(shown["result"], record.images[0])
 
 

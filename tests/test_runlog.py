@@ -72,7 +72,7 @@ def create(path, variants=1, layers=2, **options):
             "variants": [make_variant(i) for i in range(variants)],
             "style_layers": [f"layer{i}" for i in range(layers)],
             "content": make_pictures(4, 6, 3),
-            "style": make_pictures(5, 2, 3),
+            "styles": {"style0.png": make_pictures(5, 2, 3)},
             "num_steps": 10,
             "num_snapshots": 2,
             "chunk_length": CHUNK,
@@ -85,7 +85,8 @@ def finish(log, status="finished", variants=1, **changes):
     ended = [dataclasses.replace(make_variant(i), status=status) for i in range(variants)]
     ended[-1] = dataclasses.replace(ended[-1], **changes)
     final = {term: np.arange(variants) + np.float32(i) for i, term in enumerate(runlog.TERMS)}
-    log.finish(status, ended, final=final, images=make_pictures(variants, 4, 6, 3))
+    log.finish_variants(ended, final=final, images=make_pictures(variants, 4, 6, 3))
+    log.finish(status)
     return ended, final
 
 
@@ -105,7 +106,7 @@ def finished(path):
     with create(path) as log:
         log.append(make_rows(0, CHUNK))
         log.append(make_rows(CHUNK, 2))
-        log.append_snapshot(4, make_pictures(1, 4, 6, 3))
+        log.append_snapshot(0, 4, make_pictures(1, 4, 6, 3))
         finish(log)
     return path
 
@@ -169,7 +170,7 @@ def test_settings_pictures_and_layer_names_round_trip(finished):
     assert record.config == CONFIG
     assert record.style_layers == ("layer0", "layer1")
     np.testing.assert_array_equal(record.content, make_pictures(4, 6, 3))
-    np.testing.assert_array_equal(record.style, make_pictures(5, 2, 3))
+    np.testing.assert_array_equal(record.styles["style0.png"], make_pictures(5, 2, 3))
 
 
 def test_settings_longer_than_an_hdf5_attribute_round_trip(path):
@@ -188,8 +189,8 @@ def test_dtypes_are_those_of_the_schema(finished):
 def test_snapshots_round_trip(path):
     first, second = make_pictures(2, 4, 6, 3), make_pictures(2, 4, 6, 3)[::-1]
     with create(path, variants=2) as log:
-        log.append_snapshot(10, first)
-        log.append_snapshot(20, second)
+        log.append_snapshot(0, 10, first)
+        log.append_snapshot(1, 20, second)
     record = runlog.load(path)
     np.testing.assert_array_equal(record.snapshots, [first, second])
     np.testing.assert_array_equal(record.snapshot_steps, [10, 20])
@@ -234,7 +235,7 @@ def test_status_is_running_until_the_end(path, status):
 def test_error_marks_the_run_failed_and_keeps_its_rows(path):
     with create(path) as log:
         log.append(make_rows(0, CHUNK))
-        log.fail()
+        log.finish("failed")
     record = runlog.load(path)
     assert record.status == "failed"
     assert record.images is None
@@ -292,7 +293,7 @@ def test_run_changes_values_and_nothing_else(path):
         for write in (
             lambda: log.append(make_rows(0, CHUNK, 2)),
             lambda: log.append(make_rows(CHUNK, CHUNK, 2)),
-            lambda: log.append_snapshot(8, make_pictures(2, 4, 6, 3)),
+            lambda: log.append_snapshot(0, 8, make_pictures(2, 4, 6, 3)),
         ):
             before = path.read_bytes()
             write()
@@ -474,7 +475,7 @@ variants = [
 ]
 with runlog.RunLog.create(
     path, attributes={}, config={}, variants=variants, style_layers=["one", "two", "three"],
-    content=picture, style=picture, chunk_length=4, num_steps=4 * count,
+    content=picture, styles={"s": picture}, chunk_length=4, num_steps=4 * count,
 ) as log:
     for first in range(0, 4 * count, 4):
         step = np.arange(first, first + 4, dtype=np.int32)

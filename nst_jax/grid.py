@@ -1,0 +1,161 @@
+"""The grid of a sweep: settings -> variants.
+
+Variants are ordered so that those which one program can run are neighbors: by style, then by
+optimizer.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import get_args
+
+from nst_jax.choices import OptimizerName
+from nst_jax.config import RunConfig, StylizeConfig, SweepConfig
+from nst_jax.driver import check_settings
+from nst_jax.objective import DEFAULT_WEIGHTS, check_weights
+from nst_jax.runlog import Variant
+
+
+def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:
+    """The variants of a run; of `stylize` one.
+
+    Labels name what differs between the variants, and the optimizer always.
+
+    Raises:
+      ValueError: a learning rate that is not a number, or for an optimizer that is not run.
+    """
+    if isinstance(config, StylizeConfig):
+        config = _as_sweep(config)
+    content, style = DEFAULT_WEIGHTS[config.convention]
+    rates = parse_learning_rates(config.learning_rates, config.optimizers)
+    settings = [
+        {
+            "style": str(style_path),
+            "optimizer": optimizer,
+            "learning_rate": rate,
+            "content_weight": content_weight,
+            "style_weight": style_weight,
+            "tv_weight": tv_weight,
+            "init": init,
+            "seed": seed,
+        }
+        for style_path, optimizer in itertools.product(config.styles, config.optimizers)
+        for rate, content_weight, style_weight, tv_weight, init, seed in itertools.product(
+            rates[optimizer],
+            config.content_weights or (content,),
+            config.style_weights or (style,),
+            config.tv_weights,
+            config.inits,
+            config.seeds,
+        )
+    ]
+    return tuple(Variant(label=_label(each, settings), **each) for each in settings)
+
+
+def _as_sweep(config: StylizeConfig) -> SweepConfig:
+    """A single run is a sweep of one."""
+
+    def one(value):
+        return () if value is None else (value,)
+
+    return SweepConfig(
+        content=config.content,
+        styles=(config.style,),
+        log=config.log or config.output,
+        convention=config.convention,
+        optimizers=(config.optimizer,),
+        learning_rates=(repr(config.learning_rate),),
+        content_weights=one(config.content_weight),
+        style_weights=one(config.style_weight),
+        tv_weights=(config.tv_weight,),
+        inits=(config.init,),
+        seeds=(config.seed,),
+    )
+
+
+def parse_learning_rates(
+    texts: Sequence[str], optimizers: Sequence[OptimizerName]
+) -> dict[str, tuple[float, ...]]:
+    """The rates of each optimizer: `0.02` is for all that have none of their own, `adam:0.01,0.1`.
+
+    L-BFGS has no rate: it gets one that is not used.
+
+    Raises:
+      ValueError: a text that is neither; an optimizer that is not run, or is left without rates.
+    """
+    common: list[float] = []
+    own: dict[str, tuple[float, ...]] = {}
+    for text in texts:
+        name, colon, numbers = text.rpartition(":")
+        if colon and name not in optimizers:
+            valid = get_args(OptimizerName)
+            reason = "is not run" if name in valid else f"must be one of {', '.join(valid)}"
+            raise ValueError(f"learning rates {text!r}: the optimizer {name!r} {reason}")
+        try:
+            rates = tuple(float(number) for number in numbers.split(","))
+        except ValueError:
+            raise ValueError(
+                f"learning rates must be numbers, or for one optimizer adam:0.01,0.1; got {text!r}"
+            ) from None
+        if colon:
+            own[name] = own.get(name, ()) + rates
+        else:
+            common += rates
+    result = {}
+    for optimizer in optimizers:
+        rates = (0.0,) if optimizer == "lbfgs" else own.get(optimizer, tuple(common))
+        if not rates:
+            raise ValueError(f"no learning rate for {optimizer}: add one to --learning-rates")
+        result[optimizer] = tuple(dict.fromkeys(rates))
+    return result
+
+
+_SHOWN = {
+    "content_weight": "content",
+    "style_weight": "style weight",
+    "tv_weight": "TV",
+    "init": "from",
+    "seed": "seed",
+    "style": "",
+}
+
+
+def _label(settings: dict, others: list[dict]) -> str:
+    parts = [settings["optimizer"]]
+    if settings["optimizer"] != "lbfgs":
+        parts.append(f"{settings['learning_rate']:g}")
+    for name, shown in _SHOWN.items():
+        if len({str(other[name]) for other in others}) > 1:
+            value = settings[name]
+            if name in ("style", "init"):
+                value = str(value).rsplit("/", 1)[-1]
+            parts.append(f"{shown} {value:g}" if isinstance(value, float) else f"{shown} {value}")
+    return " ".join(" ".join(parts).split())
+
+
+def check_variants(variants: Sequence[Variant], config: RunConfig) -> None:
+    """Refuses variants that no run can work with.
+
+    Args:
+      variants: of a run.
+      config: its settings.
+
+    Raises:
+      ValueError: one line that names the setting.
+    """
+    if not variants:
+        raise ValueError("the sweep has no variants: every list of settings needs a value")
+    for variant in variants:
+        check_settings(
+            num_steps=config.steps,
+            learning_rate=1.0 if variant.optimizer == "lbfgs" else variant.learning_rate,
+            tolerance=config.tolerance,
+        )
+        check_weights(variant.content_weight, variant.style_weight, variant.tv_weight)
+        # A term without layers has no weight either.
+        check_weights(
+            variant.content_weight * bool(config.content_layers),
+            variant.style_weight * bool(config.style_layers),
+            variant.tv_weight,
+        )
+        if not 0 <= variant.seed < 2**63:
+            raise ValueError(f"the seed must be at least 0 and below 2^63, got {variant.seed}")

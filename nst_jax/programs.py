@@ -1,0 +1,391 @@
+"""Variants that share one compiled program: planned, built, run into the log, checkpointed.
+
+Variants of one optimizer and one style run together, in batches of equal width. Programs of one
+optimizer have equal shapes whatever their style and rates, so that each is compiled once.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from nst_jax import checkpoint, driver, memory, optimizers, runlog, vgg
+from nst_jax import image as images
+from nst_jax.choices import Driver
+from nst_jax.config import RunConfig
+from nst_jax.interrupts import StopRequest
+from nst_jax.objective import (
+    Objective,
+    Targets,
+    compute_targets,
+    make_objective,
+    make_weights,
+    relative_weights,
+)
+from nst_jax.runlog import RunLog, Variant
+
+CHECKPOINT_SECONDS = 30.0
+
+OnChunk = Callable[["Plan", driver.Chunk], None]
+
+
+class Inputs(NamedTuple):
+    """The pictures of a run.
+
+    Attributes:
+      content: RGB in [0, 1].
+      styles: `{name: picture}`, as the variants name them.
+      starts: pictures to start from, by the path in `Variant.init`.
+    """
+
+    content: np.ndarray
+    styles: Mapping[str, np.ndarray]
+    starts: Mapping[str, np.ndarray]
+
+    def start(self, variant: Variant, noise: float) -> np.ndarray:
+        """The initial image of a variant."""
+        return images.initial_image(
+            self.starts.get(variant.init, variant.init),
+            self.content,
+            self.styles[variant.style],
+            seed=variant.seed,
+            noise=noise,
+        )
+
+
+class Problems(NamedTuple):
+    """What the variants minimise: one objective a style, one set of weights a variant."""
+
+    objectives: Mapping[str, Objective]
+    targets: Mapping[str, Targets]
+    layer_balance: str
+
+    def weights(self, variant: Variant):
+        targets = self.targets[variant.style]
+        weights = make_weights(
+            targets,
+            content=variant.content_weight,
+            style=variant.style_weight,
+            total_variation=variant.tv_weight,
+        )
+        return relative_weights(targets, weights) if self.layer_balance == "relative" else weights
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One program of a run, as the log records it: resumed, it must be the same again.
+
+    Attributes:
+      start, stop: its variants, as columns of the log.
+      width: lanes; those beyond its variants repeat the last one.
+      chunk_length: steps between two looks at the outside.
+      driver: "python" or "scan".
+      devices: over how many local devices the lanes are spread.
+    """
+
+    start: int
+    stop: int
+    width: int
+    chunk_length: int
+    driver: Driver
+    devices: int
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.start, self.stop)
+
+
+def make_problems(config: RunConfig, feature_fn: Callable, inputs: Inputs) -> Problems:
+    """The targets of every style, computed once, and the objectives."""
+    compute = jax.jit(
+        compute_targets, static_argnames=("content_layers", "style_layers", "convention")
+    )
+    targets = {
+        name: compute(
+            feature_fn,
+            inputs.content,
+            style,
+            content_layers=layers_of(config.content_layers, config),
+            style_layers=layers_of(config.style_layers, config),
+            convention=config.convention,
+        )
+        for name, style in inputs.styles.items()
+    }
+    objectives = {name: make_objective(feature_fn, each) for name, each in targets.items()}
+    return Problems(objectives, targets, config.layer_balance)
+
+
+def layers_of(names: Sequence[str], config: RunConfig) -> tuple[str, ...]:
+    """Layers by Keras's names, each once."""
+    return tuple(dict.fromkeys(vgg.canonical_name(name, config.arch) for name in names))
+
+
+def plan(
+    config: RunConfig,
+    variants: Sequence[Variant],
+    problems: Problems,
+    inputs: Inputs,
+    *,
+    batch: int | None,
+) -> list[Plan]:
+    """Cuts the variants into programs that fit into memory.
+
+    Args:
+      config: settings of the run.
+      variants: those of one style and optimizer are neighbors.
+      problems: their objectives.
+      inputs: their pictures.
+      batch: lanes a program at most; None: what memory holds.
+    """
+    plans, first = [], 0
+    for (style, optimizer), group in groupby(variants, key=lambda v: (v.style, v.optimizer)):
+        count = len(list(group))
+        devices = 1 if optimizer == "lbfgs" else min(jax.local_device_count(), count)
+        objective = problems.objectives[style]
+        most = batch or _lanes_that_fit(config, variants[first], count, problems, inputs)
+        most = max(most // devices, 1) * devices
+        batches = -(-count // most)
+        width = -(-count // batches)
+        width = -(-width // devices) * devices
+        one = _abstract_lane(config, variants[first], problems, inputs)
+        chunk_length = driver.default_chunk_length(
+            objective,
+            *one,
+            factory=_factory(config, optimizer),
+            num_steps=config.steps,
+            snapshot_every=config.snapshot_every,
+            lanes=width,
+            tolerance=config.tolerance,
+        )
+        for start in range(first, first + count, width):
+            stop = min(start + width, first + count)
+            plans.append(Plan(start, stop, width, chunk_length, driver.default_driver(), devices))
+        first += count
+    return plans
+
+
+def _abstract_lane(config, variant, problems, inputs):
+    """Hyperparameters and state of one lane as shapes: enough to lower a step."""
+    hyper = driver.single(driver.Hyperparameters(np.float32(0), problems.weights(variant)))
+    factory = _factory(config, variant.optimizer)
+    start = np.zeros((1, *inputs.content.shape), np.float32)
+    return hyper, jax.eval_shape(lambda: driver.init_state(start, factory, hyper))
+
+
+def _lanes_that_fit(config, variant, wanted: int, problems, inputs) -> int:
+    # One lane is always tried; those of L-BFGS run one after another.
+    if wanted == 1 or variant.optimizer == "lbfgs":
+        return wanted
+    lane = _abstract_lane(config, variant, problems, inputs)
+    factory = _factory(config, variant.optimizer)
+    objective = problems.objectives[variant.style]
+    return memory.lanes_that_fit(driver.step_memory(objective, *lane, factory=factory))
+
+
+def _factory(config: RunConfig, optimizer: str) -> optimizers.OptimizerFactory:
+    return optimizers.factory(optimizer, form=config.optimizer_form)
+
+
+class _Program(NamedTuple):
+    objective: Objective
+    factory: optimizers.OptimizerFactory
+    hyper: driver.Hyperparameters
+    state: driver.State
+
+
+def _build(
+    config: RunConfig,
+    plan: Plan,
+    variants: Sequence[Variant],
+    problems: Problems,
+    inputs: Inputs,
+) -> _Program:
+    own = list(variants[plan.columns])
+    lanes = own + [own[-1]] * (plan.width - len(own))
+    factory = _factory(config, own[0].optimizer)
+    hyper = jax.tree.map(
+        lambda *x: jnp.stack([jnp.asarray(each, jnp.float32) for each in x]),
+        *(driver.Hyperparameters(v.learning_rate, problems.weights(v)) for v in lanes),
+    )
+    starts = np.stack([inputs.start(variant, config.init_noise) for variant in lanes])
+    state = driver.init_state(starts, factory, hyper)
+    return _Program(problems.objectives[own[0].style], factory, hyper, state)
+
+
+def _spread(program: _Program, devices: int) -> _Program:
+    """The lanes over several local devices, the network and the targets on each."""
+    if devices == 1:
+        return program
+    mesh = jax.make_mesh(
+        (devices,), ("v",), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:devices]
+    )
+    lanes = NamedSharding(mesh, PartitionSpec("v"))
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return program._replace(
+        objective=jax.device_put(program.objective, everywhere),
+        hyper=jax.device_put(program.hyper, lanes),
+        state=jax.device_put(program.state, lanes),
+    )
+
+
+def run(
+    config: RunConfig,
+    plan: Plan,
+    variants: Sequence[Variant],
+    problems: Problems,
+    inputs: Inputs,
+    log: RunLog,
+    *,
+    number: int,
+    checkpoint_path: Path,
+    request: StopRequest,
+    on_chunk: OnChunk,
+) -> list[Variant]:
+    """Runs one program into its columns of the log, from its checkpoint if there is one.
+
+    Args:
+      config: settings of the run.
+      plan: of this program.
+      variants: all of the run.
+      problems: their objectives.
+      inputs: their pictures.
+      log: of the run.
+      number: of this program among the run's.
+      checkpoint_path: written every half minute and on a signal, removed at the end.
+      request: a signal that ends the run after the present chunk.
+      on_chunk: told of each chunk.
+
+    Returns:
+      The variants with their status.
+    """
+    program = _build(config, plan, variants, problems, inputs)
+    seconds = 0.0
+    if checkpoint.program_of(checkpoint_path) == number:
+        state = checkpoint.load(checkpoint_path, program.state)
+        program = program._replace(state=jax.tree.map(jnp.asarray, state))
+        seconds = log.seconds(plan.columns)
+    program = _spread(program, plan.devices)
+    log.add_compile_seconds(
+        driver.compile_ahead(
+            *program[:1],
+            program.hyper,
+            program.state,
+            factory=program.factory,
+            chunk_length=plan.chunk_length,
+            driver=plan.driver,
+        )
+    )
+    state = program.state
+    saved = time.monotonic()
+    for chunk in _chunks(config, plan, program, log):
+        state = chunk.state
+        _log_chunk(config, plan, chunk, log, seconds)
+        on_chunk(plan, chunk)
+        if request or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            checkpoint.save(checkpoint_path, state, program=number)
+            saved = time.monotonic()
+        if request:
+            break
+    ended = _finish(config, plan, program, state, variants, log, bool(request))
+    if not request:
+        checkpoint_path.unlink(missing_ok=True)
+    return ended
+
+
+def _chunks(
+    config: RunConfig, plan: Plan, program: _Program, log: RunLog
+) -> Iterator[driver.Chunk]:
+    done = int(np.max(program.state.step))
+    return driver.run_chunks(
+        program.objective,
+        program.hyper,
+        program.state,
+        factory=program.factory,
+        num_steps=config.steps,
+        chunk_length=plan.chunk_length,
+        driver=plan.driver,
+        tolerance=config.tolerance,
+        totals=log.totals(plan.columns)[:done],
+    )
+
+
+def _log_chunk(
+    config: RunConfig, plan: Plan, chunk: driver.Chunk, log: RunLog, seconds: float
+) -> None:
+    count = plan.stop - plan.start
+    history = jax.tree.map(lambda x: x[:, :count], chunk.history)
+    length = len(chunk.seconds)
+    done = int(np.max(chunk.state.step))
+    log.append(
+        runlog.Rows(
+            step=np.arange(done - length, done, dtype=np.int32),
+            wall_time=np.broadcast_to((seconds + chunk.seconds)[:, None], (length, count)),
+            evaluations=history.evaluations,
+            grad_norm=history.grad_norm,
+            update_norm=history.update_norm,
+            **history.terms._asdict(),
+        ),
+        plan.columns,
+    )
+    if config.snapshot_every and done % config.snapshot_every == 0:
+        pictures = images.to_uint8(driver.pictures(chunk.state)[:count])
+        log.append_snapshot(done // config.snapshot_every - 1, done, pictures, plan.columns)
+
+
+def _finish(
+    config: RunConfig,
+    plan: Plan,
+    program: _Program,
+    state: driver.State,
+    variants: Sequence[Variant],
+    log: RunLog,
+    interrupted: bool,
+) -> list[Variant]:
+    """Logs the pictures as they are saved, their losses, and how each variant ended."""
+    pictures = images.to_uint8(driver.pictures(state))
+    final = driver.losses_of(program.objective, program.hyper, images.from_uint8(pictures))
+    count = plan.stop - plan.start
+    final = {term: getattr(final, term)[:count] for term in runlog.TERMS}
+    totals = log.totals(plan.columns)
+    ended = [
+        _ended(
+            variant,
+            int(state.diverged_step[i]),
+            totals[:, i],
+            float(final["total"][i]),
+            interrupted,
+        )
+        for i, variant in enumerate(variants[plan.columns])
+    ]
+    log.finish_variants(ended, final=final, images=pictures[:count], variants=plan.columns)
+    return ended
+
+
+def _ended(
+    variant: Variant, bad_step: int, totals: np.ndarray, final: float, interrupted: bool
+) -> Variant:
+    """A variant has diverged if a value was not finite, or if it ended above its start.
+
+    Clipped pixels keep even absurd rates finite: then the step is the one after which the total
+    never again came down to that of the start.
+    """
+    if bad_step >= 0:
+        return replace(variant, status="diverged", diverged_step=bad_step)
+    if interrupted:
+        return replace(variant, status="interrupted", diverged_step=-1)
+    if final > totals[0]:
+        last_below = np.flatnonzero(totals <= totals[0])[-1]
+        return replace(variant, status="diverged", diverged_step=int(last_below) + 1)
+    return replace(variant, status="finished", diverged_step=-1)
+
+
+def as_json(plans: Sequence[Plan]) -> list[dict]:
+    """The plans for the log; `Plan(**each)` gives them back."""
+    return [asdict(each) for each in plans]

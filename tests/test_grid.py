@@ -1,0 +1,134 @@
+"""The grid of a sweep."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nst_jax import config, grid
+
+
+def sweep(**settings) -> config.SweepConfig:
+    files = {"content": Path("c.png"), "styles": (Path("s.png"),), "log": Path("run.h5")}
+    return config.SweepConfig(**files | settings)
+
+
+def test_variants_are_every_combination():
+    variants = grid.variants_of(
+        sweep(
+            styles=(Path("a.png"), Path("b.png")),
+            optimizers=("adam", "rmsprop"),
+            learning_rates=("0.1", "0.2"),
+            style_weights=(1.0, 2.0),
+            seeds=(0, 1, 2),
+        )
+    )
+    assert len(variants) == 2 * 2 * 2 * 2 * 3
+    assert len({variant.label for variant in variants}) == len(variants)
+
+
+def test_variants_of_one_program_are_neighbors():
+    variants = grid.variants_of(
+        sweep(styles=(Path("a.png"), Path("b.png")), optimizers=("adam", "sgd"), seeds=(0, 1))
+    )
+    programs = [(variant.style, variant.optimizer) for variant in variants]
+    changes = sum(a != b for a, b in itertools.pairwise(programs))
+    assert changes == len(set(programs)) - 1
+
+
+def test_a_single_run_is_a_sweep_of_one():
+    single = config.StylizeConfig(
+        content=Path("c.png"), style=Path("s.png"), output=Path("o.png"), learning_rate=1 / 3
+    )
+    (variant,) = grid.variants_of(single)
+    assert variant.optimizer == "adam"
+    assert variant.learning_rate == 1 / 3
+    assert (variant.content_weight, variant.style_weight) == (1e4, 1e-2)
+
+
+def test_default_weights_are_the_conventions():
+    (variant,) = grid.variants_of(
+        sweep(convention="gatys", optimizers=("adam",), learning_rates=("1",))
+    )
+    assert (variant.content_weight, variant.style_weight) == (1, 1e3)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (("0.1",), {"adam": (0.1,), "sgd": (0.1,)}),
+        (("0.1", "sgd:1e-9"), {"adam": (0.1,), "sgd": (1e-9,)}),
+        (("adam:0.1,0.2", "sgd:1e-9", "adam:0.3"), {"adam": (0.1, 0.2, 0.3), "sgd": (1e-9,)}),
+        (("0.1", "0.1"), {"adam": (0.1,), "sgd": (0.1,)}),
+    ],
+)
+def test_rates_are_common_or_an_optimizers_own(texts, expected):
+    assert grid.parse_learning_rates(texts, ("adam", "sgd")) == expected
+
+
+def test_lbfgs_needs_no_rate():
+    assert len(grid.parse_learning_rates((), ("lbfgs",))["lbfgs"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        (("fast",), "must be numbers"),
+        (("adam:fast",), "must be numbers"),
+        (("adamw:0.1",), "must be one of adam"),
+        (("rmsprop:0.1",), "is not run"),
+        (("sgd:0.1",), "no learning rate for adam"),
+    ],
+)
+def test_wrong_rates_are_refused(texts, words):
+    with pytest.raises(ValueError, match=words):
+        grid.parse_learning_rates(texts, ("adam", "sgd"))
+
+
+def test_labels_name_what_differs_and_nothing_else():
+    variants = grid.variants_of(
+        sweep(optimizers=("adam", "lbfgs"), learning_rates=("0.1",), seeds=(3, 4))
+    )
+    labels = [variant.label for variant in variants]
+    assert labels == ["adam 0.1 seed 3", "adam 0.1 seed 4", "lbfgs seed 3", "lbfgs seed 4"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"learning_rates": ("nan",)}, "learning rate"),
+        ({"learning_rates": ("-1",)}, "learning rate"),
+        ({"style_weights": (-1.0,)}, "style weight"),
+        ({"seeds": (-1,)}, "seed"),
+        ({"seeds": ()}, "no variants"),
+    ],
+)
+def test_variants_that_cannot_work_are_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        grid.check_variants(grid.variants_of(sweep(**settings)), sweep())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        sweep(styles=(Path("a.png"), Path("b.png")), style_weights=(1.0, 2.0)),
+        config.StylizeConfig(content=Path("c"), style=Path("s"), output=Path("o"), tolerance=0.1),
+    ],
+)
+def test_settings_survive_the_log(settings):
+    import json
+
+    logged = json.loads(json.dumps(config.to_json(settings)))
+    assert config.from_json(logged) == settings
+
+
+def test_settings_of_another_version_are_refused():
+    with pytest.raises(ValueError, match="another version"):
+        config.from_json(config.to_json(sweep()) | {"novelty": 1})
+
+
+def test_rates_keep_their_value_through_text():
+    rates = (0.1, 1 / 3, 1e-10, np.pi)
+    texts = tuple(repr(rate) for rate in rates)
+    assert grid.parse_learning_rates(texts, ("adam",))["adam"] == rates

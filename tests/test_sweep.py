@@ -1,0 +1,295 @@
+"""Sweeps from files to a log: lanes, batches, styles, devices, resume."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nst_jax import checkpoint, cli, config, runlog, runs
+
+LAYERS = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
+
+
+@pytest.fixture
+def sweep(tmp_path) -> config.SweepConfig:
+    """Two optimizers of two rates on small pictures and shallow layers, from noise."""
+    rng = np.random.default_rng(0)
+    for name, shape in (("c.png", (24, 28)), ("s.png", (26, 22)), ("t.png", (22, 30))):
+        coarse = Image.fromarray(rng.integers(0, 255, (4, 4, 3), np.uint8))
+        coarse.resize(shape[::-1], Image.Resampling.BICUBIC).save(tmp_path / name)
+    return config.SweepConfig(
+        content=tmp_path / "c.png",
+        styles=(tmp_path / "s.png",),
+        log=tmp_path / "sweep.h5",
+        steps=6,
+        optimizers=("adam", "adagrad"),
+        learning_rates=("0.02", "0.1"),
+        inits=("noise",),
+        tv_weights=(0.0,),
+        weights="random",
+        force=True,
+        **LAYERS,
+    )
+
+
+def quiet(line: str) -> None:
+    del line
+
+
+def run(settings: config.SweepConfig) -> runlog.RunRecord:
+    outcome = runs.sweep_files(settings, say=quiet, progress=False)
+    assert outcome.exit_code == 0
+    return outcome.record
+
+
+def assert_close(actual, expected):
+    """The design's tolerances: 1e-5 over five steps."""
+    np.testing.assert_allclose(actual.rows.total[:5], expected.rows.total[:5], rtol=1e-5)
+
+
+def test_every_variant_is_logged(sweep):
+    record = run(sweep)
+    assert [v.label for v in record.variants] == [
+        "adam 0.02", "adam 0.1", "adagrad 0.02", "adagrad 0.1",
+    ]  # fmt: skip
+    assert {variant.status for variant in record.variants} <= {"finished", "diverged"}
+    assert record.status == "finished"
+    assert record.rows.total.shape == (6, 4)
+    assert np.isfinite(record.rows.total).all()
+    assert list(record.steps_done) == [6, 6, 6, 6]
+    assert len({images.tobytes() for images in record.images}) == 4
+
+
+def test_a_lane_equals_its_single_run(sweep):
+    record = run(sweep)
+    for i, variant in enumerate(record.variants):
+        single = config.StylizeConfig(
+            content=sweep.content,
+            style=sweep.styles[0],
+            output=sweep.log.with_name("single.png"),
+            log=sweep.log.with_name("single.h5"),
+            steps=sweep.steps,
+            optimizer=variant.optimizer,
+            learning_rate=variant.learning_rate,
+            init="noise",
+            tv_weight=0.0,
+            weights="random",
+            force=True,
+            **LAYERS,
+        )
+        alone = runs.stylize_files(single, say=quiet, progress=False).record
+        np.testing.assert_allclose(
+            record.rows.total[:5, i], alone.rows.total[:5, 0], rtol=1e-5, err_msg=variant.label
+        )
+
+
+def test_batches_are_padded_and_leave_no_trace(sweep):
+    whole = run(replace(sweep, learning_rates=("0.02", "0.05", "0.1")))
+    batched = run(replace(sweep, learning_rates=("0.02", "0.05", "0.1"), batch=2))
+    assert batched.attributes["variants_per_program"] == 2
+    assert batched.rows.total.shape == whole.rows.total.shape == (6, 6)
+    assert_close(batched, whole)
+
+
+def test_two_grids_compile_one_program_an_optimizer(sweep, count_compilations):
+    run(sweep)
+    with count_compilations("step_variants") as compiled:
+        run(replace(sweep, learning_rates=("0.03", "0.07"), style_weights=(0.5,)))
+    assert not compiled
+
+
+@pytest.mark.slow
+def test_styles_share_a_program_and_keep_their_targets(sweep, count_compilations):
+    both = (sweep.styles[0], sweep.content.with_name("t.png"))
+    one = run(sweep)
+    with count_compilations("step_variants") as compiled:
+        two = run(replace(sweep, styles=both))
+    assert not compiled
+    assert len(two.variants) == 8
+    assert list(two.styles) == [str(path) for path in both]
+    np.testing.assert_array_equal(two.rows.total[:, :4], one.rows.total)
+    assert not np.allclose(two.rows.total[0, 4:], one.rows.total[0], rtol=1e-3)
+
+
+def test_an_absurd_rate_is_marked_and_its_neighbor_keeps_its_bytes(sweep):
+    calm = run(replace(sweep, optimizers=("adam",), learning_rates=("0.02", "0.1")))
+    wild = run(replace(sweep, optimizers=("adam",), learning_rates=("0.02", "1e30")))
+    variant = wild.variants[1]
+    assert variant.status == "diverged"
+    assert variant.diverged_step >= 1
+    np.testing.assert_array_equal(wild.rows.total[:, 0], calm.rows.total[:, 0])
+    np.testing.assert_array_equal(wild.images[0], calm.images[0])
+
+
+def test_a_new_sweep_does_not_take_an_old_checkpoint(sweep):
+    fresh = run(sweep)
+    checkpoint.save(checkpoint.path_of(sweep.log), {"x": np.zeros(3)}, program=0)
+    again = run(sweep)
+    np.testing.assert_array_equal(again.rows.total, fresh.rows.total)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--learning-rates", "fast"], "must be numbers"),
+        (["--batch", "0"], "batch must be at least 1"),
+        (["--log", "sweep.txt"], ".h5"),
+    ],
+)
+def test_wrong_settings_are_refused_in_one_line(options, words, sweep, capsys):
+    log = [] if "--log" in options else ["--log", str(sweep.log)]
+    pictures = [str(sweep.content), str(sweep.styles[0])]
+    assert cli.main(["sweep", *pictures, *log, "--weights", "random", *options]) == 1
+    err = capsys.readouterr().err.strip()
+    assert words in err
+    assert "\n" not in err
+
+
+# Resume
+
+
+class Killed(Exception):
+    """Instead of a SIGKILL, which `test_a_signal...` sends."""
+
+
+def kill_after(chunks: int):
+    shown = []
+
+    def kill(self, plan, chunk):
+        shown.append(chunk)
+        if len(shown) > chunks:
+            raise Killed
+
+    return kill
+
+
+def assert_same_bytes(actual: runlog.RunRecord, expected: runlog.RunRecord):
+    np.testing.assert_array_equal(actual.images, expected.images)
+    for name in ("total", "style_per_layer", "grad_norm", "evaluations"):
+        np.testing.assert_array_equal(getattr(actual.rows, name), getattr(expected.rows, name))
+    assert [v.status for v in actual.variants] == [v.status for v in expected.variants]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("optimizers", "kills"), [(("adam", "rmsprop"), (1, 4)), (("lbfgs",), (1, 2))]
+)
+def test_killed_and_resumed_a_sweep_ends_with_the_same_bytes(optimizers, kills, sweep, monkeypatch):
+    monkeypatch.setattr("nst_jax.driver.MAX_CHUNK_LENGTH", 2)
+    monkeypatch.setattr("nst_jax.programs.CHECKPOINT_SECONDS", 0.0)
+    settings = replace(sweep, optimizers=optimizers, learning_rates=("0.02", "0.1"))
+    whole = run(replace(settings, log=sweep.log.with_name("whole.h5")))
+
+    for chunks in kills:
+        with monkeypatch.context() as patch:
+            patch.setattr("nst_jax.runs.ProgressBar.show", kill_after(chunks))
+            with pytest.raises(Killed):
+                run(settings)
+        assert runlog.load(settings.log).status == "failed"
+        outcome = runs.resume(settings.log, say=quiet, progress=False)
+        assert outcome.exit_code == 0
+        assert_same_bytes(outcome.record, whole)
+        assert not checkpoint.path_of(settings.log).exists()
+
+
+def test_resume_refuses_a_changed_picture(sweep, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("nst_jax.runs.ProgressBar.show", kill_after(0))
+        with pytest.raises(Killed):
+            run(sweep)
+    Image.new("RGB", (28, 24), "red").save(sweep.content)
+    with pytest.raises(ValueError, match="content has changed"):
+        runs.resume(sweep.log, say=quiet, progress=False)
+
+
+def test_resume_of_a_finished_run_says_so(sweep):
+    run(sweep)
+    assert "nothing to resume" in runs.resume(sweep.log, say=quiet).message
+
+
+@pytest.mark.slow
+def test_a_signal_is_answered_and_resume_ends_with_the_same_bytes(sweep, capfd):
+    settings = replace(sweep, steps=600)
+    log = str(sweep.log)
+    command = [
+        *(sys.executable, "-m", "nst_jax", "sweep", str(sweep.content), str(sweep.styles[0])),
+        *("--log", log, "--steps", "600", "--optimizers", "adam", "adagrad", "--force"),
+        *("--learning-rates", "0.02", "0.1", "--inits", "noise", "--tv-weights", "0"),
+        *("--weights", "random", "--content-layers", "relu2_1"),
+        *("--style-layers", "relu1_1", "relu2_1"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    while not (sweep.log.exists() and len(runlog.load(sweep.log).rows.step) > 1):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"nst-jax resume {log}" in out
+    assert runlog.load(sweep.log).status == "interrupted"
+    assert cli.main(["resume", log]) == 0
+    whole = run(replace(settings, log=sweep.log.with_name("whole.h5")))
+    assert_same_bytes(runlog.load(sweep.log), whole)
+
+
+# Devices
+
+SHARDED = """
+import sys
+from pathlib import Path
+from nst_jax import config, runs
+settings = config.from_json({settings!r})
+record = runs.sweep_files(settings, say=lambda line: None, progress=False).record
+print(record.attributes["device_count"], record.attributes["plans_json"])
+"""
+
+
+@pytest.mark.slow
+def test_eight_devices_give_the_result_of_one(sweep):
+    rates = tuple(str(0.01 * i) for i in range(1, 11))
+    settings = replace(sweep, optimizers=("adam",), learning_rates=rates)
+    one = run(settings)
+    eight = replace(settings, log=sweep.log.with_name("eight.h5"))
+    flags = "--xla_force_host_platform_device_count=8"
+    done = subprocess.run(
+        [sys.executable, "-c", SHARDED.format(settings=config.to_json(eight))],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("8 ")
+    # Ten lanes on eight devices are padded to sixteen.
+    assert '"devices": 8' in done.stdout
+    assert '"width": 16' in done.stdout
+    assert_close(runlog.load(eight.log), one)
+
+
+def test_memory_bounds_the_batch():
+    from nst_jax import memory
+
+    program = memory.ProgramMemory(shared=0, lane=memory.available_bytes() // 3)
+    assert memory.lanes_that_fit(program) in (2, 3)
+    assert memory.lanes_that_fit(memory.ProgramMemory(shared=2**50, lane=1)) == 1
+
+
+def test_checkpoint_round_trips_and_refuses_another_run(tmp_path):
+    path = checkpoint.path_of(tmp_path / "run.h5")
+    state = {"a": np.arange(3.0), "b": (np.int32(4),)}
+    checkpoint.save(path, state, program=2)
+    assert checkpoint.program_of(path) == 2
+    loaded = checkpoint.load(path, state)
+    np.testing.assert_array_equal(loaded["a"], state["a"])
+    with pytest.raises(ValueError, match="another run"):
+        checkpoint.load(path, {"a": np.zeros(4), "b": (np.int32(0),)})
+    Path(path).write_bytes(Path(path).read_bytes()[:50])
+    with pytest.raises(ValueError, match="damaged"):
+        checkpoint.load(path, state)
