@@ -14,7 +14,7 @@ import tyro
 from nst_jax import __version__
 from nst_jax.choices import Arch, InputConvention
 from nst_jax.config import StylizeConfig, SweepConfig
-from nst_jax.console import exit_code_of, say
+from nst_jax.console import ended_by_ctrl_c, exit_code_of, say
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,8 @@ def _run(command) -> int:
 
 
 def _run_optimisation(command: StylizeConfig | SweepConfig | Resume) -> int:
-    from nst_jax import runs
+    with ended_by_ctrl_c():
+        from nst_jax import runs
 
     if isinstance(command, Resume):
         outcome = runs.resume(command.log)

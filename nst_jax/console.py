@@ -3,7 +3,11 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from nst_jax.interrupts import Stopped
 
 
 def say(line: str) -> None:
@@ -24,6 +28,9 @@ def exit_code_of(run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.exit_code
     # Failures of the device, such as too little memory, are RuntimeErrors.
     except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
         if os.environ.get("NST_JAX_TRACEBACK"):
@@ -33,8 +40,8 @@ def exit_code_of(run: Callable[[], int]) -> int:
 
 
 def main() -> None:
-    """The `nst-jax` command. Interrupted, it leaves at once, whatever it was doing."""
-    signal.signal(signal.SIGTERM, _terminate)
+    """The `nst-jax` command."""
+    signal.signal(signal.SIGTERM, _end)
     # A file name need not be valid text.
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")
@@ -45,15 +52,30 @@ def main() -> None:
 
 
 def _run() -> int:
-    # Imported here, so that Ctrl-C during the import ends in a line as well.
-    from nst_jax import cli
-
+    with ended_by_ctrl_c():
+        from nst_jax import cli
     return cli.main()
 
 
-def _terminate(number: int, frame: object) -> None:
+@contextmanager
+def ended_by_ctrl_c() -> Iterator[None]:
+    """Around imports: Ctrl-C ends the process there and then.
+
+    An exception would be swallowed by, or crash, the libraries that are being initialised.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _end(number: int, frame: object) -> None:
     del frame
-    print("terminated", file=sys.stderr)
+    print("interrupted" if number == signal.SIGINT else "terminated", file=sys.stderr)
     _leave(128 + number)
 
 

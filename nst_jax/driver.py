@@ -13,6 +13,7 @@ from Python (CPU), "scan" runs a chunk of steps in one program (GPU, TPU).
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -340,6 +341,7 @@ def run_chunks(
     driver: Driver | None = None,
     tolerance: float | None = None,
     totals: Float[np.ndarray, "t v"] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Chunk]:
     """Runs to `num_steps` steps, a chunk at a time; the state given is donated.
 
@@ -356,10 +358,11 @@ def run_chunks(
       driver: "python" or "scan"; default: what is fast on this device.
       tolerance: for convergence; None runs all steps.
       totals: of the steps already done, for convergence.
+      should_stop: whether a chunk should end early; asked after each step called from Python.
     """
     driver = driver or default_driver()
     check_choice("driver", driver, Driver)
-    advance = _chunk_function(driver, factory)
+    advance = _chunk_function(driver, factory, should_stop)
     start = time.perf_counter()
     limit = jnp.asarray(num_steps, jnp.int32)
     past = [] if totals is None else list(totals)
@@ -392,13 +395,13 @@ def has_converged(totals: Float[np.ndarray, "t v"], tolerance: float) -> bool:
     return not np.any(before - last > tolerance * np.abs(before))
 
 
-def _chunk_function(driver: Driver, factory: OptimizerFactory) -> Callable:
+def _chunk_function(driver: Driver, factory: OptimizerFactory, should_stop: Callable) -> Callable:
     """(objective, hyper, state, limit, factory, length) -> (state, history, ends of steps)."""
     if driver == "scan":
         return _scanned_chunk
     if optimizers.is_lbfgs(factory):
-        return _LbfgsFromPython()
-    return _python_chunk
+        return _LbfgsFromPython(should_stop)
+    return partial(_python_chunk, should_stop=should_stop)
 
 
 def _scanned_chunk(objective, hyper, state, limit, factory, length):
@@ -408,14 +411,14 @@ def _scanned_chunk(objective, hyper, state, limit, factory, length):
     return state, history, np.linspace(began, time.perf_counter(), length + 1)[1:]
 
 
-def _python_chunk(objective, hyper, state, limit, factory, length):
+def _python_chunk(objective, hyper, state, limit, factory, length, *, should_stop):
     rows, ends = [], []
     for _ in range(min(length, int(limit) - int(np.max(state.step)))):
         state, row = _jit_step(objective, hyper, state, limit, factory=factory)
         # Waiting for the row keeps at most one step in flight; on a CPU it costs nothing.
         rows.append(jax.device_get(row))
         ends.append(time.perf_counter())
-        if not np.any(rows[-1].evaluations) or _is_late(ends):
+        if not np.any(rows[-1].evaluations) or _is_late(ends) or should_stop():
             break
     return state, _stack(rows), np.array(ends)
 
@@ -432,7 +435,8 @@ class _LbfgsFromPython:
     the next step starts: its evaluation is remembered.
     """
 
-    def __init__(self):
+    def __init__(self, should_stop: Callable[[], bool]):
+        self._should_stop = should_stop
         self._remembered: dict[int, deque] = {}
 
     def __call__(self, objective, hyper, state, limit, factory, length):
@@ -448,7 +452,7 @@ class _LbfgsFromPython:
             )
             rows.append(_stack(row))
             ends.append(time.perf_counter())
-            if _is_late(ends):
+            if _is_late(ends) or self._should_stop():
                 break
         return jax.tree.map(lambda *x: jnp.stack(x), *variants), _stack(rows), np.array(ends)
 

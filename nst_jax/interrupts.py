@@ -20,6 +20,23 @@ class StopRequest:
         """As shells count: 130 after Ctrl-C, 143 after SIGTERM."""
         return 128 + (self.signal_number or 0)
 
+    def check(self) -> None:
+        """Between two stages of the preparation: ends it if a signal has come.
+
+        Raises:
+          Stopped: a signal has come.
+        """
+        if self:
+            raise Stopped(self.exit_code)
+
+
+class Stopped(Exception):
+    """A signal has stopped a run before its first step: nothing was written."""
+
+    def __init__(self, exit_code: int):
+        super().__init__("interrupted before the first step: nothing was written")
+        self.exit_code = exit_code
+
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:

@@ -284,7 +284,7 @@ def run(
     )
     state = program.state
     saved = time.monotonic()
-    for chunk in _chunks(config, plan, program, log):
+    for chunk in _chunks(config, plan, program, log, request):
         state = chunk.state
         _log_chunk(config, plan, chunk, log, seconds)
         on_chunk(plan, chunk)
@@ -300,7 +300,7 @@ def run(
 
 
 def _chunks(
-    config: RunConfig, plan: Plan, program: _Program, log: RunLog
+    config: RunConfig, plan: Plan, program: _Program, log: RunLog, request: StopRequest
 ) -> Iterator[driver.Chunk]:
     done = int(np.max(program.state.step))
     return driver.run_chunks(
@@ -313,6 +313,7 @@ def _chunks(
         driver=plan.driver,
         tolerance=config.tolerance,
         totals=log.totals(plan.columns)[:done],
+        should_stop=lambda: bool(request),
     )
 
 

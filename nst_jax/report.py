@@ -9,6 +9,7 @@ import hashlib
 import io
 import itertools
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ _MAX_POINTS = 200
 # A chart, in units of which a phone shows about one a pixel.
 _WIDTH, _HEIGHT = 420, 290
 _LEFT, _TOP, _BOTTOM = 44, 10, 42
-_LINE, _LETTER, _MAX_LETTERS = 14, 6.3, 20
+_LINE, _LETTER, _MAX_LETTERS = 14.0, 6.3, 20
 
 # The curves' colors by learning rate, low to high: none too faint for its background.
 _LEVELS = 16
@@ -65,7 +66,7 @@ class _Column(NamedTuple):
 
     group: str
     title: str
-    values: Sequence[float | str | None]
+    values: Sequence[int | float | str | None]
     is_measured: bool = False
     tints: Sequence[int] = ()
 
@@ -147,7 +148,9 @@ def render(record: RunRecord) -> str:
 def _title(record: RunRecord) -> str:
     content = _base_name(record.config.get("content") or record.path.name)
     styles = [_base_name(name) for name in record.styles]
-    return f"{content} in the style of {' or '.join(styles)}" if len(styles) < 4 else content
+    if len(styles) > 3:
+        return f"{content} in {len(styles)} styles"
+    return f"{content} in the style of {' or '.join(styles)}"
 
 
 def _base_name(path: str) -> str:
@@ -161,7 +164,7 @@ def _facts(record: RunRecord) -> list[str]:
     count = len(record.variants)
     facts = [
         f"{count} variants" if count > 1 else record.variants[0].label,
-        f"{_number(record.config.get('steps', len(record.rows.step)))} steps",
+        f"{_text(record.config.get('steps', len(record.rows.step)))} steps",
         f"{width} × {height} pixels",
     ]
     if count > 1:
@@ -169,7 +172,7 @@ def _facts(record: RunRecord) -> list[str]:
     return [*facts, *filter(None, [record.attributes.get("device_kind")])]
 
 
-def _number(value: float | None) -> str:
+def _number(value: int | float | None) -> str:
     """A number for a person; a dash for none, NaN and infinity."""
     if value is None or not np.isfinite(value):
         return "—"
@@ -178,7 +181,7 @@ def _number(value: float | None) -> str:
     return _short_exponent(f"{value:.4g}")
 
 
-def _measured(value: float | None) -> str:
+def _measured(value: int | float | None) -> str:
     """The same with as many digits as the others of its column."""
     return "—" if value is None or not np.isfinite(value) else _short_exponent(f"{value:#.4g}")
 
@@ -188,7 +191,7 @@ def _short_exponent(text: str) -> str:
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa.removesuffix(".")
 
 
-def _sortable(value: float | None) -> str:
+def _sortable(value: int | float | None) -> str:
     """A number for the script; empty for what is sorted last."""
     return "" if value is None or not np.isfinite(value) else repr(value)
 
@@ -217,7 +220,8 @@ def _device(record: RunRecord) -> dict[str, str]:
     """The attributes of the log, and how long it took."""
     attributes = {k: v for k, v in record.attributes.items() if k not in _UNSHOWN}
     # Programs run one after another, and no two take the same time to the nanosecond.
-    programs = np.unique(seconds := _seconds(record))[: np.isfinite(np.unique(seconds)).sum()]
+    programs = np.unique(_seconds(record))
+    programs = programs[np.isfinite(programs)]
     facts = {
         "optimizing, seconds": _number(programs.sum()),
         "programs, one after another": str(len(programs)),
@@ -291,7 +295,7 @@ def _statuses(record: RunRecord) -> list[str]:
         elif not done:
             status = "not started"
         elif status != "finished" or done != steps:
-            status = f"{status}, {done} of {_number(steps)} steps"
+            status = f"{status}, {done} of {_text(steps)} steps"
         statuses.append(f"{status}, best" if i in best else status)
     return statuses
 
@@ -311,7 +315,7 @@ def _layer_columns(record: RunRecord) -> list[_Column]:
     return [
         _Column("", "label", [variant.label for variant in record.variants]),
         *(
-            _Column("", layer, own.tolist(), True, _tints(own))
+            _Column("", layer, own.tolist(), is_measured=True, tints=_tints(own))
             for layer, own in zip(record.style_layers, values.T, strict=True)
         ),
     ]
@@ -372,20 +376,15 @@ def _jpeg(picture: UInt8[np.ndarray, "h w 3"], size: int | None = None) -> str:
 
 def _charts(record: RunRecord) -> list[dict]:
     """Of a sweep one for each optimizer, of a single run one of its terms."""
-    if not len(record.rows.step):
-        return []
     single = len(record.variants) == 1
     panels = {"": _term_curves(record)} if single else _rate_curves(record)
-    curves = [curve for panel in panels.values() for curve in panel if len(curve.values)]
-    if not curves:
+    panels = {name: [c for c in panel if len(c.values)] for name, panel in panels.items()}
+    panels = {name: panel for name, panel in panels.items() if panel}
+    if not panels:
         return []
-    axes = _shared_axes(curves)
-    keys = _rate_scales(record)
-    return [
-        _chart(name, drawn, axes, keys.get(name))
-        for name, panel in panels.items()
-        if (drawn := [curve for curve in panel if len(curve.values)])
-    ]
+    axes = _shared_axes([curve for panel in panels.values() for curve in panel])
+    keys = {} if single else _rate_scales(record)
+    return [_chart(name, panel, axes, keys.get(name)) for name, panel in panels.items()]
 
 
 def _term_curves(record: RunRecord) -> list[_Curve]:
@@ -442,7 +441,7 @@ def _rate_scales(record: RunRecord) -> dict[str, tuple[float, float]]:
     """
     rates: dict[str, list[float]] = {}
     for variant in record.variants:
-        if variant.optimizer != "lbfgs" and variant.learning_rate > 0:
+        if variant.optimizer != "lbfgs" and 0 < variant.learning_rate < np.inf:
             rates.setdefault(variant.optimizer, []).append(variant.learning_rate)
     groups: list[tuple[float, float, list[str]]] = []
     for name, own in sorted(rates.items(), key=lambda item: min(item[1])):
@@ -455,7 +454,7 @@ def _rate_scales(record: RunRecord) -> dict[str, tuple[float, float]]:
 
 
 def _rate_class(rate: float, scale: tuple[float, float] | None) -> str:
-    if scale is None:
+    if scale is None or not 0 < rate < np.inf:
         return "plain"
     low, high = np.log10(scale)
     place = (np.log10(rate) - low) / (high - low) if high > low else 0.5
@@ -464,16 +463,15 @@ def _rate_class(rate: float, scale: tuple[float, float] | None) -> str:
 
 def _ramp() -> list[tuple[str, str]]:
     """The colors of the levels, on a light and on a dark background."""
-    viridis = colormaps["plasma"]
-    light, dark = (np.linspace(*ends, _LEVELS) for ends in (_LIGHT, _DARK))
-    return [(to_hex(viridis(x)), to_hex(viridis(y))) for x, y in zip(light, dark, strict=True)]
+    light, dark = (colormaps["plasma"](np.linspace(*ends, _LEVELS)) for ends in (_LIGHT, _DARK))
+    return [(to_hex(each), to_hex(other)) for each, other in zip(light, dark, strict=True)]
 
 
 def _shared_axes(curves: Sequence[_Curve]) -> _Axes:
     """Ranges that hold all curves, but for what rises far above all starts: that leaves the top."""
-    low = np.log10(min(curve.values.min() for curve in curves))
-    start = np.log10(max(curve.values[0] for curve in curves))
-    high = min(np.log10(max(curve.values.max() for curve in curves)), start + 0.5)
+    low = math.log10(min(curve.values.min() for curve in curves))
+    start = math.log10(max(curve.values[0] for curve in curves))
+    high = min(math.log10(max(curve.values.max() for curve in curves)), start + 0.5)
     # A range that holds a few ticks, with a margin.
     middle, half = (low + high) / 2, max((high - low) / 2, 0.25) * 1.04
     last = max(int(curve.steps[-1]) for curve in curves)
@@ -488,7 +486,7 @@ def _chart(
 ) -> dict:
     """Where the lines and texts of a chart are; its plot's own corner is (0, 0)."""
     labeled = len(curves) <= _MAX_LABELS
-    letters = max((len(_shortened(curve.label)) for curve in curves), default=0)
+    letters = max(len(_shortened(curve.label)) for curve in curves)
     right = 30 + _LETTER * letters if labeled else 12
     width, height = _WIDTH - _LEFT - right, _HEIGHT - _TOP - _BOTTOM
 
@@ -498,7 +496,7 @@ def _chart(
     def y(log):
         return (axes.high - log) / (axes.high - axes.low) * height
 
-    lines = []
+    lines, last_step = [], max(curve.steps[-1] for curve in curves)
     for curve in curves:
         logs = np.log10(curve.values)
         step, log = _visible_end(curve.steps, logs, axes.high)
@@ -513,12 +511,12 @@ def _chart(
                 "last": _number(float(curve.values[-1])),
                 "x": round(x(step), 1),
                 "y": round(y(log), 1),
-                "is_last": step == max(curve.steps[-1] for curve in curves),
+                "is_last": step == last_step,
             }
         )
     if labeled:
         lines.sort(key=lambda line: line["y"])
-        labels = plotting._spread([line["y"] for line in lines], _LINE, low=4, high=height - 4)
+        labels = plotting._spread([line["y"] for line in lines], _LINE, low=4.0, high=height - 4.0)
         lines = [
             line | {"place": round(place, 1)} for line, place in zip(lines, labels, strict=True)
         ]
@@ -562,9 +560,8 @@ def _shortened(label: str) -> str:
 
 
 def _step_ticks(last: int) -> Float[np.ndarray, "n"]:
-    ticks = MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1).tick_values(
-        0, max(last, 1)
-    )
+    locator = MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
+    ticks = locator.tick_values(0, max(last, 1))
     return ticks[ticks <= max(last, 1)]
 
 

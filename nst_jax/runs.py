@@ -109,13 +109,13 @@ def resume(path: Path, *, say: Say = console_say, progress: bool | None = None) 
         return Outcome(0, f"{path} is {record.status}: nothing to resume", record)
     config = from_json(record.config)
     config = replace(config, log=path)
-    run = _prepare(config, say)
-    _check_same_inputs(record, config, run.network)
-    for difference in environment.differences(record.attributes):
-        say(f"note: {difference}: the bytes may differ from those of an uninterrupted run")
-    plans = [Plan(**each) for each in json.loads(record.attributes["plans_json"])]
-    run = run._replace(variants=record.variants, plans=plans)
     with stop_requests() as request:
+        run = _prepare(config, say, request)
+        _check_same_inputs(record, config, run.network)
+        for difference in environment.differences(record.attributes):
+            say(f"note: {difference}: the bytes may differ from those of an uninterrupted run")
+        plans = [Plan(**each) for each in json.loads(record.attributes["plans_json"])]
+        run = run._replace(variants=record.variants, plans=plans)
         with RunLog.reopen(path) as log:
             _run_plans(run, log, path, request, progress)
         return _conclude(config, path, request, say, started)
@@ -136,9 +136,10 @@ def _run_files(config: Config, say: Say, progress: bool | None) -> Outcome:
     started = time.perf_counter()
     check_config(config)
     _check_outputs(config)
-    run = _prepare(config, say)
-    say(_plan_line(run))
     with stop_requests() as request, _log_path(config) as path:
+        run = _prepare(config, say, request)
+        say(_plan_line(run))
+        request.check()
         # One of an earlier run with the same name.
         checkpoint.path_of(path).unlink(missing_ok=True)
         with _create_log(run, path) as log:
@@ -146,7 +147,7 @@ def _run_files(config: Config, say: Say, progress: bool | None) -> Outcome:
         return _conclude(config, path, request, say, started)
 
 
-def _prepare(config: Config, say: Say) -> _Run:
+def _prepare(config: Config, say: Say, request: StopRequest) -> _Run:
     if config.deterministic:
         _make_deterministic()
     variants = variants_of(config)
@@ -154,8 +155,13 @@ def _prepare(config: Config, say: Say) -> _Run:
     say(f"device: {environment.device_line()}")
     if warning := environment.unused_gpu():
         say(f"WARNING: {warning}")
+    request.check()
     network = _load_network(config, say)
+    request.check()
     problems = programs.make_problems(config, network.feature_fn, inputs)
+    # An interpreter that ends while XLA computes would crash.
+    jax.block_until_ready(problems.objectives)
+    request.check()
     batch = config.batch if isinstance(config, SweepConfig) else 1
     plans = programs.plan(config, variants, problems, inputs, batch=batch)
     return _Run(config, variants, inputs, network, problems, plans)
@@ -191,19 +197,20 @@ def check_config(config: Config) -> None:
 
 
 def _check_outputs(config: Config) -> None:
-    outputs = {config.log: (".h5", ".hdf5")} if config.log else {}
+    outputs = [(config.log, (".h5", ".hdf5"))] if config.log else []
     if isinstance(config, SweepConfig):
         if config.report:
-            outputs[config.report] = (".html",)
+            outputs.append((config.report, (".html",)))
     else:
-        outputs[config.output] = images.SUFFIXES
+        outputs.append((config.output, images.SUFFIXES))
         if config.figures:
-            outputs |= {config.figures / name: (".png",) for name in plotting.RUN_FIGURES}
+            outputs += [(config.figures / name, (".png",)) for name in plotting.RUN_FIGURES]
     taken = {path.resolve(): "an input" for path in _input_paths(config)}
-    for path, suffixes in outputs.items():
+    for path, _ in outputs:
         if use := taken.get(path.resolve()):
             raise ValueError(f"{path} is {use}; write the result somewhere else")
         taken[path.resolve()] = "named for two results"
+    for path, suffixes in outputs:
         files.check_output(path, force=config.force, suffixes=suffixes)
 
 
@@ -271,7 +278,7 @@ def _load_network(config: RunConfig, say: Say) -> _Network:
     say(f"weights: {source.description}")
     layers = programs.layers_of((*config.content_layers, *config.style_layers), config)
     feature_fn = vgg.feature_fn(
-        jax.device_put(params),
+        params,
         layers,
         arch=config.arch,
         pooling=config.pooling,

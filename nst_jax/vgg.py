@@ -227,7 +227,8 @@ def feature_fn(
     keras_names = tuple(dict.fromkeys(canonical_name(name, arch) for name in names))
     check_choice("pooling", pooling, Pooling)
     check_choice("precision", precision, Precision)
-    needed = _needed_params(params, keras_names, arch)
+    # NumPy arrays would be copied to the device at every call.
+    needed = jax.tree.map(jnp.asarray, _needed_params(params, keras_names, arch))
     module = VGG(keras_names, arch, pooling, precision)
     return jax.tree_util.Partial(_Extractor(module, names), needed)
 

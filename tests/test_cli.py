@@ -224,6 +224,18 @@ def refused(capsys, code: int) -> str:
         (["--init-noise", "nan"], "initial noise must be at least 0"),
         (["--seed", "-1"], "seed must be at least 0"),
         (["--tolerance", "-1"], "tolerance must be finite"),
+        # Finite in float64, not in float32.
+        (["--learning-rate", "1e39"], "learning rate must be positive"),
+        (["--learning-rate", "1e-60"], "learning rate must be positive"),
+        (["--content-weight", "1e39"], "content weight must be finite"),
+        (["--style-weight", "1e-60", "--content-weight", "0", "--tv-weight", "0"], "all zero"),
+        (["--steps", "3000000000"], "at most"),
+        (["--seed", "100000000000000000000000"], "below 2^63"),
+        (["--style-size", "0"], "style size must be at least 1"),
+        (["--content-layers", "--style-layers"], "nothing to match"),
+        (["--content-layers", "--style-weight", "0", "--tv-weight", "0"], "all zero"),
+        (["--log", "r.h5", "--snapshot-every", "300"], "at most the number of steps"),
+        (["--output", "f/overview.png", "--figures", "f"], "named for two results"),
         (["--snapshot-every", "5"], "give --log"),
         (["--style-layers", "block9_conv1"], "block1_conv1"),
         (["--content-layers", "nonsense"], "block1_conv1"),
@@ -315,6 +327,29 @@ def test_an_input_is_never_overwritten(pictures, tmp_path, capsys):
     assert Path(pictures[0]).read_bytes() == before
 
 
+@pytest.mark.parametrize("option", ["--weights", "--init"])
+def test_no_named_input_is_overwritten(option, pictures, tmp_path, capsys):
+    precious = tmp_path / "precious.png"
+    precious.write_bytes(Path(pictures[0]).read_bytes())
+    code = stylize(pictures, tmp_path, option, str(precious), "--output", str(precious), "--force")
+    assert "is an input" in refused(capsys, code)
+
+
+def test_the_same_settings_give_the_same_file(pictures, tmp_path):
+    stylize(pictures, tmp_path, "--steps", "2", "--log", str(tmp_path / "a.h5"))
+    first = (tmp_path / "out.png").read_bytes()
+    stylize(pictures, tmp_path, "--steps", "2", "--force")
+    assert (tmp_path / "out.png").read_bytes() == first
+
+
+def test_a_name_that_is_no_text_is_no_obstacle(pictures, tmp_path):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    Path(odd).write_bytes(Path(pictures[1]).read_bytes())
+    log = tmp_path / "run.h5"
+    assert stylize((pictures[0], odd), tmp_path, "--steps", "1", "--log", str(log)) == 0
+    assert "caf\\udce9.png" in runlog.load(log).variants[0].style
+
+
 def test_an_unwritable_folder_is_found_before_the_work(pictures, tmp_path, capsys):
     (tmp_path / "file").write_text("not a folder")
     code = stylize(pictures, tmp_path, "--output", str(tmp_path / "file" / "out.png"))
@@ -347,6 +382,36 @@ def test_a_loss_that_overflows_stops_with_step_and_term(pictures, tmp_path, caps
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "nst_jax", *arguments]
+
+
+def test_a_reader_that_leaves_stops_no_run(pictures, tmp_path):
+    process = subprocess.Popen(
+        command("stylize", *pictures, "--output", str(tmp_path / "out.png"), "--steps", "2",
+                *RANDOM, *SHALLOW),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=120) == 0, err
+    assert pixels(tmp_path / "out.png").shape == (32, 40, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.1, 1.0, 2.0])
+def test_ctrl_c_before_the_first_step_ends_in_one_line(seconds, pictures, tmp_path):
+    process = subprocess.Popen(
+        command("stylize", *pictures, "--output", str(tmp_path / "out.png"), *RANDOM),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
 
 
 def test_help_answers_without_importing_jax():

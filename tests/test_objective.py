@@ -355,3 +355,24 @@ def test_objective_is_mapped_over_weights(toy_fn, pictures, image):
     expected = [toy(image, weight)[0] for weight in weights]
     np.testing.assert_allclose(totals, expected, rtol=1e-5)
     assert terms.style_per_layer.shape == (2, 2)
+
+
+@pytest.mark.parametrize("convention", ["report", "gatys"])
+def test_relative_weights_count_each_layer_relative_to_no_features(convention, toy_fn, pictures):
+    """In either convention, weight x loss of an image without features is the plain weight."""
+    targets = objective.compute_targets(
+        toy_fn,
+        *pictures,
+        content_layers=("deep",),
+        style_layers=("shallow", "deep"),
+        convention=convention,
+    )
+    plain = objective.make_weights(targets, total_variation=0.0)
+    # The toy network has no bias: a black image has no features.
+    black = jnp.zeros_like(pictures[0])
+    _, terms = objective.make_objective(toy_fn, targets)(black, plain)
+    relative = objective.relative_weights(targets, plain)
+    np.testing.assert_allclose(
+        relative.style_layers * terms.style_per_layer, plain.style_layers, rtol=1e-5
+    )
+    np.testing.assert_allclose(relative.content_layers * terms.content, 1, rtol=1e-5)

@@ -429,3 +429,11 @@ def test_parameters_are_no_constants_of_the_program(vgg_params, image):
     fn = vgg.feature_fn(vgg_params, ["relu1_2"])
     jaxpr = jax.make_jaxpr(shallow_features)(fn, image)
     assert all(np.size(constant) <= 3 for constant in jaxpr.consts)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_a_picture_of_integers_is_refused(dtype, vgg_params, unchecked):
+    """Bytes times 255 wrap around, unseen."""
+    picture = np.zeros((16, 16, 3), dtype)
+    with pytest.raises(ValueError, match="from_uint8"):
+        vgg.extract_features(vgg_params, picture, ["relu1_1"])
