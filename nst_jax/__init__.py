@@ -17,6 +17,7 @@ _MODULES = (
     "objective",
     "optimizers",
     "plotting",
+    "report",
     "runlog",
     "runs",
     "vgg",

@@ -46,6 +46,18 @@ class Show:
 
 
 @dataclass(frozen=True)
+class Report:
+    """Write one self-contained HTML page from a run log; the run may still be going on."""
+
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")]
+    """The run log (HDF5)."""
+    output: Path
+    """The page (.html)."""
+    force: bool = False
+    """Overwrite an existing page."""
+
+
+@dataclass(frozen=True)
 class Features:
     """Draw the filters of a layer and its feature maps of a picture."""
 
@@ -120,6 +132,7 @@ Command = (
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Plot, tyro.conf.subcommand("plot")]
     | Annotated[Show, tyro.conf.subcommand("show")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Features, tyro.conf.subcommand("features")]
     | Annotated[Weights, tyro.conf.subcommand("weights")]
 )
@@ -160,6 +173,8 @@ def _run(command) -> int:
 
     if isinstance(command, Plot):
         inspection.plot(command.log, command.figures or command.log.parent, force=command.force)
+    elif isinstance(command, Report):
+        inspection.write_report(command.log, command.output, force=command.force)
     elif isinstance(command, Show):
         say(inspection.show(command.log))
     else:

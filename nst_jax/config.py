@@ -147,8 +147,6 @@ class SweepConfig(RunConfig, _SweepFiles):
     """Of the noise; without --init-noise and --inits noise they make no difference."""
     batch: Annotated[int | None, _argument("INT", "what memory holds")] = None
     """Variants in one program at most."""
-    distributed: bool = False
-    """One of several processes started by a cluster; each runs its share."""
 
 
 def to_json(config: StylizeConfig | SweepConfig) -> dict[str, Any]:

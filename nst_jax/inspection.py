@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nst_jax import files, plotting, runlog, vgg, weights
+from nst_jax import files, plotting, report, runlog, vgg, weights
 from nst_jax import image as images
 from nst_jax.choices import Arch
 from nst_jax.console import say
@@ -24,6 +24,14 @@ def plot(log: Path, folder: Path, *, force: bool = False) -> None:
     for path, draw in figures.items():
         plotting.save(draw(record), path)
         say(f"wrote {path}")
+
+
+def write_report(log: Path, output: Path, *, force: bool = False) -> None:
+    """Writes the page of a run log."""
+    record = runlog.load(log)
+    files.check_output(output, force=force, suffixes=(".html",))
+    report.write(record, output)
+    say(f"wrote {output}")
 
 
 def show(log: Path) -> str:

@@ -103,7 +103,7 @@ def _label_ends(axes: Axes, ends: list[tuple[float, int, str, dict]]) -> None:
     """Writes the names of curves beside their ends (value, step, name, style), lowest first."""
     low, high = np.log10(axes.get_ylim())
     gap = (high - low) / _MOST_LABELS
-    places = _spread([np.log10(value) for value, *_ in ends], gap, low=low, high=high)
+    places = spread([np.log10(value) for value, *_ in ends], gap, low=low, high=high)
     for (value, step, name, style), place in zip(ends, places, strict=True):
         axes.annotate(
             name,
@@ -125,7 +125,7 @@ def _label_ends(axes: Axes, ends: list[tuple[float, int, str, dict]]) -> None:
         )
 
 
-def _spread(positions: Sequence[float], gap: float, *, low: float, high: float) -> list[float]:
+def spread(positions: Sequence[float], gap: float, *, low: float, high: float) -> list[float]:
     """Ascending positions moved as little as possible to be `gap` apart, from `low` to `high`."""
     # Less their gaps, they have only to ascend: neighbours that do not share their mean.
     blocks: list[tuple[float, int]] = []

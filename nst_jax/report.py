@@ -516,7 +516,7 @@ def _chart(
         )
     if labeled:
         lines.sort(key=lambda line: line["y"])
-        labels = plotting._spread([line["y"] for line in lines], _LINE, low=4.0, high=height - 4.0)
+        labels = plotting.spread([line["y"] for line in lines], _LINE, low=4.0, high=height - 4.0)
         lines = [
             line | {"place": round(place, 1)} for line, place in zip(lines, labels, strict=True)
         ]

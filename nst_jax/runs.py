@@ -23,7 +23,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from nst_jax import checkpoint, environment, files, plotting, programs, runlog, vgg
+from nst_jax import checkpoint, environment, files, plotting, programs, report, runlog, vgg
 from nst_jax import image as images
 from nst_jax import weights as network_weights
 from nst_jax.config import RunConfig, StylizeConfig, SweepConfig, from_json, to_json
@@ -406,6 +406,9 @@ def _conclude(
         if config.figures:
             plotting.save_run_figures(record, config.figures)
             written.append(config.figures)
+    elif config.report:
+        report.write(record, config.report)
+        written.append(config.report)
     exit_code = 1 if record.status == "failed" else request.exit_code if request else 0
     seconds = time.perf_counter() - started
     message = f"{_ending(record, config)}, {seconds:.1f} s"

@@ -68,3 +68,49 @@ def test_bundled_painting_is_small_and_lossless():
     with Image.open(path) as picture:
         assert picture.format == "PNG"
         assert min(picture.size) >= 400
+
+
+@pytest.mark.slow
+def test_sweep_writes_log_page_and_figures_and_is_done(tmp_path):
+    import sweep
+
+    from nst_jax import runlog
+
+    settings = sweep.Sweep(
+        output_dir=tmp_path,
+        size=40,
+        steps=2,
+        optimizers=("adam",),
+        learning_rates=("0.02", "0.1"),
+        weights="random",
+        allow_cpu=True,
+    )
+    assert sweep.main(settings) == 0
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"sweep.h5", "sweep.html", "losses.png", "overview.png"}
+    config = sweep.config_of(settings, accelerator=False)
+    assert not sweep.can_resume(config)
+    with runlog.RunLog.reopen(config.log) as log:
+        log.finish("interrupted")
+    assert sweep.can_resume(config)
+
+
+def test_the_sweep_has_every_rate_of_the_report():
+    import sweep
+
+    from nst_jax import grid
+
+    config = sweep.config_of(sweep.Sweep(), accelerator=True)
+    assert (config.size, config.steps, config.tv_weights) == (512, 2500, (0.0,))
+    rates = {(v.optimizer, v.learning_rate) for v in grid.variants_of(config)}
+    report = {("adam", 0.02), ("adam", 0.1), ("adagrad", 0.02), ("adagrad", 0.1)}
+    assert report | {("rmsprop", 0.02), ("rmsprop", 0.001)} <= rates
+
+
+def test_the_sweep_refuses_the_cpu_of_a_gpu_box(monkeypatch, tmp_path):
+    import sweep
+
+    monkeypatch.setattr("nst_jax.environment.has_nvidia_gpu", lambda: True)
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    with pytest.raises(ValueError, match="--allow-cpu"):
+        sweep.main(sweep.Sweep(output_dir=tmp_path))

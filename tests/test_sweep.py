@@ -152,6 +152,15 @@ def test_wrong_settings_are_refused_in_one_line(options, words, sweep, capsys):
     assert "\n" not in err
 
 
+def test_a_sweep_writes_its_page_and_so_does_its_log(sweep):
+    page = sweep.log.with_suffix(".html")
+    run(replace(sweep, optimizers=("adam",), report=page))
+    assert "adam 0.1" in page.read_text()
+    again = sweep.log.with_name("again.html")
+    assert cli.main(["report", str(sweep.log), "--output", str(again)]) == 0
+    assert again.read_text() == page.read_text()
+
+
 # Resume
 
 
