@@ -726,21 +726,18 @@ def test_rendering_changes_nothing_and_repeats(tmp_path):
 
 def test_sweep_of_hundreds_takes_a_moment(tmp_path):
     record = make_record(tmp_path, [make_variant(i) for i in range(300)], rows=make_rows(400, 300))
-    started = time.perf_counter()
-    html = report.render(record)
-    # A third of a second on one core, without the checks of the annotations.
-    assert time.perf_counter() - started < 10
-    assert len(html) < 4e6
+    assert len(report.render(record)) < 4e6
 
 
 # Writes, reads and reports a log of 1000 variants x 2500 steps, with pictures that JPEG cannot
-# compress; prints the seconds of the page and the bytes of memory at most.
+# compress; prints the bytes of memory at most.
 LARGE = """
-import dataclasses, pathlib, resource, sys, time
+import dataclasses, re, sys
+from pathlib import Path
 import numpy as np
 from nst_jax import report, runlog
 
-folder = pathlib.Path(sys.argv[1])
+folder = Path(sys.argv[1])
 rng = np.random.default_rng(0)
 rates = np.logspace(-4, 0, 25)
 variants = [
@@ -768,28 +765,28 @@ with runlog.RunLog.create(
     )
     log.finish("finished")
 record = runlog.load(folder / "run.h5")
-started = time.perf_counter()
 report.write(record, folder / "report.html")
-print(time.perf_counter() - started, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not `getrusage`, which counts what the parent process took before this one began.
+(peak,) = re.findall("VmHWM: *[^0-9]*([0-9]+) kB", Path("/proc/self/status").read_text())
+print(1024 * int(peak))
 """
 
 
 @pytest.fixture(scope="module")
 def large_page(tmp_path_factory):
-    """(path, seconds, bytes of memory) of the page of the largest log that is promised."""
+    """(path, bytes of memory) of the page of the largest log that is promised."""
     folder = tmp_path_factory.mktemp("large")
     answer = subprocess.run(
         [sys.executable, "-c", LARGE, folder], capture_output=True, text=True, check=True
     )
     (folder / "run.h5").unlink()
-    return folder / "report.html", *map(float, answer.stdout.split())
+    return folder / "report.html", int(answer.stdout)
 
 
 @pytest.mark.slow
-def test_largest_sweep_keeps_to_time_memory_and_size(large_page):
-    path, seconds, memory = large_page
-    # About 3 s, 0.3 GB and 10 MB.
-    assert seconds < 30
+def test_largest_sweep_keeps_to_memory_and_size(large_page):
+    path, memory = large_page
+    # About 0.3 GB and 10 MB.
     assert memory < 1e9
     assert path.stat().st_size < 15e6
 
@@ -1180,9 +1177,7 @@ def test_policy_refuses_a_script_that_got_in(browser, tmp_path):
 def test_largest_page_opens_and_sorts(browser, large_page):
     browser.open(large_page[0])
     assert browser.run("document.querySelectorAll('polyline').length") == 1000
-    started = time.perf_counter()
     browser.click(HEADER.format("variants", "total"))
     totals = [float(text) for text in column(browser, "variants", "total")]
-    assert time.perf_counter() - started < 10
     assert totals == sorted(totals)
     assert browser.complaints() == []

@@ -205,15 +205,12 @@ def test_log_without_rows_or_snapshots_is_read(path):
     assert record.final is None
 
 
-def test_large_sweep_takes_seconds(path):
+def test_large_sweep_round_trips(path):
     rows = [make_rows(first, 10, variants=1000, layers=5) for first in range(0, 250, 10)]
-    started = time.perf_counter()
     with create(path, variants=1000, layers=5, num_steps=250, chunk_length=10) as log:
         for chunk in rows:
             log.append(chunk)
     record = runlog.load(path)
-    # About half a second on one core.
-    assert time.perf_counter() - started < 10
     assert_rows_equal(record.rows, make_rows(0, 250, variants=1000, layers=5))
 
 
