@@ -73,6 +73,7 @@ def test_the_saved_picture_carries_its_settings(pictures, tmp_path):
     assert float(json.loads(metadata["nst_jax.final_losses"])["total"]) > 0
 
 
+@pytest.mark.slow
 def test_final_losses_are_those_of_the_saved_picture(pictures, tmp_path):
     """Logged losses that belong to another picture than the saved one are a known defect."""
     from nst_jax import objective, vgg, weights
@@ -384,6 +385,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "nst_jax", *arguments]
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_stops_no_run(pictures, tmp_path):
     process = subprocess.Popen(
         command("stylize", *pictures, "--output", str(tmp_path / "out.png"), "--steps", "2",

@@ -232,6 +232,7 @@ def test_pixels_are_clipped_after_each_step(name, which):
 
 
 @pytest.mark.parametrize("which", DRIVERS)
+@pytest.mark.slow
 def test_lbfgs_is_clipped_at_the_end_only(which):
     result = driver.stylize(
         bright, jnp.full((4, 4, 3), 0.9), WEIGHTS, optimizer="lbfgs", num_steps=3, driver=which
@@ -494,6 +495,7 @@ def test_new_learning_rates_and_weights_compile_nothing(toy_objective, which, co
         ("lbfgs", "python", "<lambda>"),
     ],
 )
+@pytest.mark.slow
 def test_a_program_compiled_ahead_is_found(name, which, program, count_compilations):
     # A size of its own: the program of another test would be found.
     image = jnp.full((3, 5, 3), 0.5)

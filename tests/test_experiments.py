@@ -53,6 +53,7 @@ def test_demo_refuses_a_named_file_that_is_missing(tmp_path):
         demo.main(demo.Demo(output_dir=tmp_path, weights="nowhere.h5"))
 
 
+@pytest.mark.slow
 def test_painting_is_the_same_every_time():
     import paint
 

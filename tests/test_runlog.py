@@ -544,6 +544,7 @@ def kill_and_check(path, generator):
     return acknowledged
 
 
+@pytest.mark.slow
 def test_acknowledged_rows_survive_a_kill(path):
     generator = random.Random(0)
     assert len({kill_and_check(path, generator) for _ in range(15)}) > 2

@@ -54,6 +54,7 @@ def assert_close(actual, expected):
     np.testing.assert_allclose(actual.rows.total[:5], expected.rows.total[:5], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_variant_is_logged(sweep):
     record = run(sweep)
     assert [v.label for v in record.variants] == [
@@ -67,6 +68,7 @@ def test_every_variant_is_logged(sweep):
     assert len({images.tobytes() for images in record.images}) == 4
 
 
+@pytest.mark.slow
 def test_a_lane_equals_its_single_run(sweep):
     record = run(sweep)
     for i, variant in enumerate(record.variants):
@@ -90,6 +92,7 @@ def test_a_lane_equals_its_single_run(sweep):
         )
 
 
+@pytest.mark.slow
 def test_batches_are_padded_and_leave_no_trace(sweep):
     whole = run(replace(sweep, learning_rates=("0.02", "0.05", "0.1")))
     batched = run(replace(sweep, learning_rates=("0.02", "0.05", "0.1"), batch=2))
