@@ -274,7 +274,7 @@ def run(
     program = _spread(program, plan.devices)
     log.add_compile_seconds(
         driver.compile_ahead(
-            *program[:1],
+            program.objective,
             program.hyper,
             program.state,
             factory=program.factory,

@@ -41,10 +41,9 @@ Config = StylizeConfig | SweepConfig
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: the exit code of the command, a line for the person, and what is left."""
+    """How a run ended: the exit code of the command, and the run log."""
 
     exit_code: int
-    message: str
     record: RunRecord
 
 
@@ -106,16 +105,20 @@ def resume(path: Path, *, say: Say = console_say, progress: bool | None = None) 
     started = time.perf_counter()
     record = runlog.load(path)
     if all(variant.status in ("finished", "diverged") for variant in record.variants):
-        return Outcome(0, f"{path} is {record.status}: nothing to resume", record)
-    config = from_json(record.config)
-    config = replace(config, log=path)
+        say(f"{path} is {record.status}: there is nothing to resume")
+        return Outcome(0, record)
+    config = replace(from_json(record.config), log=path)
     with stop_requests() as request:
         run = _prepare(config, say, request)
         _check_same_inputs(record, config, run.network)
         for difference in environment.differences(record.attributes):
             say(f"note: {difference}: the bytes may differ from those of an uninterrupted run")
         plans = [Plan(**each) for each in json.loads(record.attributes["plans_json"])]
-        run = run._replace(variants=record.variants, plans=plans)
+        variants = [
+            replace(variant, status=logged.status, diverged_step=logged.diverged_step)
+            for variant, logged in zip(run.variants, record.variants, strict=True)
+        ]
+        run = run._replace(variants=variants, plans=plans)
         with RunLog.reopen(path) as log:
             _run_plans(run, log, path, request, progress)
         return _conclude(config, path, request, say, started)
@@ -137,7 +140,7 @@ def _run_files(config: Config, say: Say, progress: bool | None) -> Outcome:
     check_config(config)
     _check_outputs(config)
     with stop_requests() as request, _log_path(config) as path:
-        run = _prepare(config, say, request)
+        run = _with_plans(_prepare(config, say, request))
         say(_plan_line(run))
         request.check()
         # One of an earlier run with the same name.
@@ -162,9 +165,13 @@ def _prepare(config: Config, say: Say, request: StopRequest) -> _Run:
     # An interpreter that ends while XLA computes would crash.
     jax.block_until_ready(problems.objectives)
     request.check()
-    batch = config.batch if isinstance(config, SweepConfig) else 1
-    plans = programs.plan(config, variants, problems, inputs, batch=batch)
-    return _Run(config, variants, inputs, network, problems, plans)
+    return _Run(config, variants, inputs, network, problems, plans=())
+
+
+def _with_plans(run: _Run) -> _Run:
+    batch = run.config.batch if isinstance(run.config, SweepConfig) else 1
+    plans = programs.plan(run.config, run.variants, run.problems, run.inputs, batch=batch)
+    return run._replace(plans=plans)
 
 
 def check_config(config: Config) -> None:
@@ -310,6 +317,7 @@ def _create_log(run: _Run, path: Path) -> RunLog:
             "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
             "driver": run.plans[0].driver,
             "precision": config.precision,
+            "seed": run.variants[0].seed,
             "variants_per_program": max(plan.width for plan in run.plans),
             "plans_json": json.dumps(programs.as_json(run.plans)),
             "weights_name": run.network.name,
@@ -419,7 +427,7 @@ def _conclude(
     say("wrote " + ", ".join(map(str, written)))
     if request and config.log:
         say(f"to go on: nst-jax resume {config.log}")
-    return Outcome(exit_code, message, record)
+    return Outcome(exit_code, record)
 
 
 def _ending(record: RunRecord, config: Config) -> str:

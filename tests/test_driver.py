@@ -582,3 +582,13 @@ def test_stylize_refuses_a_setting_with_which_no_run_can_work(toy_objective, set
     toy, weights, image = toy_objective
     with pytest.raises(ValueError, match=message):
         driver.stylize(toy, image, weights, **setting)
+
+
+@pytest.mark.parametrize(
+    ("backend", "expected"), [("cpu", "python"), ("gpu", "scan"), ("tpu", "scan")]
+)
+def test_steps_are_called_from_python_on_a_cpu_and_scanned_elsewhere(
+    backend, expected, monkeypatch
+):
+    monkeypatch.setattr("jax.default_backend", lambda: backend)
+    assert driver.default_driver() == expected

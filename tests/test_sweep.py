@@ -221,9 +221,10 @@ def test_resume_refuses_a_changed_picture(sweep, monkeypatch):
         runs.resume(sweep.log, say=quiet, progress=False)
 
 
-def test_resume_of_a_finished_run_says_so(sweep):
+def test_resume_of_a_finished_run_says_so(sweep, capsys):
     run(sweep)
-    assert "nothing to resume" in runs.resume(sweep.log, say=quiet).message
+    assert cli.main(["resume", str(sweep.log)]) == 0
+    assert "nothing to resume" in capsys.readouterr().out
 
 
 @pytest.mark.slow

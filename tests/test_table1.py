@@ -19,7 +19,7 @@ def some_rows(alone=None, noise=0.0):
     for row in table1.TABLE_1:
         seconds = alone.get((row.optimizer, row.learning_rate), 0.1)
         repeats = (seconds * (1 - noise / 2), seconds, seconds * (1 + noise / 2))
-        rows.append(table1.Row(row, row.steps, 1e5, repeats, share=0.05 * row.steps))
+        rows.append(table1.Row(row, row.steps, 1e5, 2e5, repeats, share=0.05 * row.steps))
     return rows
 
 
@@ -81,7 +81,7 @@ def test_table_has_the_report_rows_in_order_and_marks_a_diverged_one():
     rows[2] = rows[2]._replace(total=float("nan"))
     lines = table1.table(rows).splitlines()[2:]
     assert len(lines) == 10
-    assert lines[0].startswith("| Adam | 0.02 | 50 | 250 | 30.6 | 1e+05 | 25 | 12.5 |")
+    assert lines[0].startswith("| Adam | 0.02 | 50 | 250 | 30.6 | 1e+05 | 2e+05 | 25 | 12.5 |")
     assert "diverged" in lines[2]
 
 
@@ -114,11 +114,13 @@ def test_table_is_made_from_one_log_which_is_used_again(tmp_path, monkeypatch):
     cells += [line.strip("| ").split(" | ") for line in text.splitlines() if line[:3] == "| R"]
     assert len(cells) == 10
     columns = {(v.optimizer, v.learning_rate): i for i, v in enumerate(record.variants)}
-    for optimizer, rate, epochs, steps, _, total, alone, share in cells:
+    for optimizer, rate, epochs, steps, _, total, mean, alone, share in cells:
         assert int(steps) in (2, 5, 25)
         assert float(epochs) == int(steps) / 5
         column = columns[optimizer.lower(), float(rate)]
         assert float(total) == float(f"{record.rows.total[int(steps) - 1, column]:.4g}")
+        last = record.rows.total[max(int(steps) - 5, 0) : int(steps), column]
+        assert float(mean) == pytest.approx(last.mean(), rel=1e-3)
         # Two variants a program.
         seconds = record.rows.wall_time[int(steps) - 1, column] / 2
         assert float(share) == pytest.approx(seconds, rel=1e-2)
