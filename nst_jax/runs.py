@@ -21,17 +21,16 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from nst_jax import checkpoint, environment, files, plotting, programs, report, runlog, vgg
 from nst_jax import image as images
 from nst_jax import weights as network_weights
 from nst_jax.config import RunConfig, StylizeConfig, SweepConfig, from_json, to_json
 from nst_jax.console import say as console_say
-from nst_jax.driver import Chunk
 from nst_jax.grid import check_variants, variants_of
 from nst_jax.interrupts import StopRequest, stop_requests
 from nst_jax.programs import Inputs, Plan
+from nst_jax.progress import ProgressBar
 from nst_jax.runlog import RunLog, RunRecord, Variant
 
 Say = Callable[[str], None]
@@ -464,37 +463,3 @@ def _save_picture(config: StylizeConfig, record: RunRecord) -> None:
         "nst_jax.steps": str(record.steps_done[0]),
     }
     images.save(config.output, images.from_uint8(record.images[0]), metadata=metadata)
-
-
-class ProgressBar:
-    """Steps of all variants, and the best total of each optimizer so far."""
-
-    def __init__(self, steps: int, variants: Sequence[Variant], progress: bool | None):
-        self._steps, self._variants = steps, variants
-        self._best: dict[str, float] = {}
-        self._bar = tqdm(
-            total=steps * len(variants),
-            unit="step" if len(variants) == 1 else "variant-step",
-            disable=None if progress is None else not progress,
-        )
-
-    def __enter__(self) -> "ProgressBar":
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.close()
-
-    def show(self, plan: Plan, chunk: Chunk) -> None:
-        """Takes note of a chunk that has been run."""
-        count = plan.stop - plan.start
-        optimizer = self._variants[plan.start].optimizer
-        totals = chunk.history.terms.total[-1, :count]
-        best = float(np.min(totals[np.isfinite(totals)], initial=np.inf))
-        self._best[optimizer] = min(self._best.get(optimizer, np.inf), best)
-        losses = " ".join(f"{name} {loss:.4g}" for name, loss in self._best.items())
-        self._bar.set_postfix_str(losses, refresh=False)
-        self._bar.update(count * len(chunk.seconds))
-
-    def skip(self, plan: Plan) -> None:
-        """Takes note of a program that had ended before."""
-        self._bar.update(self._steps * (plan.stop - plan.start))
