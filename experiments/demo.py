@@ -4,7 +4,7 @@
 
 Runs at half the size first, for large strokes, and goes on from there at full size. Writes
 stylized.png, overview.png, losses.png and run.h5, replacing those of an earlier call.
-On two CPU cores it takes about two minutes. Where no trained weights can be found or
+On two CPU cores it takes one to two minutes. Where no trained weights can be found or
 downloaded it says so and goes on with random ones: a preview of what the program does, not of
 how well.
 """
@@ -13,11 +13,10 @@ import signal
 import sys
 import tempfile
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 
+import samples
 import tyro
-from matplotlib import cbook
 
 from nst_jax import runs, weights
 from nst_jax.config import StylizeConfig
@@ -54,8 +53,8 @@ def config_of(demo: Demo) -> StylizeConfig:
     small because relative losses are about 1.
     """
     return StylizeConfig(
-        content=Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)),
-        style=Path(str(resources.files("nst_jax") / "data" / "painting.png")),
+        content=samples.PORTRAIT,
+        style=samples.PAINTING,
         output=demo.output_dir / "stylized.png",
         log=demo.output_dir / "run.h5",
         figures=demo.output_dir,

@@ -11,12 +11,11 @@ where it stopped; --fresh starts again.
 
 import sys
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import jax
+import samples
 import tyro
-from matplotlib import cbook
 
 from nst_jax import environment, inspection, runlog, runs
 from nst_jax.choices import OptimizerName
@@ -61,8 +60,8 @@ def config_of(sweep: Sweep, *, accelerator: bool) -> SweepConfig:
     """The sweep that fits the machine; total variation 0, as in the report's program."""
     size, steps = (512, 2500) if accelerator else (96, 250)
     return SweepConfig(
-        content=Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)),
-        styles=(Path(str(resources.files("nst_jax") / "data" / "painting.png")),),
+        content=samples.PORTRAIT,
+        styles=(samples.PAINTING,),
         log=sweep.output_dir / "sweep.h5",
         report=sweep.output_dir / "sweep.html",
         size=size if sweep.size is None else sweep.size,
@@ -91,7 +90,7 @@ def main(sweep: Sweep) -> int:
         raise ValueError(f"{warning}; --allow-cpu goes on without it")
     config = config_of(sweep, accelerator=jax.default_backend() != "cpu")
     say(f"size: {config.size} px, steps: {config.steps}")
-    if can_resume(config) and not sweep.fresh:
+    if not sweep.fresh and can_resume(config):
         say(f"going on with {config.log}")
         outcome = runs.resume(config.log)
     else:

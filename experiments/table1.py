@@ -20,15 +20,14 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 import numpy as np
+import samples
 import tyro
 from jaxtyping import Float
-from matplotlib import cbook
 from matplotlib.figure import Figure
 
 from nst_jax import files, plotting, runlog, runs
@@ -149,8 +148,8 @@ class Row(NamedTuple):
 def config_of(settings: Table1) -> SweepConfig:
     """The sweep of all trajectories; total variation 0, as in the report's program."""
     return SweepConfig(
-        content=Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)),
-        styles=(Path(str(resources.files("nst_jax") / "data" / "painting.png")),),
+        content=samples.PORTRAIT,
+        styles=(samples.PAINTING,),
         log=settings.output_dir / "table1.h5",
         size=settings.size,
         steps=settings.steps,

@@ -594,3 +594,12 @@ def test_steps_are_called_from_python_on_a_cpu_and_scanned_elsewhere(
 ):
     monkeypatch.setattr("jax.default_backend", lambda: backend)
     assert driver.default_driver() == expected
+
+
+def test_an_optimizer_of_ones_own_gets_what_it_needs(toy_objective):
+    """The README promises any optax transformation: some need the loss beside the gradient."""
+    toy, weights, image = toy_objective
+    start = jnp.clip(image + 0.3, 0, 1)
+    result = driver.stylize(toy, start, weights, optimizer=optax.polyak_sgd, num_steps=4)
+    assert np.isfinite(result.history.terms.total).all()
+    assert result.history.terms.total[-1] < result.history.terms.total[0]

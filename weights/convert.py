@@ -11,8 +11,10 @@ for the published networks; others under torch's names need --convention.
 import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
 from nst_jax import weight_formats
+from nst_jax.choices import InputConvention
 
 
 def main(arguments: list[str] | None = None) -> Path:
@@ -22,9 +24,7 @@ def main(arguments: list[str] | None = None) -> Path:
     parser.add_argument("source", type=Path)
     parser.add_argument("destination", type=Path, nargs="?")
     parser.add_argument("--arch", choices=weight_formats.ARCHS)
-    parser.add_argument(
-        "--convention", choices=["auto", "caffe", "caffe_rgb", "torchvision"], default="auto"
-    )
+    parser.add_argument("--convention", choices=get_args(InputConvention), default="auto")
     args = parser.parse_args(arguments)
     try:
         arch = args.arch or weight_formats.infer_arch(args.source)
