@@ -196,6 +196,10 @@ def _run_optimisation(command: StylizeConfig | SweepConfig | Resume) -> int:
 
     if isinstance(command, Resume):
         outcome = runs.resume(command.log)
+    elif isinstance(command, SweepConfig) and command.distributed:
+        from nst_jax import hosts
+
+        return hosts.sweep_files(command)
     elif isinstance(command, SweepConfig):
         outcome = runs.sweep_files(command)
     else:

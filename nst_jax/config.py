@@ -3,7 +3,7 @@
 Imports no JAX: `nst-jax stylize --help` answers at once.
 """
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -147,6 +147,8 @@ class SweepConfig(RunConfig, _SweepFiles):
     """Of the noise; without --init-noise and --inits noise they make no difference."""
     batch: Annotated[int | None, _argument("INT", "what memory holds")] = None
     """Variants in one program at most."""
+    distributed: bool = False
+    """Started once on each host of a cluster (Slurm, Open MPI, TPU pod): each runs a share."""
 
 
 def to_json(config: StylizeConfig | SweepConfig) -> dict[str, Any]:
@@ -162,7 +164,7 @@ def to_json(config: StylizeConfig | SweepConfig) -> dict[str, Any]:
 
 
 def from_json(settings: dict[str, Any]) -> StylizeConfig | SweepConfig:
-    """The inverse of `to_json`.
+    """The inverse of `to_json`; a setting that is newer than the log has its default.
 
     Raises:
       ValueError: not the settings of a run, or of another version of the program.
@@ -170,7 +172,9 @@ def from_json(settings: dict[str, Any]) -> StylizeConfig | SweepConfig:
     kinds = {name: kind for kind, name in _COMMANDS.items()}
     kind = kinds.get(settings.get("command"))
     values = {name: value for name, value in settings.items() if name != "command"}
-    if kind is None or set(values) != {field.name for field in fields(kind)}:
+    known = {} if kind is None else {field.name: field for field in fields(kind)}
+    needed = {name for name, field in known.items() if field.default is MISSING}
+    if not known or not needed <= set(values) <= set(known):
         raise ValueError("these settings are of another version of nst_jax")
     for name, value in values.items():
         if isinstance(value, list):

@@ -6,13 +6,27 @@ optimizer.
 
 import itertools
 from collections.abc import Sequence
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from nst_jax.choices import OptimizerName
 from nst_jax.config import RunConfig, StylizeConfig, SweepConfig
 from nst_jax.driver import check_settings
 from nst_jax.objective import DEFAULT_WEIGHTS, check_weights
 from nst_jax.runlog import Variant
+
+
+class Share(NamedTuple):
+    """Every `count`-th variant of a run from `number` on; by default all of them.
+
+    Neighbors of one program are dealt out one by one, so that all shares cost about the same.
+    """
+
+    number: int = 0
+    count: int = 1
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.number, None, self.count)
 
 
 def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:

@@ -379,6 +379,48 @@ def load(path: str | Path) -> RunRecord:
         raise ValueError(f"{path} is a damaged run log: {error}") from error
 
 
+def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) -> None:
+    """Writes one log of the variants that ran in several processes.
+
+    Args:
+      path: of the new log.
+      parts: finished logs; variant i of the whole is in part i modulo their number.
+      config: the settings of the whole.
+    """
+    own = {"schema", "schema_version", "status", "config_json", "chunk_length", *_OF_A_PART}
+    first, count = parts[0], len(parts)
+    total = sum(len(part.variants) for part in parts)
+    with RunLog.create(
+        path,
+        attributes={
+            **{name: value for name, value in first.attributes.items() if name not in own},
+            "processes": count,
+        },
+        config=config,
+        variants=[parts[i % count].variants[i // count] for i in range(total)],
+        style_layers=first.style_layers,
+        content=first.content,
+        styles=first.styles,
+        num_steps=config["steps"],
+        num_snapshots=max(len(part.snapshot_steps) for part in parts),
+        chunk_length=first.attributes["chunk_length"],
+    ) as log:
+        for number, part in enumerate(parts):
+            columns = slice(number, None, count)
+            log.append(part.rows, columns)
+            for i, step in enumerate(part.snapshot_steps):
+                log.append_snapshot(i, int(step), part.snapshots[i], columns)
+            log.finish_variants(
+                part.variants, final=part.final, images=part.images, variants=columns
+            )
+            log.add_compile_seconds(part.attributes["compile_seconds"])
+        log.finish("finished")
+
+
+# Of no meaning when the variants of several processes stand side by side.
+_OF_A_PART = {"compile_seconds", "plans_json", "pid", "share", "shares"}
+
+
 def _check_schema(path: Path, file: h5py.File) -> None:
     if file.attrs.get("schema") != SCHEMA:
         raise ValueError(f"{path} is an HDF5 file, but not a run log of nst_jax")

@@ -27,7 +27,7 @@ from nst_jax import image as images
 from nst_jax import weights as network_weights
 from nst_jax.config import RunConfig, StylizeConfig, SweepConfig, from_json, to_json
 from nst_jax.console import say as console_say
-from nst_jax.grid import check_variants, variants_of
+from nst_jax.grid import Share, check_variants, variants_of
 from nst_jax.interrupts import StopRequest, stop_requests
 from nst_jax.programs import Inputs, Plan
 from nst_jax.progress import ProgressBar
@@ -35,6 +35,9 @@ from nst_jax.runlog import RunLog, RunRecord, Variant
 
 Say = Callable[[str], None]
 _STARTS = ("content", "noise", "style")
+WHOLE = Share()
+# As attributes of the log, with what older logs without them mean.
+_SHARE = {"share": 0, "shares": 1}
 Config = StylizeConfig | SweepConfig
 
 
@@ -73,17 +76,21 @@ def stylize_files(
 
 
 def sweep_files(
-    config: SweepConfig, *, say: Say = console_say, progress: bool | None = None
+    config: SweepConfig,
+    *,
+    share: Share = WHOLE,
+    say: Say = console_say,
+    progress: bool | None = None,
 ) -> Outcome:
     """Runs every combination of `config`'s settings into one log.
 
-    Arguments and errors: as `stylize_files`.
+    Arguments and errors: as `stylize_files`; `share` is which of the combinations.
 
     Returns:
       The outcome: exit code 0 when done, also if variants have diverged (the log says which);
       130 or 143 when a signal stopped the run: `resume` goes on.
     """
-    return _run_files(config, say, progress)
+    return _run_files(config, say, progress, share)
 
 
 def resume(path: Path, *, say: Say = console_say, progress: bool | None = None) -> Outcome:
@@ -108,7 +115,8 @@ def resume(path: Path, *, say: Say = console_say, progress: bool | None = None) 
         return Outcome(0, record)
     config = replace(from_json(record.config), log=path)
     with stop_requests() as request:
-        run = _prepare(config, say, request)
+        share = Share(*(record.attributes.get(name, part) for name, part in _SHARE.items()))
+        run = _prepare(config, share, say, request)
         _check_same_inputs(record, config, run.network)
         for difference in environment.differences(record.attributes):
             say(f"note: {difference}: the bytes may differ from those of an uninterrupted run")
@@ -127,6 +135,7 @@ class _Run(NamedTuple):
     """Everything that is ready before the first step."""
 
     config: Config
+    share: Share
     variants: Sequence[Variant]
     inputs: Inputs
     network: _Network
@@ -134,12 +143,12 @@ class _Run(NamedTuple):
     plans: Sequence[Plan]
 
 
-def _run_files(config: Config, say: Say, progress: bool | None) -> Outcome:
+def _run_files(config: Config, say: Say, progress: bool | None, share: Share = WHOLE) -> Outcome:
     started = time.perf_counter()
     check_config(config)
-    _check_outputs(config)
+    check_outputs(config)
     with stop_requests() as request, _log_path(config) as path:
-        run = _with_plans(_prepare(config, say, request))
+        run = _with_plans(_prepare(config, share, say, request))
         say(_plan_line(run))
         request.check()
         # One of an earlier run with the same name.
@@ -149,10 +158,10 @@ def _run_files(config: Config, say: Say, progress: bool | None) -> Outcome:
         return _conclude(config, path, request, say, started)
 
 
-def _prepare(config: Config, say: Say, request: StopRequest) -> _Run:
+def _prepare(config: Config, share: Share, say: Say, request: StopRequest) -> _Run:
     if config.deterministic:
         _make_deterministic()
-    variants = variants_of(config)
+    variants = variants_of(config)[share.columns]
     inputs = _load_inputs(config, variants, say)
     say(f"device: {environment.device_line()}")
     if warning := environment.unused_gpu():
@@ -164,7 +173,7 @@ def _prepare(config: Config, say: Say, request: StopRequest) -> _Run:
     # An interpreter that ends while XLA computes would crash.
     jax.block_until_ready(problems.objectives)
     request.check()
-    return _Run(config, variants, inputs, network, problems, plans=())
+    return _Run(config, share, variants, inputs, network, problems, plans=())
 
 
 def _with_plans(run: _Run) -> _Run:
@@ -202,7 +211,12 @@ def check_config(config: Config) -> None:
     check_variants(variants_of(config), config)
 
 
-def _check_outputs(config: Config) -> None:
+def check_outputs(config: Config) -> None:
+    """Refuses results that cannot be written, or would overwrite something.
+
+    Raises:
+      ValueError, OSError: one line that names the file.
+    """
     outputs = [(config.log, (".h5", ".hdf5"))] if config.log else []
     if isinstance(config, SweepConfig):
         if config.report:
@@ -317,6 +331,7 @@ def _create_log(run: _Run, path: Path) -> RunLog:
             "driver": run.plans[0].driver,
             "precision": config.precision,
             "seed": run.variants[0].seed,
+            **dict(zip(_SHARE, run.share, strict=True)),
             "variants_per_program": max(plan.width for plan in run.plans),
             "plans_json": json.dumps(programs.as_json(run.plans)),
             "weights_name": run.network.name,

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import checkpoint, cli, config, runlog, runs
+from nst_jax import checkpoint, cli, config, grid, hosts, runlog, runs
 
 LAYERS = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
 
@@ -284,6 +285,121 @@ def test_eight_devices_give_the_result_of_one(sweep):
     assert '"devices": 8' in done.stdout
     assert '"width": 16' in done.stdout
     assert_close(runlog.load(eight.log), one)
+
+
+# Hosts
+
+ON_HOSTS = """
+import sys
+from nst_jax import config, hosts
+sys.exit(hosts.sweep_files(config.from_json({settings!r}), progress=False, heartbeat_seconds=5))
+"""
+
+
+def start_processes(settings: config.SweepConfig, count: int = 2) -> list[subprocess.Popen]:
+    """Processes on this machine that take each other for hosts, in what Slurm would set."""
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    cluster = {
+        "SLURM_JOB_ID": "1",
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_NTASKS": str(count),
+        "JAX_COORDINATOR_PORT": str(port),
+        "JAX_PLATFORMS": "cpu",
+    }
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", ON_HOSTS.format(settings=config.to_json(settings))],
+            env=os.environ | cluster | {"SLURM_PROCID": str(i), "SLURM_LOCALID": str(i)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def shared_sweep(sweep):
+    """Two optimizers of three rates: of six variants three are for each of two processes."""
+    return replace(
+        sweep,
+        steps=400,
+        learning_rates=("0.02", "0.05", "0.1"),
+        snapshot_every=200,
+        report=sweep.log.with_suffix(".html"),
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_sweep(shared_sweep):
+    one = run(replace(shared_sweep, log=shared_sweep.log.with_name("one.h5"), report=None))
+    for process in start_processes(shared_sweep):
+        out, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, out
+    record = runlog.load(shared_sweep.log)
+    assert record.attributes["processes"] == 2
+    assert [v.label for v in record.variants] == [v.label for v in one.variants]
+    assert record.config == config.to_json(shared_sweep)
+    assert list(record.snapshot_steps) == [200, 400]
+    np.testing.assert_array_equal(record.snapshots[-1], record.images)
+    assert np.isfinite(record.final["total"]).all()
+    assert_close(record, one)
+    assert "adagrad 0.05" in shared_sweep.report.read_text()
+    assert not list(shared_sweep.log.parent.glob("*-of-*")), "the parts are joined"
+
+
+@pytest.mark.slow
+def test_the_share_of_a_killed_process_is_resumed_by_another(shared_sweep):
+    lost = hosts.part_path(shared_sweep.log, 1, 2)
+    survivor, victim = start_processes(shared_sweep)
+    while not (lost.exists() and len(runlog.load(lost).rows.step) > 1):
+        assert victim.poll() is None, victim.communicate()
+        time.sleep(0.02)
+    victim.kill()
+    out, _ = survivor.communicate(timeout=240)
+    assert survivor.returncode == 0, out
+    assert "process 1 is gone: its share is resumed here" in out
+    record = runlog.load(shared_sweep.log)
+    assert list(record.steps_done) == [400] * 6
+    assert {variant.status for variant in record.variants} <= {"finished", "diverged"}
+    victim.communicate()
+
+
+@pytest.mark.slow
+def test_a_job_killed_as_a_whole_goes_on_when_it_is_started_again(shared_sweep):
+    first = hosts.part_path(shared_sweep.log, 0, 2)
+    processes = start_processes(shared_sweep)
+    while not (first.exists() and len(runlog.load(first).rows.step) > 1):
+        assert processes[0].poll() is None, processes[0].communicate()
+        time.sleep(0.02)
+    for process in processes:
+        process.kill()
+        process.communicate()
+    began = runlog.load(first).attributes["created_utc"]
+    for process in start_processes(shared_sweep):
+        out, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, out
+    record = runlog.load(shared_sweep.log)
+    assert record.attributes["created_utc"] == began, "gone on with, not started again"
+    assert list(record.steps_done) == [400] * 6
+
+
+def test_shares_are_dealt_out_and_leave_nothing():
+    variants = list(range(11))
+    shares = [variants[grid.Share(i, 4).columns] for i in range(4)]
+    assert sorted(sum(shares, [])) == variants
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert variants[grid.Share().columns] == variants
+
+
+def test_without_a_cluster_distributed_says_what_to_set(sweep, capsys):
+    arguments = ["sweep", str(sweep.content), str(sweep.styles[0]), "--log", str(sweep.log)]
+    command = [sys.executable, "-m", "nst_jax", *arguments, "--distributed", "--weights", "random"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES, JAX_PROCESS_ID" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_memory_bounds_the_batch():

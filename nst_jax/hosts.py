@@ -1,0 +1,147 @@
+"""A sweep over several processes, each on a host of its own, by JAX's distributed runtime.
+
+Each process runs its share of the variants into a part log, beside the log that is asked for on
+a file system that all hosts see; nothing is sent between them. When all that are alive have done
+theirs, the parts of those that are not are resumed, and process 0 joins the parts into one log.
+A job that was ended as a whole goes on when it is started again.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import jax
+from jax.experimental import multihost_utils
+
+from nst_jax import checkpoint, report, runlog, runs
+from nst_jax.config import SweepConfig, from_json, to_json
+from nst_jax.console import say as console_say
+from nst_jax.grid import Share, variants_of
+from nst_jax.runs import Say
+
+# The first is JAX's own; where no launcher is found, all three have to be there.
+_VARIABLES = {
+    "coordinator_address": ("JAX_COORDINATOR_ADDRESS", str),
+    "num_processes": ("JAX_NUM_PROCESSES", int),
+    "process_id": ("JAX_PROCESS_ID", int),
+}
+
+# jax 0.10.0 has no name of its own for it.
+_ProcessFailureError = getattr(multihost_utils, "ProcessFailureError", ValueError)
+
+
+def sweep_files(
+    config: SweepConfig,
+    *,
+    say: Say = console_say,
+    progress: bool | None = None,
+    heartbeat_seconds: int = 100,
+) -> int:
+    """Runs this process's share of a sweep, then what others have left undone.
+
+    Args:
+      config: as `runs.sweep_files`; the log goes where all processes can read and write.
+      say: gets each line for the person.
+      progress: show a progress bar on standard error; None: if that is a terminal.
+      heartbeat_seconds: after how long a silent process counts as dead.
+
+    Returns:
+      The exit code: 0 when the log of the whole sweep is there; 130 or 143 when a signal stopped
+      this process. If process 0 dies, JAX ends the others.
+
+    Raises:
+      ValueError, OSError: bad input, or no cluster.
+    """
+    runs.check_config(config)
+    runs.check_outputs(config)
+    number, count = _join(heartbeat_seconds)
+    if count > len(variants_of(config)):
+        raise ValueError(
+            f"{count} processes are too many for {len(variants_of(config))} variants: start fewer"
+        )
+    say = partial(_say_as, say, f"process {number} of {count}")
+    parts = [
+        replace(config, log=part_path(config.log, i, count), report=None, force=True)
+        for i in range(count)
+    ]
+    mine: Sequence[int] = [number]
+    while True:
+        for i in mine:
+            exit_code = _run_part(parts[i], Share(i, count), say, progress)
+            if exit_code:
+                return exit_code
+        # Everyone who lives comes by here, so that no part is taken from one who works on it.
+        living = _wait_for_the_living()
+        lost = [i for i, part in enumerate(parts) if not _has_finished(part)]
+        if not lost:
+            break
+        mine = lost[living.index(number) :: len(living)]
+        for i in mine:
+            say(f"process {i} is gone: its share is resumed here")
+    if number == living[0]:
+        _join_parts(config, parts, say)
+    return 0
+
+
+def part_path(log: Path, number: int, count: int) -> Path:
+    """Where a process logs its share of a sweep."""
+    return log.with_name(f"{log.stem}.{number}-of-{count}{log.suffix}")
+
+
+def _say_as(say: Say, who: str, line: str) -> None:
+    say(f"{who}: {line}")
+
+
+def _join(heartbeat_seconds: int) -> tuple[int, int]:
+    """Finds the other processes; returns the number of this one, and how many there are."""
+    # Else the runtime would end all processes when one has died, and take SIGTERM for itself.
+    jax.config.update("jax_enable_recoverability", True)
+    jax.config.update("jax_enable_preemption_service", False)
+    try:
+        given = {
+            name: kind(os.environ[variable])
+            for name, (variable, kind) in _VARIABLES.items()
+            if variable in os.environ
+        }
+        jax.distributed.initialize(**given, heartbeat_timeout_seconds=heartbeat_seconds)
+    except ValueError as error:
+        raise ValueError(
+            f"--distributed finds no cluster ({error}): start it by Slurm, Open MPI, Kubernetes "
+            "or on a TPU pod, or set " + ", ".join(variable for variable, _ in _VARIABLES.values())
+        ) from error
+    return jax.process_index(), jax.process_count()
+
+
+def _wait_for_the_living() -> list[int]:
+    """Waits until every process has come here or died; returns the numbers of those that came."""
+    while True:
+        try:
+            with multihost_utils.live_devices(jax.devices()) as devices:
+                return sorted({device.process_index for device in devices})
+        except _ProcessFailureError:
+            continue
+
+
+def _run_part(part: SweepConfig, share: Share, say: Say, progress: bool | None) -> int:
+    if part.log.exists() and from_json(runlog.load(part.log).config) == part:
+        outcome = runs.resume(part.log, say=say, progress=progress)
+    else:
+        outcome = runs.sweep_files(part, share=share, say=say, progress=progress)
+    return outcome.exit_code
+
+
+def _has_finished(part: SweepConfig) -> bool:
+    return part.log.exists() and runlog.load(part.log).status == "finished"
+
+
+def _join_parts(config: SweepConfig, parts: Sequence[SweepConfig], say: Say) -> None:
+    records = [runlog.load(part.log) for part in parts]
+    runlog.merge(config.log, records, config=to_json(config))
+    if config.report:
+        report.write(runlog.load(config.log), config.report)
+    for part in parts:
+        part.log.unlink()
+        checkpoint.path_of(part.log).unlink(missing_ok=True)
+    say("wrote " + ", ".join(str(path) for path in (config.log, config.report) if path))
