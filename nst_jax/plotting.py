@@ -55,7 +55,7 @@ def loss_curves(record: RunRecord) -> Figure:
         axes.plot(steps, values, marker="o" if len(good) == 1 else None, **style)
         if len(good) and label:
             ends.append((float(values[good[-1]]), int(steps[good[-1]]), label, style))
-    _label_ends(axes, sorted(ends, key=lambda end: end[0]))
+    label_ends(axes, sorted(ends, key=lambda end: end[0]))
     axes.set(xlabel="step", ylabel="loss, weighted", title=_settings_line(record))
     axes.title.set_fontsize(9)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -99,7 +99,7 @@ def weighted_terms(record: RunRecord) -> dict[str, Float[np.ndarray, "t v"]]:
     return terms
 
 
-def _label_ends(axes: Axes, ends: list[tuple[float, int, str, dict]]) -> None:
+def label_ends(axes: Axes, ends: list[tuple[float, int, str, dict]]) -> None:
     """Writes the names of curves beside their ends (value, step, name, style), lowest first."""
     low, high = np.log10(axes.get_ylim())
     gap = (high - low) / _MOST_LABELS

@@ -139,6 +139,24 @@ def test_activations(case, statistics, statistic):
     assert np.all(np.abs(statistics(case)[statistic] - expected) < 1e-5 * scale)
 
 
+def test_vgg16_is_that_of_keras():
+    with np.load(FOLDER / "vgg16.npz") as arrays:
+        golden = dict(arrays)
+    layers = [layer for layer in vgg.architecture("vgg16") if layer.kind == "conv"]
+    names = [layer.name for layer in layers]
+    assert list(golden["activation_names"]) == names
+    assert sum(layer.num_parameters for layer in layers) == golden["parameters"]
+    params = weights.random_params(arch="vgg16", seed=0)
+    features = vgg.extract_features(params, golden["noise"], names, arch="vgg16")
+    for i, name in enumerate(names):
+        values = np.asarray(features[name], np.float64)
+        scale = golden["activation_scale"][i]
+        assert abs(np.abs(values).max() - scale) < 1e-5 * scale
+        assert abs(values.mean() - golden["activation_mean"][i]) < 1e-5 * scale
+        assert abs(values.std() - golden["activation_std"][i]) < 1e-5 * scale
+    np.testing.assert_allclose(features[names[-1]], golden["deepest"], atol=1e-5 * scale)
+
+
 def test_loss_terms(case):
     (total, terms), _ = evaluate_at(case, case.golden["noise"])
     np.testing.assert_allclose(terms.content, case.golden["content_loss"], rtol=1e-5)

@@ -1,5 +1,6 @@
 """Sweeps from files to a log: lanes, batches, styles, devices, resume."""
 
+import itertools
 import os
 import signal
 import socket
@@ -388,7 +389,7 @@ def test_a_job_killed_as_a_whole_goes_on_when_it_is_started_again(shared_sweep):
 def test_shares_are_dealt_out_and_leave_nothing():
     variants = list(range(11))
     shares = [variants[grid.Share(i, 4).columns] for i in range(4)]
-    assert sorted(sum(shares, [])) == variants
+    assert sorted(itertools.chain(*shares)) == variants
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     assert variants[grid.Share().columns] == variants
 

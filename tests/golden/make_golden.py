@@ -12,6 +12,7 @@ How to run (in a virtual environment of its own: tensorflow-cpu and pillow)::
 
     python tests/golden/make_golden.py updates
     python tests/golden/make_golden.py random
+    python tests/golden/make_golden.py vgg16
     python tests/golden/make_golden.py real --weights PATH --content PATH --style PATH
 
 ``random`` reads the bundled painting and draws the weights (see ``random_weights``); ``real``
@@ -33,6 +34,9 @@ Arrays of ``real.npz`` and ``random.npz`` (float32 pictures are RGB in [0, 1]; o
   ``RATES``. ``free/START_no_onednn/o``: the same by a process without oneDNN.
 - ``pooling/image``, ``pooling/total``, ``pooling/gradient``: a saturated picture with two flat
   colors, where max pooling meets ties. ``pooling_no_onednn/...``: the same without oneDNN.
+
+Arrays of ``vgg16.npz`` (VGG16 with random weights): ``noise`` and the activations as above, of 13
+convolutions; ``deepest`` (3, 4, 512): that of ``block5_conv3``; ``parameters`` (): their number.
 
 Arrays of ``updates.npz`` (update rules alone; S is a gradient scale: 1e-6, 1e-3, 1 or 1e4):
 
@@ -88,7 +92,7 @@ GRADIENT_SCALES = ("1e-6", "1e-3", "1", "1e4")
 
 
 def conv_names(vgg):
-    """Names of the sixteen convolutions, shallowest first."""
+    """Names of the convolutions, shallowest first."""
     return [layer.name for layer in vgg.layers if "_conv" in layer.name]
 
 
@@ -225,7 +229,7 @@ def noise_image():
 
 
 def activation_arrays(vgg, image):
-    """Statistics in float64 of the sixteen float32 activations at `image`."""
+    """Statistics in float64 of the float32 activations of all convolutions at `image`."""
     names = conv_names(vgg)
     activations = vgg_layers(vgg, names)(preprocess(image))
     values = [activation.numpy().astype(np.float64) for activation in activations]
@@ -312,6 +316,19 @@ def network_arrays(args):
     return arrays if args.no_onednn else arrays | arrays_without_onednn(args)
 
 
+def vgg16_arrays():
+    """All arrays of ``vgg16.npz``."""
+    vgg = tf.keras.applications.VGG16(include_top=False, weights=None)
+    random_weights(vgg)
+    noise = noise_image()
+    deepest = vgg_layers(vgg, conv_names(vgg)[-1:])(preprocess(noise))
+    return activation_arrays(vgg, noise) | {
+        "noise": noise,
+        "deepest": np.asarray(deepest[0] if isinstance(deepest, list) else deepest)[0],
+        "parameters": np.array(vgg.count_params()),
+    }
+
+
 def recorded_gradients(index):
     """Gradients (40, 64) of scale number `index`, with exact zeros."""
     gradients = np.random.RandomState(2 + index).standard_normal((NUM_STEPS, 64))
@@ -384,7 +401,7 @@ def make_meta(args):
         "total_variation_weight": 0,
         "learning_rates": RATES,
     }
-    return json.dumps(meta if args.name == "updates" else meta | settings)
+    return json.dumps(meta | settings if args.name in ("real", "random") else meta)
 
 
 def spread(one, other):
@@ -408,7 +425,7 @@ def print_summary(arrays, path):
 def parse_args():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=("real", "random", "updates"))
+    parser.add_argument("name", choices=("real", "random", "vgg16", "updates"))
     parser.add_argument("--weights", help="Keras weight file of VGG19 without its head (real)")
     parser.add_argument("--content", help="content picture (real)")
     parser.add_argument("--style", help="style picture (real)")
@@ -423,7 +440,8 @@ def parse_args():
 def main():
     """Makes one golden file."""
     args = parse_args()
-    arrays = update_arrays() if args.name == "updates" else network_arrays(args)
+    makers = {"updates": update_arrays, "vgg16": vgg16_arrays}
+    arrays = makers[args.name]() if args.name in makers else network_arrays(args)
     path = args.out / f"{args.name}.npz"
     np.savez_compressed(path, meta=np.array(make_meta(args)), **arrays)
     if not args.no_onednn:
