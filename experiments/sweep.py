@@ -19,7 +19,7 @@ import tyro
 
 from nst_jax import environment, inspection, runlog, runs
 from nst_jax.choices import OptimizerName
-from nst_jax.config import SweepConfig, to_json
+from nst_jax.config import SweepConfig, from_json
 from nst_jax.console import exit_code_of, say
 
 # Each optimizer in its own range; the report's rates, 0.02, 0.1 and RMSprop's 0.001, are there.
@@ -81,7 +81,7 @@ def can_resume(config: SweepConfig) -> bool:
     if not config.log.exists():
         return False
     record = runlog.load(config.log)
-    return record.status != "finished" and record.config == to_json(config)
+    return record.status != "finished" and from_json(record.config) == config
 
 
 def main(sweep: Sweep) -> int:

@@ -29,9 +29,10 @@ import samples
 import tyro
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from records import record_of
 
-from nst_jax import files, plotting, runlog, runs
-from nst_jax.config import SweepConfig, to_json
+from nst_jax import files, plotting
+from nst_jax.config import SweepConfig
 from nst_jax.console import exit_code_of, say
 from nst_jax.runlog import RunRecord
 
@@ -170,38 +171,6 @@ def alone_of(settings: Table1, optimizer: str, rate: float, repeat: int) -> Swee
         optimizers=(optimizer,),
         learning_rates=(repr(rate),),
     )
-
-
-def record_of(config: SweepConfig, *, fresh: bool, quiet: bool = False) -> RunRecord:
-    """The finished log of a run: read, gone on with, or made.
-
-    Raises:
-      ValueError: there is a log of a run with other settings.
-      SystemExit: a signal has stopped the run; the next call goes on.
-    """
-
-    def tell(line: str) -> None:
-        if not quiet:
-            say(line)
-
-    if config.log.exists() and not fresh:
-        record = runlog.load(config.log)
-        if record.config != to_json(config):
-            raise ValueError(
-                f"{config.log} is of a run with other settings; give another --output-dir, or "
-                "--fresh to replace it"
-            )
-        if record.status == "finished":
-            tell(f"reading {config.log}")
-            return record
-        tell(f"going on with {config.log}")
-        outcome = runs.resume(config.log, say=tell)
-    else:
-        progress = False if quiet else None
-        outcome = runs.sweep_files(config, say=tell, progress=progress)
-    if outcome.exit_code:
-        raise SystemExit(outcome.exit_code)
-    return outcome.record
 
 
 def scaled(report_steps: int, steps: int) -> int:

@@ -63,8 +63,7 @@ def sweep_files(
         )
     say = partial(_say_as, say, f"process {number} of {count}")
     parts = [
-        replace(config, log=part_path(config.log, i, count), report=None, force=True)
-        for i in range(count)
+        replace(config, log=part_path(config.log, i, count), report=None) for i in range(count)
     ]
     mine: Sequence[int] = [number]
     while True:
@@ -125,11 +124,15 @@ def _wait_for_the_living() -> list[int]:
 
 
 def _run_part(part: SweepConfig, share: Share, say: Say, progress: bool | None) -> int:
-    if part.log.exists() and from_json(runlog.load(part.log).config) == part:
+    if part.log.exists() and _is_of(part.log, part):
         outcome = runs.resume(part.log, say=say, progress=progress)
     else:
         outcome = runs.sweep_files(part, share=share, say=say, progress=progress)
     return outcome.exit_code
+
+
+def _is_of(log: Path, part: SweepConfig) -> bool:
+    return replace(from_json(runlog.load(log).config), force=part.force) == part
 
 
 def _has_finished(part: SweepConfig) -> bool:

@@ -1,0 +1,195 @@
+"""What the study measures of its runs, from their logs.
+
+The unit is a pair of pictures; each optimizer has runs by pair, rate and seed. All losses are of
+pictures as they would be saved, and are compared at equal numbers of gradient evaluations. A step
+of a first-order optimizer is one evaluation. L-BFGS's line search may take several, and its image
+leaves [0, 1] on the way: its losses are computed again from the clipped snapshots of its log.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from nst_jax import driver, programs, vgg
+from nst_jax import image as images
+from nst_jax import weights as network_weights
+from nst_jax.config import from_json
+from nst_jax.runlog import RunRecord, Variant
+
+REACHED = 0.05
+"""The part of the start's loss at which a run counts as having got there."""
+_TERMS = ("total", "content", "style")
+
+
+class Runs(NamedTuple):
+    """All runs of one optimizer; axes: pair, rate, seed, and gradient evaluations from 0 on.
+
+    Attributes:
+      optimizer: its name.
+      rates: its learning rates, ascending; one, 0, of L-BFGS.
+      total, content, style: losses before their weights; infinite where they are not finite.
+      diverged: whether a run ended above its start, or with a value that is not finite.
+      pictures: of the first seed, by pair and rate, at the end.
+    """
+
+    optimizer: str
+    rates: tuple[float, ...]
+    total: Float[np.ndarray, "pair rate seed evaluation"]
+    content: Float[np.ndarray, "pair rate seed evaluation"]
+    style: Float[np.ndarray, "pair rate seed evaluation"]
+    diverged: Bool[np.ndarray, "pair rate seed"]
+    pictures: UInt8[np.ndarray, "pair rate h w 3"]
+
+    @property
+    def relative(self) -> Float[np.ndarray, "pair rate seed evaluation"]:
+        """The total in parts of the start's."""
+        return self.total / self.total[..., :1]
+
+    @property
+    def budget(self) -> int:
+        return self.total.shape[-1] - 1
+
+
+def after(runs: Runs, evaluations: int) -> Float[np.ndarray, "pair rate"]:
+    """The total relative to the start's after so many evaluations, median over the seeds."""
+    return np.median(runs.relative[..., evaluations], axis=-1)
+
+
+def area(runs: Runs) -> Float[np.ndarray, "pair rate"]:
+    """The mean of log10 of the relative total over the evaluations, median over the seeds.
+
+    The area under the logarithmic curve over its length: how low a run was on the whole. -1 is
+    what a run has that is at a tenth of its start's loss all the time.
+    """
+    curves = np.log10(runs.relative)
+    means = np.trapezoid(curves, axis=-1) / runs.budget
+    return np.median(means, axis=-1)
+
+
+def evaluations_to(runs: Runs, part: float = REACHED) -> Float[np.ndarray, "pair rate"]:
+    """Evaluations to come down to a part of the start's loss, median over seeds; inf: never."""
+    below = runs.relative <= part
+    first = np.where(below.any(axis=-1), below.argmax(axis=-1), np.inf)
+    return np.median(first, axis=-1)
+
+
+def runs_of(records: Sequence[RunRecord], *, weights: str | None = None) -> dict[str, Runs]:
+    """The runs of each optimizer.
+
+    Args:
+      records: sweeps of the same optimizers, rates and seeds over several contents; each may have
+        several styles.
+      weights: source of the network's weights, for L-BFGS alone.
+    """
+    result = {}
+    for optimizer in dict.fromkeys(v.optimizer for record in records for v in record.variants):
+        parts = [
+            _of_a_pair(record, style, optimizer, weights)
+            for record in records
+            for style in record.styles
+            if any(v.optimizer == optimizer for v in record.variants)
+        ]
+        stacked = [np.stack(values) for values in zip(*(part[1:] for part in parts), strict=True)]
+        result[optimizer] = Runs(optimizer, parts[0][0], *stacked)
+    return result
+
+
+def _of_a_pair(record: RunRecord, style: str, optimizer: str, weights: str | None) -> tuple:
+    """Rates, traces (rate, seed, evaluation), diverged (rate, seed), pictures (rate, h, w, 3)."""
+    columns = {
+        (variant.learning_rate, variant.seed): i
+        for i, variant in enumerate(record.variants)
+        if (variant.style, variant.optimizer) == (style, optimizer)
+    }
+    rates = tuple(sorted({rate for rate, _ in columns}))
+    seeds = sorted({seed for _, seed in columns})
+    trace = _lbfgs_trace(record, weights) if optimizer == "lbfgs" else _first_order_trace(record)
+    grid = [[trace(columns[rate, seed]) for seed in seeds] for rate in rates]
+    series = [np.array([[each[term] for each in row] for row in grid]) for term in _TERMS]
+    diverged = np.array(
+        [
+            [record.variants[columns[rate, seed]].status == "diverged" for seed in seeds]
+            for rate in rates
+        ]
+    )
+    pictures = np.stack([record.images[columns[rate, seeds[0]]] for rate in rates])
+    return (rates, *series, diverged, pictures)
+
+
+def _first_order_trace(record: RunRecord) -> Callable[[int], dict[str, np.ndarray]]:
+    # Row i is of the image before update i: that after the last update is the saved picture.
+    return lambda column: {
+        term: _finite(np.append(getattr(record.rows, term)[:, column], record.final[term][column]))
+        for term in _TERMS
+    }
+
+
+def _lbfgs_trace(record: RunRecord, weights: str | None) -> Callable[[int], dict[str, np.ndarray]]:
+    losses = _losses_of_pictures(record, weights)
+    budget = record.config["steps"]
+
+    def trace(column: int) -> dict[str, np.ndarray]:
+        spent = np.cumsum(np.maximum(record.rows.evaluations[:, column], 0))
+        # How many steps are paid for by each number of evaluations.
+        steps = np.searchsorted(spent, np.arange(budget + 1), side="right")
+        steps = np.minimum(steps, len(record.snapshot_steps))
+        terms = losses(column)
+        return {
+            term: _finite(np.append(getattr(record.rows, term)[0, column], terms[term])[steps])
+            for term in _TERMS
+        }
+
+    return trace
+
+
+def _losses_of_pictures(
+    record: RunRecord, weights: str | None
+) -> Callable[[int], dict[str, np.ndarray]]:
+    """The losses of each snapshot of a variant."""
+    config = from_json(record.config)
+    styles = {name: images.from_uint8(style) for name, style in record.styles.items()}
+    inputs = programs.Inputs(images.from_uint8(record.content), styles, {})
+    layers = programs.layers_of((*config.content_layers, *config.style_layers), config)
+    problems = programs.make_problems(config, _feature_fn(weights, layers, config.arch), inputs)
+
+    def losses(column: int) -> dict[str, np.ndarray]:
+        variant = record.variants[column]
+        one = _weights_of(problems, variant)
+        found = [
+            driver.losses_of(problems.objectives[variant.style], one, picture[None])
+            for picture in images.from_uint8(record.snapshots[:, column])
+        ]
+        return {term: np.array([getattr(each, term)[0] for each in found]) for term in _TERMS}
+
+    return losses
+
+
+def _weights_of(problems: programs.Problems, variant: Variant) -> driver.Hyperparameters:
+    return driver.single(driver.Hyperparameters(np.float32(0), problems.weights(variant)))
+
+
+@cache
+def _feature_fn(weights: str | None, layers: tuple[str, ...], arch: str) -> Callable:
+    return vgg.feature_fn(network_weights.load_params(weights, arch=arch), layers, arch=arch)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, np.inf).astype(np.float64)
+
+
+def names_of_pairs(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
+    """Content and style of each pair, in words, in the order of the runs."""
+    return [
+        (in_words(record.config["content"]), in_words(style))
+        for record in records
+        for style in record.styles
+    ]
+
+
+def in_words(path: str) -> str:
+    """`style_munch_the_scream.jpg` becomes "munch the scream"."""
+    stem = path.replace("\\", "/").rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return stem.removeprefix("content_").removeprefix("style_").replace("_", " ")

@@ -1,0 +1,58 @@
+"""Run logs as the experiments use them: read if finished, gone on with, or made."""
+
+import json
+
+from nst_jax import runlog, runs
+from nst_jax.config import SweepConfig, from_json
+from nst_jax.console import say
+from nst_jax.runlog import RunRecord
+
+
+def record_of(config: SweepConfig, *, fresh: bool = False, quiet: bool = False) -> RunRecord:
+    """The finished log of a sweep.
+
+    Args:
+      config: of the sweep; `config.log` says where its log is, or will be.
+      fresh: run again, whatever is there.
+      quiet: say nothing, and show no progress.
+
+    Raises:
+      ValueError: there is a log of a run with other settings.
+      SystemExit: a signal has stopped the run; the next call goes on.
+    """
+
+    def tell(line: str) -> None:
+        if not quiet:
+            say(line)
+
+    if config.log.exists() and not fresh:
+        record = runlog.load(config.log)
+        if from_json(record.config) != config:
+            raise ValueError(
+                f"{config.log} is of a run with other settings; give another --output-dir, or "
+                "--fresh to replace it"
+            )
+        if record.status == "finished":
+            tell(f"reading {config.log}")
+            return record
+        tell(f"going on with {config.log}")
+        outcome = runs.resume(config.log, say=tell)
+    else:
+        config.log.parent.mkdir(parents=True, exist_ok=True)
+        progress = False if quiet else None
+        outcome = runs.sweep_files(config, say=tell, progress=progress)
+    if outcome.exit_code:
+        raise SystemExit(outcome.exit_code)
+    return outcome.record
+
+
+def described(record: RunRecord) -> str:
+    """Device, date and version of a log, and whether its network is an untrained one."""
+    attributes = record.attributes
+    device = attributes["device_kind"]
+    if attributes["backend"] == "cpu":
+        device = f"a CPU with {attributes['threads']} cores"
+    version = json.loads(attributes["versions_json"])["jax"]
+    random = attributes["weights_name"] == "random"
+    warning = "; **random weights: the numbers mean nothing**" if random else ""
+    return f"{device}, {attributes['created_utc'][:10]}, jax {version}{warning}"
