@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
@@ -17,11 +18,14 @@ from nst_jax import driver, programs, vgg
 from nst_jax import image as images
 from nst_jax import weights as network_weights
 from nst_jax.config import from_json
-from nst_jax.runlog import RunRecord, Variant
+from nst_jax.objective import LossWeights
+from nst_jax.runlog import RunRecord
 
 REACHED = 0.05
 """The part of the start's loss at which a run counts as having got there."""
 _TERMS = ("total", "content", "style")
+# Pictures whose losses are computed at once.
+_BATCH = 10
 
 
 class Runs(NamedTuple):
@@ -173,18 +177,26 @@ def _losses_of_pictures(
 
     def losses(column: int) -> dict[str, np.ndarray]:
         variant = record.variants[column]
-        one = _weights_of(problems, variant)
+        pictures = images.from_uint8(record.snapshots[:, column])
         found = [
-            driver.losses_of(problems.objectives[variant.style], one, picture[None])
-            for picture in images.from_uint8(record.snapshots[:, column])
+            driver.losses_of(
+                problems.objectives[variant.style],
+                _lanes(problems.weights(variant), len(part)),
+                part,
+            )
+            for part in np.array_split(pictures, range(_BATCH, len(pictures), _BATCH))
         ]
-        return {term: np.array([getattr(each, term)[0] for each in found]) for term in _TERMS}
+        return {term: np.concatenate([getattr(x, term) for x in found]) for term in _TERMS}
 
     return losses
 
 
-def _weights_of(problems: programs.Problems, variant: Variant) -> driver.Hyperparameters:
-    return driver.single(driver.Hyperparameters(np.float32(0), problems.weights(variant)))
+def _lanes(weights: LossWeights, count: int) -> driver.Hyperparameters:
+    """The same weights for so many pictures at once."""
+    return jax.tree.map(
+        lambda x: np.broadcast_to(np.asarray(x, np.float32), (count, *np.shape(x))),
+        driver.Hyperparameters(np.float32(0), weights),
+    )
 
 
 @cache

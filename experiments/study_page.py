@@ -12,7 +12,7 @@ import numpy as np
 import paired
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from measures import Runs
 from paired import Comparison, Interval
 from records import described
@@ -95,9 +95,13 @@ def tuned(runs: Runs) -> Tuned:
 
 
 def tuned_stage(stage: Stage) -> dict[str, Tuned]:
-    """Every optimizer at its own rates, that of the lowest median first."""
+    """Every optimizer at its own rates, the best first.
+
+    In the order of their geometric means, which are of ratios pair by pair; medians of different
+    optimizers may be of different pairs.
+    """
     each = {name: tuned(runs) for name, runs in stage.runs.items()}
-    return dict(sorted(each.items(), key=lambda item: float(np.median(item[1].final))))
+    return dict(sorted(each.items(), key=lambda item: float(np.mean(np.log(item[1].final)))))
 
 
 def write(first: Stage, second: Stage, folder: Path) -> Path:
@@ -154,8 +158,8 @@ def _which_optimizer(stage: Stage, tuned: Mapping[str, Tuned]) -> str:
     return (
         f"**After {stage.budget} gradient evaluations** the losses left, in parts of the start's "
         f"(median over the pairs with its 95 % interval), are those of {', '.join(places[:-1])} "
-        f"and {places[-1]}, each optimizer at a rate chosen on the other pairs. Neighbors in this "
-        f"order, pair by pair: {'; '.join(neighbors)}."
+        f"and {places[-1]}, each optimizer at a rate chosen on the other pairs, in the order of "
+        f"their geometric means. Neighbors in this order, pair by pair: {'; '.join(neighbors)}."
     )
 
 
@@ -514,6 +518,7 @@ def draw_rates(first: Stage, second: Stage) -> Figure:
 
 def _percent_axis(axes) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
