@@ -1,19 +1,13 @@
 """How much memory a program takes, and how much there is."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 
 # What is left for the rest of the process, fragmentation and other users of the device.
 _USABLE = 0.8
-
-
-class ProgramMemory(NamedTuple):
-    """Bytes of a compiled program: what all lanes share, and what each lane takes."""
-
-    shared: int
-    lane: int
 
 
 def available_bytes() -> int:
@@ -35,6 +29,28 @@ def _available_host_bytes() -> int:
     return 8 * 2**30
 
 
-def lanes_that_fit(program: ProgramMemory) -> int:
-    """How many lanes of a program the device holds; at least one, which is then tried."""
-    return max(1, (available_bytes() - program.shared) // max(program.lane, 1))
+def process_bytes() -> int:
+    """What the process holds by now beside its programs; 0 if all they take is on a device."""
+    if jax.default_backend() != "cpu":
+        return 0
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def most_that_fit(bytes_of: Callable[[int], int], wanted: int) -> int:
+    """How many of `wanted` lanes a program can have on one device; at least one, to be tried.
+
+    Args:
+      bytes_of: what a program of so many lanes takes. Asked for `wanted` lanes, and only if they
+        do not fit for one: between them it is a straight line.
+      wanted: lanes at most.
+    """
+    available = available_bytes()
+    if wanted == 1 or (all_of_them := bytes_of(wanted)) <= available:
+        return wanted
+    one = bytes_of(1)
+    lane = max((all_of_them - one) / (wanted - 1), 1)
+    return int(min(max(1 + (available - one) // lane, 1), wanted - 1))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import checkpoint, cli, config, grid, hosts, runlog, runs
+from nst_jax import checkpoint, cli, config, grid, hosts, memory, runlog, runs
 
 LAYERS = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
 
@@ -403,12 +403,30 @@ def test_without_a_cluster_distributed_says_what_to_set(sweep, capsys):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_memory_bounds_the_batch():
-    from nst_jax import memory
+def test_memory_bounds_the_batch(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    asked = []
 
-    program = memory.ProgramMemory(shared=0, lane=memory.available_bytes() // 3)
-    assert memory.lanes_that_fit(program) in (2, 3)
-    assert memory.lanes_that_fit(memory.ProgramMemory(shared=2**50, lane=1)) == 1
+    def bytes_of(lanes):
+        asked.append(lanes)
+        return 100 + 200 * lanes
+
+    assert memory.most_that_fit(bytes_of, 4) == 4
+    assert asked == [4], "what fits as a whole is not compiled for less"
+    assert memory.most_that_fit(bytes_of, 20) == 4
+    assert memory.most_that_fit(lambda lanes: 5000 * lanes, 3) == 1, "one is always tried"
+    assert memory.most_that_fit(lambda lanes: 10**9, 1) == 1
+
+
+def test_a_run_that_may_not_fit_says_so_and_goes_on(sweep, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    lines = []
+    outcome = runs.sweep_files(
+        replace(sweep, optimizers=("adam",)), say=lines.append, progress=False
+    )
+    assert outcome.exit_code == 0
+    assert any("WARNING" in line and "nst-jax plan" in line for line in lines)
+    assert outcome.record.attributes["variants_per_program"] == 1
 
 
 def test_checkpoint_round_trips_and_refuses_another_run(tmp_path):
