@@ -191,8 +191,9 @@ class Worker:
         return answer["device_peak_bytes"] or answer["peak_bytes"]
 
     def stop(self) -> None:
+        """Ends the process if it has not ended, and closes what it wrote to."""
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
 
     def _say(self, line: str) -> None:
         self._process.stdin.write(line + "\n")
