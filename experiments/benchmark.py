@@ -192,8 +192,8 @@ class Worker:
 
     def stop(self) -> None:
         """Ends the process if it has not ended, and closes what it wrote to."""
-        self._process.kill()
-        self._process.communicate()
+        with self._process:
+            self._process.kill()
 
     def _say(self, line: str) -> None:
         self._process.stdin.write(line + "\n")
