@@ -1,7 +1,8 @@
 """How much memory a program takes, and how much there is."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -38,6 +39,36 @@ def process_bytes() -> int:
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@contextmanager
+def out_of_memory_in_words(needed: int, size: tuple[int, int], lanes: int) -> Iterator[None]:
+    """Turns the device's refusal into one line that says what would fit.
+
+    Args:
+      needed: bytes of the program, by the compiler's account.
+      size: width and height of the picture.
+      lanes: variants of the program.
+
+    Raises:
+      MemoryError: the device had too little memory inside the block.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        available = available_bytes()
+        # No less than in proportion fits, because some of it does not grow.
+        part = min(available / max(needed, 1), 1.0)
+        fitting = [f"--size {int(max(size) * part**0.5)}"]
+        if lanes > 1:
+            fitting.append(f"--batch {max(int(lanes * part), 1)}")
+        raise MemoryError(
+            f"out of memory: {size[0]} x {size[1]} pixels with {lanes} variant(s) take about "
+            f"{needed / 1e9:.1f} GB, and {available / 1e9:.1f} GB may be used; what fits is "
+            f"{' or '.join(fitting)}"
+        ) from error
 
 
 def most_that_fit(bytes_of: Callable[[int], int], wanted: int) -> int:

@@ -289,15 +289,17 @@ def run(
         )
     state = program.state
     saved = time.monotonic()
-    for chunk in _chunks(config, plan, program, log, request):
-        state = chunk.state
-        _log_chunk(config, plan, chunk, log, seconds)
-        on_chunk(plan, chunk)
-        if request or time.monotonic() - saved > CHECKPOINT_SECONDS:
-            checkpoint.save(checkpoint_path, state, program=number)
-            saved = time.monotonic()
-        if request:
-            break
+    height, width = inputs.content.shape[:2]
+    with memory.out_of_memory_in_words(compiled.bytes, (width, height), plan.width):
+        for chunk in _chunks(config, plan, program, log, request):
+            state = chunk.state
+            _log_chunk(config, plan, chunk, log, seconds)
+            on_chunk(plan, chunk)
+            if request or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                checkpoint.save(checkpoint_path, state, program=number)
+                saved = time.monotonic()
+            if request:
+                break
     ended = _finish(config, plan, program, state, variants, log, bool(request))
     if not request:
         checkpoint_path.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -416,6 +417,26 @@ def test_memory_bounds_the_batch(monkeypatch):
     assert memory.most_that_fit(bytes_of, 20) == 4
     assert memory.most_that_fit(lambda lanes: 5000 * lanes, 3) == 1, "one is always tried"
     assert memory.most_that_fit(lambda lanes: 10**9, 1) == 1
+
+
+def test_too_little_memory_ends_in_one_line_with_what_fits(sweep, monkeypatch):
+    def full(*arguments, **options):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes\nat")
+        yield
+
+    monkeypatch.setattr("nst_jax.driver.run_chunks", full)
+    with pytest.raises(MemoryError, match=r"what fits is --size \d+ or --batch \d") as error:
+        run(replace(sweep, optimizers=("adam",)))
+    assert "\n" not in str(error.value)
+    assert runlog.load(sweep.log).status == "failed"
+
+
+def test_another_failure_of_the_device_is_not_taken_for_too_little_memory():
+    with (
+        pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"),
+        memory.out_of_memory_in_words(10, (4, 4), 1),
+    ):
+        raise jax.errors.JaxRuntimeError("INTERNAL: broken")
 
 
 def test_a_run_that_may_not_fit_says_so_and_goes_on(sweep, monkeypatch):
