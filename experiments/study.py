@@ -14,7 +14,7 @@ interrupted one is gone on with.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -33,12 +33,12 @@ from nst_jax.config import SweepConfig
 from nst_jax.console import exit_code_of, say
 
 LEARNING_RATES = {
-    "adam": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
-    "rmsprop": (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1),
-    "adagrad": (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
-    "sgd": (1e-11, 3e-11, 1e-10, 3e-10, 1e-9, 3e-9, 1e-8),
+    "adam": "0.001,0.003,0.01,0.03,0.1,0.3,1",
+    "rmsprop": "0.0001,0.0003,0.001,0.003,0.01,0.03,0.1",
+    "adagrad": "0.01,0.03,0.1,0.3,1,3,10",
+    "sgd": "1e-11,3e-11,1e-10,3e-10,1e-9,3e-9,1e-8",
 }
-"""Half decades in each optimizer's own range."""
+"""Half decades in each optimizer's own range, as the command line takes them."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Plan(NamedTuple):
 
     name: str
     evaluations: int
-    rates: Mapping[str, Sequence[float]]
+    rates: Mapping[str, str]
     seeds: tuple[int, ...]
 
 
@@ -83,7 +83,10 @@ def stage_one(study: Study) -> Plan:
 
 def stage_two(study: Study, runs: Mapping[str, Runs]) -> Plan:
     """The best rates of the first stage, with half a decade below and above."""
-    rates = {name: around(best_rate(runs[name], study.evaluations)) for name in LEARNING_RATES}
+    rates = {
+        name: ",".join(f"{rate:g}" for rate in around(best_rate(runs[name], study.evaluations)))
+        for name in LEARNING_RATES
+    }
     return Plan("long-", study.long_evaluations, rates, study.seeds[:1])
 
 
@@ -110,10 +113,7 @@ def configs_of(
         size=study.size,
         steps=plan.evaluations,
         optimizers=tuple(plan.rates),
-        learning_rates=tuple(
-            f"{name}:{','.join(f'{rate:g}' for rate in rates)}"
-            for name, rates in plan.rates.items()
-        ),
+        learning_rates=tuple(f"{name}:{rates}" for name, rates in plan.rates.items()),
         tv_weights=(0.0,),
         seeds=plan.seeds,
         init_noise=study.init_noise,

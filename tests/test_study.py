@@ -193,7 +193,8 @@ def test_half_decades_have_half_decades_for_neighbors():
     assert study.around(0.03) == (0.01, 0.03, 0.1)
     assert study.around(1e-8) == (3e-9, 1e-8, 3e-8)
     assert study.around(1.0) == (0.3, 1.0, 3.0)
-    for rates in study.LEARNING_RATES.values():
+    for text in study.LEARNING_RATES.values():
+        rates = tuple(map(float, text.split(",")))
         assert len(rates) >= 7
         for below, rate, above in zip(rates, rates[1:], rates[2:], strict=False):
             assert study.around(rate) == (below, rate, above)
@@ -210,8 +211,8 @@ def small_study(tmp_path, rng, monkeypatch):
     for name in (*samples.CONTENTS, *samples.STYLES):
         coarse = Image.fromarray(rng.integers(0, 255, (6, 6, 3), np.uint8))
         coarse.resize((40, 36), Image.Resampling.BICUBIC).save(tmp_path / name)
-    middle = dict.fromkeys(("adam", "rmsprop", "adagrad"), (0.01, 0.03, 0.1))
-    monkeypatch.setattr(study, "LEARNING_RATES", {**middle, "sgd": (1e-10, 1e-9, 1e-8)})
+    middle = dict.fromkeys(("adam", "rmsprop", "adagrad"), "0.01,0.03,0.1")
+    monkeypatch.setattr(study, "LEARNING_RATES", {**middle, "sgd": "1e-10,1e-9,1e-8"})
     return study.Study(
         output_dir=tmp_path / "out",
         pictures=tmp_path,
