@@ -38,16 +38,23 @@ class Answers:
 
     output_dir: Path = Path("out")
     """Folder of the experiments' own folders."""
+    pictures: Path = Path("../shared/images")
+    """Folder of the study's pictures, see `study.py`."""
+    weights: str | None = None
+    """A weights file, or "random" (default: see `nst-jax weights info`)."""
     page: Path = Path("docs/study.md")
     """Where the page goes; its figures go into images/ beside it."""
 
 
 def main(settings: Answers) -> Path:
     """Returns the path of the page."""
+    out, weights = settings.output_dir, settings.weights
     sections = [
-        study.main(study.Study(output_dir=settings.output_dir / "study")),
-        features.main(features.Features(output_dir=settings.output_dir / "features")),
-        losses.main(losses.Losses(output_dir=settings.output_dir / "losses")),
+        study.main(
+            study.Study(output_dir=out / "study", pictures=settings.pictures, weights=weights)
+        ),
+        features.main(features.Features(output_dir=out / "features", weights=weights)),
+        losses.main(losses.Losses(output_dir=out / "losses", weights=weights)),
     ]
     join(sections, settings.page)
     say(f"wrote {settings.page}")

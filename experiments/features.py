@@ -166,15 +166,16 @@ def section(content: Mapping[str, RunRecord], style: Sequence[RunRecord]) -> str
             "inputs. Feature maps show where a layer responds, but not what it knows. "
             "**What helps is to reconstruct**: a picture made from noise until its features are "
             "those of the content at one layer shows what that layer keeps. Brightness of these "
-            f"pictures correlates with the content's by {listed}: shallow layers keep the pixels, "
-            "deep ones only what is where, and this is the room that the style is painted into. "
-            "Made until its Gram matrices are those of the style, a picture shows what is taken "
-            "for style: colors and grain with the first layer, strokes and larger forms with each "
-            "further one, never their places.",
+            f"pictures correlates with the content's by {listed}: the less a layer keeps "
+            "of the pixels, the more room it leaves for the style to be painted into (in the "
+            "figure: pixels from the shallow layers, what is where from the deep ones). Made until "
+            "its Gram matrices are those of the style, a picture shows what is taken for style (in "
+            "the figure: colors and grain with the first layer, strokes and larger forms with each "
+            "further one, not their places).",
             "![Content from each layer, style from more and more](features_reconstructions.jpg)",
             "| content from | it sees | correlation with the content | loss left |\n"
             f"|---|---:|---:|---:|\n{rows}",
-            f"| style up to | it sees | loss left, of the noise's |\n|---|---:|---:|\n{style_rows}",
+            f"| style up to | it sees | loss left |\n|---|---:|---:|\n{style_rows}",
             "![The strongest maps of five layers](features_depth.png)",
             "The report's Figure 4 and Figure 5 (of any layer: `nst-jax features`):",
             "![Filters of block1_conv1](features_filters.png)",

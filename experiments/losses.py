@@ -4,10 +4,10 @@
     python experiments/losses.py --size 512 --steps 1000
     python experiments/losses.py --vgg16-weights FILE  # VGG16 beside VGG19 as well
 
-From the report's loss one choice at a time is changed. Losses of different formulas cannot be
-compared: every result is measured by the same three yardsticks (`Yardstick`). Written are
-section.md with its figures and the logs. A finished log is read again, an interrupted one is gone
-on with.
+From the report's loss one choice at a time is changed (with *each relative* the weights as
+well). Losses of different formulas cannot be compared: every result is measured by the same three
+yardsticks (`Yardstick`). Written are section.md with its figures and the logs. A finished log is
+read again, an interrupted one is gone on with.
 """
 
 import sys
@@ -126,7 +126,8 @@ def choices_of(settings: Losses, strength: Callable[[str], float]) -> list[Choic
     for weight in VARIATIONS:
         choices.append(("total variation", f"weight {weight:g}", {"tv_weights": (weight,)}))
     for layer in LAYERS:
-        weight = content_weight * strength(report_layer) / strength(layer)
+        # Rounded, so that the settings of a log are the same on every machine.
+        weight = float(f"{content_weight * strength(report_layer) / strength(layer):.3g}")
         options = {"content_layers": (layer,), "content_weights": (weight,)}
         choices.append(("content layer", layer, options))
     for count in STYLE_COUNTS:
@@ -286,6 +287,27 @@ def draw_tradeoff(measured: Sequence[Measured]) -> Figure:
     return figure
 
 
+def _strengths(groups: dict[str, list[Measured]]) -> str:
+    """By how much each group moves the two yardsticks, the strongest first."""
+
+    def spread(members: list[Measured], name: str) -> float:
+        values = [getattr(each.by, name) for each in members]
+        return max(values) / min(values)
+
+    spreads = {
+        name: (spread(members, "style"), spread(members, "content"))
+        for name, members in groups.items()
+    }
+    ordered = sorted(spreads, key=lambda name: -max(spreads[name]))
+    listed = ", ".join(
+        f"{name} {spreads[name][0]:.3g} and {spreads[name][1]:.3g}" for name in ordered
+    )
+    return (
+        "Between the settings tried, the style left to match and the content lost differ by "
+        f"factors of: {listed}."
+    )
+
+
 def section(measured: Sequence[Measured]) -> str:
     """Question 4 in Markdown."""
     groups = groups_of(measured)
@@ -312,7 +334,7 @@ def section(measured: Sequence[Measured]) -> str:
     return "\n\n".join(
         [
             "## 4. How can the loss be chosen better?",
-            "**The ratio of content to style is the strongest choice**: from "
+            f"{_strengths(groups)} **The ratio of content to style**: from "
             f"{groups['content : style'][0].choice.label} to "
             f"{groups['content : style'][-1].choice.label} the style left to match goes from "
             f"{ratio[0].style:.2g} to {ratio[-1].style:.2g} of the content picture's, the content "

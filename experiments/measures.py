@@ -32,7 +32,7 @@ class Runs(NamedTuple):
       rates: its learning rates, ascending; one, 0, of L-BFGS.
       total, content, style: losses before their weights; infinite where they are not finite.
       diverged: whether a run ended above its start, or with a value that is not finite.
-      pictures: of the first seed, by pair and rate, at the end.
+      pictures: of the first seed after all evaluations, (rate, h, w, 3) a pair.
     """
 
     optimizer: str
@@ -41,7 +41,7 @@ class Runs(NamedTuple):
     content: Float[np.ndarray, "pair rate seed evaluation"]
     style: Float[np.ndarray, "pair rate seed evaluation"]
     diverged: Bool[np.ndarray, "pair rate seed"]
-    pictures: UInt8[np.ndarray, "pair rate h w 3"]
+    pictures: tuple[UInt8[np.ndarray, "rate h w 3"], ...]
 
     @property
     def relative(self) -> Float[np.ndarray, "pair rate seed evaluation"]:
@@ -92,8 +92,8 @@ def runs_of(records: Sequence[RunRecord], *, weights: str | None = None) -> dict
             for style in record.styles
             if any(v.optimizer == optimizer for v in record.variants)
         ]
-        stacked = [np.stack(values) for values in zip(*(part[1:] for part in parts), strict=True)]
-        result[optimizer] = Runs(optimizer, parts[0][0], *stacked)
+        rates, *arrays, pictures = zip(*parts, strict=True)
+        result[optimizer] = Runs(optimizer, rates[0], *map(np.stack, arrays), pictures)
     return result
 
 
@@ -108,39 +108,55 @@ def _of_a_pair(record: RunRecord, style: str, optimizer: str, weights: str | Non
     seeds = sorted({seed for _, seed in columns})
     trace = _lbfgs_trace(record, weights) if optimizer == "lbfgs" else _first_order_trace(record)
     grid = [[trace(columns[rate, seed]) for seed in seeds] for rate in rates]
-    series = [np.array([[each[term] for each in row] for row in grid]) for term in _TERMS]
+    series = [np.array([[each.terms[term] for each in row] for row in grid]) for term in _TERMS]
     diverged = np.array(
         [
             [record.variants[columns[rate, seed]].status == "diverged" for seed in seeds]
             for rate in rates
         ]
     )
-    pictures = np.stack([record.images[columns[rate, seeds[0]]] for rate in rates])
+    pictures = np.stack([row[0].picture for row in grid])
     return (rates, *series, diverged, pictures)
 
 
-def _first_order_trace(record: RunRecord) -> Callable[[int], dict[str, np.ndarray]]:
-    # Row i is of the image before update i: that after the last update is the saved picture.
-    return lambda column: {
-        term: _finite(np.append(getattr(record.rows, term)[:, column], record.final[term][column]))
-        for term in _TERMS
-    }
+class _Trace(NamedTuple):
+    """A run: each term after 0, 1, ... evaluations, and the picture after all of them."""
+
+    terms: dict[str, Float[np.ndarray, "evaluation"]]
+    picture: UInt8[np.ndarray, "h w 3"]
 
 
-def _lbfgs_trace(record: RunRecord, weights: str | None) -> Callable[[int], dict[str, np.ndarray]]:
+def _first_order_trace(record: RunRecord) -> Callable[[int], _Trace]:
+    def trace(column: int) -> _Trace:
+        # Row i is of the image before update i: after the last update that is the saved picture.
+        terms = {
+            term: np.append(getattr(record.rows, term)[:, column], record.final[term][column])
+            for term in _TERMS
+        }
+        # A run that stays at its last good picture has not ended well.
+        bad = np.maximum.accumulate(~np.isfinite(terms["total"]))
+        terms = {term: np.where(bad, np.inf, values) for term, values in terms.items()}
+        return _Trace(terms, record.images[column])
+
+    return trace
+
+
+def _lbfgs_trace(record: RunRecord, weights: str | None) -> Callable[[int], _Trace]:
     losses = _losses_of_pictures(record, weights)
     budget = record.config["steps"]
 
-    def trace(column: int) -> dict[str, np.ndarray]:
+    def trace(column: int) -> _Trace:
         spent = np.cumsum(np.maximum(record.rows.evaluations[:, column], 0))
         # How many steps are paid for by each number of evaluations.
         steps = np.searchsorted(spent, np.arange(budget + 1), side="right")
         steps = np.minimum(steps, len(record.snapshot_steps))
-        terms = losses(column)
-        return {
-            term: _finite(np.append(getattr(record.rows, term)[0, column], terms[term])[steps])
+        after = losses(column)
+        terms = {
+            term: np.append(getattr(record.rows, term)[0, column], after[term])[steps]
             for term in _TERMS
         }
+        pictures = [record.content, *record.snapshots[:, column]]
+        return _Trace(terms, pictures[steps[-1]])
 
     return trace
 
@@ -174,10 +190,6 @@ def _weights_of(problems: programs.Problems, variant: Variant) -> driver.Hyperpa
 @cache
 def _feature_fn(weights: str | None, layers: tuple[str, ...], arch: str) -> Callable:
     return vgg.feature_fn(network_weights.load_params(weights, arch=arch), layers, arch=arch)
-
-
-def _finite(values: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(values), values, np.inf).astype(np.float64)
 
 
 def names_of_pairs(records: Sequence[RunRecord]) -> list[tuple[str, str]]:

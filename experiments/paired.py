@@ -45,7 +45,7 @@ class Comparison(NamedTuple):
 def choose_leaving_one_out(values: Float[np.ndarray, "pair setting"]) -> Int[np.ndarray, "pair"]:
     """For each pair the setting with the lowest median over the others.
 
-    What is then measured on the pair is what someone gets who has tuned on other pictures.
+    What is then measured on the pair is what someone gets who has tuned on other pairs.
     """
     pairs = range(len(values))
     others = [np.delete(values, pair, axis=0) for pair in pairs]
@@ -74,11 +74,19 @@ def compare(
 
     Args:
       values: positive and finite, by treatment, the pairs in one order.
+
+    Raises:
+      ValueError: a value is not finite.
     """
+    for name, value in values.items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"{name} has no finite value in every pair: they cannot be compared")
     names = list(combinations(values, 2))
     logs = {name: np.log(np.asarray(value, np.float64)) for name, value in values.items()}
     differences = [logs[first] - logs[second] for first, second in names]
-    tests = [stats.wilcoxon(each, method="exact").pvalue for each in differences]
+    # All signs of the differences: exact up to 13 pairs, also with ties and zeros.
+    every = stats.PermutationMethod()
+    tests = [stats.wilcoxon(each, method=every).pvalue for each in differences]
     return {
         pair: Comparison(
             Interval(*np.exp(median_of(difference))),
@@ -106,6 +114,12 @@ def holm(p: list[float]) -> list[float]:
 
 
 def rank_biserial(differences: Float[np.ndarray, "pair"]) -> float:
-    """(W+ - W-) / (W+ + W-), W the sums of the ranks of positive and negative differences."""
+    """(W+ - W-) / (W+ + W-), W the sums of the ranks of positive and negative differences.
+
+    Pairs without a difference do not count; 0 if there is none with one.
+    """
+    differences = differences[differences != 0]
+    if not len(differences):
+        return 0.0
     ranks = stats.rankdata(np.abs(differences))
     return float(np.sum(ranks * np.sign(differences)) / np.sum(ranks))

@@ -17,7 +17,7 @@ def record_of(config: SweepConfig, *, fresh: bool = False, quiet: bool = False) 
       quiet: say nothing, and show no progress.
 
     Raises:
-      ValueError: there is a log of a run with other settings.
+      ValueError: there is a log of a run with other settings or pictures.
       SystemExit: a signal has stopped the run; the next call goes on.
     """
 
@@ -25,6 +25,7 @@ def record_of(config: SweepConfig, *, fresh: bool = False, quiet: bool = False) 
         if not quiet:
             say(line)
 
+    progress = False if quiet else None
     if config.log.exists() and not fresh:
         record = runlog.load(config.log)
         if from_json(record.config) != config:
@@ -32,14 +33,14 @@ def record_of(config: SweepConfig, *, fresh: bool = False, quiet: bool = False) 
                 f"{config.log} is of a run with other settings; give another --output-dir, or "
                 "--fresh to replace it"
             )
+        runs.check_same_pictures(record, config)
         if record.status == "finished":
             tell(f"reading {config.log}")
             return record
         tell(f"going on with {config.log}")
-        outcome = runs.resume(config.log, say=tell)
+        outcome = runs.resume(config.log, say=tell, progress=progress)
     else:
         config.log.parent.mkdir(parents=True, exist_ok=True)
-        progress = False if quiet else None
         outcome = runs.sweep_files(config, say=tell, progress=progress)
     if outcome.exit_code:
         raise SystemExit(outcome.exit_code)

@@ -6,6 +6,7 @@ theirs, the parts of those that are not are resumed, and process 0 joins the par
 A job that was ended as a whole goes on when it is started again.
 """
 
+import glob
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -48,19 +49,22 @@ def sweep_files(
       heartbeat_seconds: after how long a silent process counts as dead.
 
     Returns:
-      The exit code: 0 when the log of the whole sweep is there; 130 or 143 when a signal stopped
-      this process. If process 0 dies, JAX ends the others.
+      The exit code: 0 when all shares have been run (process 0 returns when the log of the whole
+      is there); 130 or 143 when a signal stopped this process. If process 0 dies, JAX ends the
+      others.
 
     Raises:
       ValueError, OSError: bad input, or no cluster.
     """
     runs.check_config(config)
     runs.check_outputs(config)
+    runs.prepare_device(config)
     number, count = _join(heartbeat_seconds)
     if count > len(variants_of(config)):
         raise ValueError(
             f"{count} processes are too many for {len(variants_of(config))} variants: start fewer"
         )
+    _check_other_parts(config, count)
     say = partial(_say_as, say, f"process {number} of {count}")
     parts = [
         replace(config, log=part_path(config.log, i, count), report=None) for i in range(count)
@@ -73,7 +77,9 @@ def sweep_files(
                 return exit_code
         # Everyone who lives comes by here, so that no part is taken from one who works on it.
         living = _wait_for_the_living()
-        lost = [i for i, part in enumerate(parts) if not _has_finished(part)]
+        lost = [i for i, part in enumerate(parts) if not _has_ended(part)]
+        # And nobody acts before all have looked.
+        living = _wait_for_the_living()
         if not lost:
             break
         mine = lost[living.index(number) :: len(living)]
@@ -135,8 +141,20 @@ def _is_of(log: Path, part: SweepConfig) -> bool:
     return replace(from_json(runlog.load(log).config), force=part.force) == part
 
 
-def _has_finished(part: SweepConfig) -> bool:
-    return part.log.exists() and runlog.load(part.log).status == "finished"
+def _has_ended(part: SweepConfig) -> bool:
+    return part.log.exists() and runlog.has_ended(part.log)
+
+
+def _check_other_parts(config: SweepConfig, count: int) -> None:
+    """Refuses to leave behind what another number of processes has done of this sweep."""
+    pattern = f"{glob.escape(config.log.stem)}.*-of-*{config.log.suffix}"
+    present = {part_path(config.log, i, count) for i in range(count)}
+    other = sorted(set(config.log.parent.glob(pattern)) - present)
+    if other and not config.force:
+        raise ValueError(
+            f"{other[0]} is of this sweep begun by another number of processes than {count}: "
+            "start as many again, or use --force to begin anew"
+        )
 
 
 def _join_parts(config: SweepConfig, parts: Sequence[SweepConfig], say: Say) -> None:

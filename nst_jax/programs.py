@@ -218,8 +218,13 @@ def _build(
     return _Program(problems.objectives[own[0].style], factory, hyper, state)
 
 
-def _spread(program: _Program, devices: int) -> _Program:
-    """The lanes over several local devices, the network and the targets on each."""
+def _spread(program: _Program, plan: Plan) -> _Program:
+    """The lanes over several local devices, the network and the targets on each.
+
+    A run that is resumed may find fewer devices than it was planned for.
+    """
+    most = min(plan.devices, jax.local_device_count())
+    devices = max(n for n in range(1, most + 1) if plan.width % n == 0)
     if devices == 1:
         return program
     mesh = jax.make_mesh(
@@ -272,7 +277,7 @@ def run(
         state = checkpoint.load(checkpoint_path, program.state)
         program = program._replace(state=jax.tree.map(jnp.asarray, state))
         seconds = log.seconds(plan.columns)
-    program = _spread(program, plan.devices)
+    program = _spread(program, plan)
     compiled = driver.compile_ahead(
         program.objective,
         program.hyper,

@@ -65,6 +65,11 @@ class Variant:
     diverged_step: int = -1
 
 
+def ended(variant: Variant) -> bool:
+    """Whether there is nothing left to do for a variant."""
+    return variant.status in ("finished", "diverged")
+
+
 @dataclass(frozen=True)
 class Rows:
     """The series of a run, one row a step; row i is of the image before update i.
@@ -386,25 +391,38 @@ def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) 
       path: of the new log.
       parts: finished logs; variant i of the whole is in part i modulo their number.
       config: the settings of the whole.
+
+    Raises:
+      ValueError: the parts were not made from the same pictures and weights.
     """
     own = {"schema", "schema_version", "status", "config_json", "chunk_length", *_OF_A_PART}
     first, count = parts[0], len(parts)
+    for name in ("content_sha256", "style_sha256", "weights_sha256"):
+        if len({part.attributes.get(name) for part in parts}) > 1:
+            raise ValueError(
+                f"the parts of {path} have different {name.removesuffix('_sha256')}: remove them "
+                f"({first.path} and so on) and start again"
+            )
     total = sum(len(part.variants) for part in parts)
-    with RunLog.create(
-        path,
-        attributes={
-            **{name: value for name, value in first.attributes.items() if name not in own},
-            "processes": count,
-        },
-        config=config,
-        variants=[parts[i % count].variants[i // count] for i in range(total)],
-        style_layers=first.style_layers,
-        content=first.content,
-        styles=first.styles,
-        num_steps=config["steps"],
-        num_snapshots=max(len(part.snapshot_steps) for part in parts),
-        chunk_length=first.attributes["chunk_length"],
-    ) as log:
+    styles = {name: style for part in parts for name, style in part.styles.items()}
+    with (
+        files.replacing(path) as temporary,
+        RunLog.create(
+            temporary,
+            attributes={
+                **{name: value for name, value in first.attributes.items() if name not in own},
+                "processes": count,
+            },
+            config=config,
+            variants=[parts[i % count].variants[i // count] for i in range(total)],
+            style_layers=first.style_layers,
+            content=first.content,
+            styles=styles,
+            num_steps=config["steps"],
+            num_snapshots=max(len(part.snapshot_steps) for part in parts),
+            chunk_length=first.attributes["chunk_length"],
+        ) as log,
+    ):
         for number, part in enumerate(parts):
             columns = slice(number, None, count)
             log.append(part.rows, columns)
@@ -419,6 +437,13 @@ def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) 
 
 # Of no meaning when the variants of several processes stand side by side.
 _OF_A_PART = {"compile_seconds", "plans_json", "pid", "share", "shares"}
+
+
+def has_ended(path: Path) -> bool:
+    """Whether all variants of a log have ended; reads nothing else of it."""
+    with h5py.File(path, "r", locking=False) as file:
+        statuses = {_plain(status) for status in file["variants/status"][()]}
+    return statuses <= {"finished", "diverged"}
 
 
 def _check_schema(path: Path, file: h5py.File) -> None:

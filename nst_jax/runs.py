@@ -36,6 +36,7 @@ from nst_jax.runlog import RunLog, RunRecord, Variant
 Say = Callable[[str], None]
 _STARTS = ("content", "noise", "style")
 WHOLE = Share()
+_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 # As attributes of the log, with what older logs without them mean.
 _SHARE = {"share": 0, "shares": 1}
 Config = StylizeConfig | SweepConfig
@@ -110,14 +111,14 @@ def resume(path: Path, *, say: Say = console_say, progress: bool | None = None) 
     """
     started = time.perf_counter()
     record = runlog.load(path)
-    if all(variant.status in ("finished", "diverged") for variant in record.variants):
+    if record.status in ("finished", "failed") and all(map(runlog.ended, record.variants)):
         say(f"{path} is {record.status}: there is nothing to resume")
         return Outcome(0, record)
     config = replace(from_json(record.config), log=path)
     with stop_requests() as request:
         share = Share(*(record.attributes.get(name, part) for name, part in _SHARE.items()))
         run = _prepare(config, share, say, request)
-        _check_same_inputs(record, config, run.network)
+        _check_same(record, _hashes(config, run.network))
         for difference in environment.differences(record.attributes):
             say(f"note: {difference}: the bytes may differ from those of an uninterrupted run")
         plans = [Plan(**each) for each in json.loads(record.attributes["plans_json"])]
@@ -164,8 +165,7 @@ def _run_files(config: Config, say: Say, progress: bool | None, share: Share = W
 
 
 def _prepare(config: Config, share: Share, say: Say, request: StopRequest) -> _Run:
-    if config.deterministic:
-        _make_deterministic()
+    prepare_device(config)
     variants = variants_of(config)[share.columns]
     inputs = _load_inputs(config, variants, say)
     say(f"device: {environment.device_line()}")
@@ -291,10 +291,11 @@ def _init_path(text: str) -> Path:
     return path
 
 
-def _make_deterministic() -> None:
-    """Has to come before JAX starts its backend."""
+def prepare_device(config: Config) -> None:
+    """What has to come before JAX starts its backend."""
     flags = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+    if config.deterministic and _DETERMINISTIC not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} {_DETERMINISTIC}".strip()
 
 
 def _load_network(config: RunConfig, say: Say) -> _Network:
@@ -353,10 +354,13 @@ def _create_log(run: _Run, path: Path) -> RunLog:
 
 
 def _hashes(config: Config, network: _Network) -> dict[str, str]:
+    return {**_picture_hashes(config), "weights_sha256": network.sha256}
+
+
+def _picture_hashes(config: Config) -> dict[str, str]:
     return {
         "content_sha256": _sha256(config.content),
         "style_sha256": ",".join(_sha256(path) for path in _styles(config)),
-        "weights_sha256": network.sha256,
     }
 
 
@@ -365,11 +369,20 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_same_inputs(record: RunRecord, config: Config, network: _Network) -> None:
-    for name, value in _hashes(config, network).items():
+def check_same_pictures(record: RunRecord, config: Config) -> None:
+    """Refuses a log whose pictures are not those that its settings name any more.
+
+    Raises:
+      ValueError: one line that names the picture.
+    """
+    _check_same(record, _picture_hashes(config))
+
+
+def _check_same(record: RunRecord, hashes: dict[str, str]) -> None:
+    for name, value in hashes.items():
         if record.attributes[name] != value:
             raise ValueError(
-                f"{record.path} cannot be resumed: its {name.removesuffix('_sha256')} has "
+                f"{record.path} cannot be used: its {name.removesuffix('_sha256')} has "
                 "changed since it began"
             )
 
@@ -381,7 +394,7 @@ def _run_plans(
     variants = list(run.variants)
     with ProgressBar(run.config.steps, variants, progress) as bar:
         for number, plan in enumerate(run.plans):
-            if all(v.status in ("finished", "diverged") for v in variants[plan.columns]):
+            if all(map(runlog.ended, variants[plan.columns])):
                 bar.skip(plan)
                 continue
             variants[plan.columns] = programs.run(
@@ -399,14 +412,15 @@ def _run_plans(
             )
             if request:
                 break
-    if len(variants) == 1 and _bad_term(log.rows(), variants[0]):
+    single = isinstance(run.config, StylizeConfig)
+    if single and _bad_term(log.rows(), variants[0]):
         log.finish("failed")
     else:
         log.finish("interrupted" if request else "finished")
 
 
 def _bad_term(rows: runlog.Rows, variant: Variant) -> str | None:
-    """What ended a single run early, or None."""
+    """The term that ended a run early, or None."""
     if variant.status != "diverged":
         return None
     return runlog.first_bad_term(rows, 0, variant.diverged_step)
@@ -454,7 +468,7 @@ def _ending(record: RunRecord, config: Config) -> str:
     diverged = [variant for variant in record.variants if variant.status == "diverged"]
     if len(record.variants) > 1:
         note = f", {len(diverged)} of them diverged" if diverged else ""
-        ended = sum(v.status in ("finished", "diverged") for v in record.variants)
+        ended = sum(map(runlog.ended, record.variants))
         word = "done" if record.status == "finished" else record.status
         return f"{word}: {ended} of {len(record.variants)} variants{note}"
     steps = f"{record.steps_done[0]} of {config.steps} steps"

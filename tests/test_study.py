@@ -83,6 +83,20 @@ def test_the_interval_narrows_with_more_pairs(rng):
     assert many.high - many.low < 0.5 * (few.high - few.low)
 
 
+def test_ties_and_zeros_are_tested_exactly():
+    # Differences 0, 1, 1, 2: of all eight signs of the three, one is as extreme on each side.
+    values = {"a": np.exp([0.0, 1, 1, 2]), "b": np.ones(4)}
+    compared = paired.compare(values)["a", "b"]
+    assert compared.p == pytest.approx(2 / 2**3)
+    assert compared.effect == 1
+    assert paired.rank_biserial(np.zeros(3)) == 0
+
+
+def test_what_is_not_finite_is_not_compared():
+    with pytest.raises(ValueError, match="sgd has no finite value"):
+        paired.compare({"adam": np.ones(3), "sgd": np.array([1, np.inf, 1])})
+
+
 def test_rank_biserial_is_odd_and_bounded():
     differences = np.array([1.0, -2.0, 3.0, 4.0])
     # Ranks 1 to 4: (1 + 3 + 4 - 2) / 10.
@@ -96,7 +110,7 @@ def test_rank_biserial_is_odd_and_bounded():
 def some_runs(relative):
     """Runs with these totals; axes (pair, rate, seed, evaluation)."""
     total = np.asarray(relative, np.float64)
-    pictures = np.zeros((*total.shape[:2], 4, 4, 3), np.uint8)
+    pictures = tuple(np.zeros((total.shape[1], 4, 4, 3), np.uint8) for _ in total)
     rates = tuple(0.01 * 3**i for i in range(total.shape[1]))
     diverged = total[..., -1] > total[..., 0]
     return measures.Runs("adam", rates, 7 * total, total, total, diverged, pictures)
@@ -187,6 +201,30 @@ def test_runs_are_ordered_by_pair_rate_and_seed(log, monkeypatch):
     # Steps of L-BFGS took 1, 2, 3 and 1 evaluations: 2 of them pay for one step, 3 for two.
     np.testing.assert_array_equal(runs["lbfgs"].total[0, 0, 0], [450, 8, 8, 4, 4])
     assert measures.names_of_pairs([log]) == [("a cat", "s"), ("a cat", "t")]
+
+
+def test_the_picture_of_lbfgs_is_the_one_that_the_budget_pays_for(log, monkeypatch):
+    monkeypatch.setattr(
+        measures,
+        "_losses_of_pictures",
+        lambda record, weights: (
+            lambda column: dict.fromkeys(
+                ("total", "content", "style"), np.array([8.0, 4.0, 2.0, 1.0])
+            )
+        ),
+    )
+    numbered = np.arange(1, 5, dtype=np.uint8)[:, None, None, None, None]
+    record = replace(log, snapshots=np.broadcast_to(numbered, log.snapshots.shape))
+    # Four evaluations pay for the first two steps.
+    assert np.all(measures.runs_of([record])["lbfgs"].pictures[0][0] == 2)
+
+
+def test_a_run_that_ends_at_its_last_good_picture_has_not_ended_well(log):
+    total = log.rows.total.copy()
+    total[2, 0] = np.nan
+    record = replace(log, rows=replace(log.rows, total=total))
+    trace = measures._first_order_trace(record)(0)
+    np.testing.assert_array_equal(np.isfinite(trace.terms["total"]), [1, 1, 0, 0, 0])
 
 
 def test_half_decades_have_half_decades_for_neighbors():

@@ -352,6 +352,62 @@ def test_two_processes_share_a_sweep(shared_sweep):
 
 
 @pytest.mark.slow
+def test_a_share_without_variants_of_a_style_and_one_that_diverges(shared_sweep):
+    # One variant a process, of one style each; nothing finite comes of either.
+    settings = replace(
+        shared_sweep,
+        styles=(*shared_sweep.styles, shared_sweep.content.with_name("t.png")),
+        optimizers=("adam",),
+        learning_rates=("0.02",),
+        style_weights=(3e38,),
+        steps=20,
+        snapshot_every=0,
+    )
+    for process in start_processes(settings):
+        out, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, out
+    record = runlog.load(settings.log)
+    assert list(record.styles) == [str(path) for path in settings.styles]
+    assert [variant.status for variant in record.variants] == ["diverged"] * 2
+
+
+def test_parts_of_other_pictures_are_not_joined(sweep):
+    settings = replace(sweep, steps=2)
+    halves = []
+    for number in range(2):
+        log = hosts.part_path(sweep.log, number, 2)
+        share = grid.Share(number, 2)
+        runs.sweep_files(replace(settings, log=log), share=share, say=quiet, progress=False)
+        halves.append(runlog.load(log))
+    merged = sweep.log.with_name("merged.h5")
+    runlog.merge(merged, halves, config=config.to_json(settings))
+    whole = run(settings)
+    assert_close(runlog.load(merged), whole)
+    other = {**halves[1].attributes, "content_sha256": "another"}
+    with pytest.raises(ValueError, match="different content"):
+        runlog.merge(merged, [halves[0], replace(halves[1], attributes=other)], config={})
+
+
+def test_a_share_of_another_number_of_processes_is_not_left_behind(sweep):
+    hosts.part_path(sweep.log, 0, 3).touch()
+    with pytest.raises(ValueError, match="another number of processes than 2"):
+        hosts._check_other_parts(replace(sweep, force=False), 2)
+    hosts._check_other_parts(replace(sweep, force=False), 3)
+
+
+def test_a_run_killed_between_its_last_variant_and_its_end_is_finished_by_resume(sweep):
+    settings = replace(sweep, optimizers=("adam",), report=sweep.log.with_suffix(".html"))
+    run(settings)
+    with runlog.RunLog.reopen(settings.log):
+        pass
+    settings.report.unlink()
+    assert runlog.load(settings.log).status == "running"
+    assert runs.resume(settings.log, say=quiet, progress=False).exit_code == 0
+    assert runlog.load(settings.log).status == "finished"
+    assert settings.report.exists()
+
+
+@pytest.mark.slow
 def test_the_share_of_a_killed_process_is_resumed_by_another(shared_sweep):
     lost = hosts.part_path(shared_sweep.log, 1, 2)
     survivor, victim = start_processes(shared_sweep)
