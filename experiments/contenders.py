@@ -42,7 +42,12 @@ def nst_jax(problem: dict[str, np.ndarray], variants: int, precision: str) -> St
         layer: {"kernel": problem[f"kernel/{layer}"], "bias": problem[f"bias/{layer}"]}
         for layer in layers()
     }
-    feature_fn = vgg.feature_fn(params, (*STYLE_LAYERS, CONTENT_LAYER), precision=precision)
+    feature_fn = vgg.feature_fn(
+        params,
+        (*STYLE_LAYERS, CONTENT_LAYER),
+        precision=precision,
+        winograd=jax.default_backend() == "cpu" and precision == "float32",
+    )
     targets = jax.jit(
         objective.compute_targets, static_argnames=("content_layers", "style_layers", "convention")
     )(

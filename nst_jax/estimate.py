@@ -105,7 +105,12 @@ class _Problem:
         layers = (*STYLE_LAYERS, *CONTENT_LAYERS)
         params = weights.random_params(arch=arch)
         self._feature_fn = vgg.feature_fn(
-            params, layers, arch=arch, pooling=pooling, precision=precision
+            params,
+            layers,
+            arch=arch,
+            pooling=pooling,
+            precision=precision,
+            winograd=jax.default_backend() == "cpu" and precision == "float32",
         )
         self._factory = optimizers.factory("adam")
         self.smallest = vgg.smallest_side(layers, arch)
