@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -349,7 +350,7 @@ def describe(settings: Benchmark) -> dict[str, Any]:
                 if done.returncode == 0:
                     kept[module] = done.stdout.strip()
                     break
-    words = [word for word in sys.argv[1:] if "/" not in word]
+    words = ["PYTHON" if before == "--peers" else word for before, word in pairwise(sys.argv)]
     return {
         "device": environment.device_line(),
         "date": datetime.now(UTC).date().isoformat(),
