@@ -156,7 +156,8 @@ class VGG(nn.Module):
         return features
 
     def _convolution(self, layer: Layer, x: Array) -> nn.Module:
-        if self.winograd and x.size <= _MOST_FOR_WINOGRAD and _suits_winograd(layer):
+        small = np.prod(x.shape[-3:]) <= _MOST_FOR_WINOGRAD
+        if self.winograd and small and _suits_winograd(layer):
             return _WinogradConv(layer.channels, name=layer.name)
         # The first layer sees raw pixels, whose differences bfloat16 cannot hold.
         low = self.precision == "bfloat16" and layer.in_channels != 3

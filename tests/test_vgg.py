@@ -437,3 +437,25 @@ def test_a_picture_of_integers_is_refused(dtype, vgg_params, unchecked):
     picture = np.zeros((16, 16, 3), dtype)
     with pytest.raises(ValueError, match="from_uint8"):
         vgg.extract_features(vgg_params, picture, ["relu1_1"])
+
+
+def test_winograd_gives_the_same_features(vgg_params, image):
+    layers = ["relu3_1", "relu4_2", "relu5_1"]
+    plain = vgg.feature_fn(vgg_params, layers)(image)
+    fast = vgg.feature_fn(vgg_params, layers, winograd=True)(image)
+    for name in layers:
+        scale = float(jnp.max(plain[name]))
+        np.testing.assert_allclose(fast[name], plain[name], atol=1e-5 * scale)
+
+
+def test_winograd_is_left_out_where_it_would_not_be_faster(vgg_params, monkeypatch):
+    monkeypatch.setattr(vgg, "_MOST_FOR_WINOGRAD", 0)
+    image = jnp.full((16, 16, 3), 0.5)
+    plain = vgg.feature_fn(vgg_params, ["relu4_1"])(image)["relu4_1"]
+    fast = vgg.feature_fn(vgg_params, ["relu4_1"], winograd=True)(image)["relu4_1"]
+    np.testing.assert_array_equal(fast, plain)
+
+
+def test_winograd_is_for_float32(vgg_params):
+    with pytest.raises(ValueError, match="float32, got the precision 'bfloat16'"):
+        vgg.feature_fn(vgg_params, ["relu3_1"], precision="bfloat16", winograd=True)
