@@ -55,5 +55,5 @@ def described(record: RunRecord) -> str:
         device = f"a CPU with {attributes['threads']} cores"
     version = json.loads(attributes["versions_json"])["jax"]
     random = attributes["weights_name"] == "random"
-    warning = "; **random weights: the numbers mean nothing**" if random else ""
+    warning = "; **the network's weights are random: the numbers mean nothing**" if random else ""
     return f"{device}, {attributes['created_utc'][:10]}, jax {version}{warning}"

@@ -29,7 +29,7 @@ import samples
 import tyro
 from jaxtyping import Float
 from matplotlib.figure import Figure
-from records import record_of
+from records import described, record_of
 
 from nst_jax import files, plotting
 from nst_jax.config import SweepConfig
@@ -344,12 +344,7 @@ def page(record: RunRecord, rows: Sequence[Row], *, alone_steps: int) -> str:
     repeats = len(rows[0].alone)
     programs = json.loads(attributes["plans_json"])
     sweep = sum(seconds_at(record, steps, program["start"]) for program in programs)
-    device = attributes["device_kind"]
-    if attributes["backend"] == "cpu":
-        device = f"a CPU with {attributes['threads']} cores"
     notes = []
-    if attributes["weights_name"] == "random":
-        notes.append("**The network's weights are random: the losses mean nothing.**")
     if steps != STEPS:
         notes.append(
             f"**A small run: {steps} steps instead of {STEPS}. The report's 250, 500 and 2500 "
@@ -359,7 +354,7 @@ def page(record: RunRecord, rows: Sequence[Row], *, alone_steps: int) -> str:
     notes += [
         f"Pictures of {width} x {height} pixels (the size is our choice: the report states "
         "none), content weight 1e4, style weight 1e-2, total variation 0, start from the content "
-        f"picture; on {device}, {attributes['created_utc'][:10]}.",
+        f"picture; {described(record)}.",
         table(rows),
         f"*Train steps*: an epoch is {EPOCH}; rows with one optimizer and rate are one "
         "trajectory. *Our total* is the loss that the last of these steps starts from, which is "

@@ -267,7 +267,7 @@ def test_a_study_from_pictures_to_page(small_study, tmp_path):
     path = study.main(small_study)
     text = path.read_text()
     assert "After 4 gradient evaluations" in text
-    assert "random weights" in text
+    assert "weights are random" in text
     for name in ("curves.png", "pairs.png", "rates.png", "pictures.jpg"):
         assert (path.parent / f"study_{name}").stat().st_size > 1000
     assert "nan" not in text
@@ -301,12 +301,13 @@ def test_features_and_losses_write_their_sections(tmp_path, monkeypatch):
     path = features.main(features.Features(output_dir=tmp_path / "features", **common))
     assert "block2_conv2" in path.read_text()
     assert (path.parent / "features_reconstructions.jpg").exists()
-    path = losses.main(losses.Losses(output_dir=tmp_path / "losses", **common))
+    settings = losses.Losses(output_dir=tmp_path / "losses", vgg16_weights="random", **common)
+    path = losses.main(settings)
     text = path.read_text()
     for group in ("content : style", "total variation", "pooling", "formulas"):
         assert f"| {group} |" in text
+    assert "| network | vgg16 |" in text
     assert "nan" not in text
-    assert "--vgg16-weights FILE" in text
 
 
 def test_the_choices_of_the_loss_change_one_thing_each():
