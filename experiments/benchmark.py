@@ -12,11 +12,12 @@ and the table is put between the marks of the page that --write names.
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -26,7 +27,6 @@ from typing import Any
 
 import contenders
 import jax
-import jax.numpy as jnp
 import numpy as np
 import samples
 import tyro
@@ -38,6 +38,10 @@ from nst_jax.choices import Precision
 from nst_jax.console import exit_code_of, say
 
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
+# Several programs live at once: none may take a GPU's whole memory for itself.
+_SHARED_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+os.environ.update(_SHARED_GPU)
+
 PEERS = ("tensorflow", "torch", "torch_compile")
 _NAMES = {
     "nst_jax": "nst_jax",
@@ -145,38 +149,33 @@ def flops_a_step(height: int, width: int, variants: int) -> float:
     return float(variants * total)
 
 
-def matmul_rate(precision: Precision) -> float:
-    """FLOPs a second of a large matrix product on this device: the median of several."""
-    size = 2048 if jax.default_backend() == "cpu" else 8192
-    dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
-    how = {"float32": "highest", "tf32": "high", "bfloat16": "default"}[precision]
-    a, b = (jnp.ones((size, size), dtype) for _ in range(2))
-    product = jax.jit(lambda a, b: jnp.matmul(a, b, precision=how))
-    product(a, b).block_until_ready()
-    times = []
-    for _ in range(7):
-        began = time.perf_counter()
-        product(a, b).block_until_ready()
-        times.append(time.perf_counter() - began)
-    return 2 * size**3 / median(times)
-
-
 class Worker:
-    """A contender in its own process."""
+    """A contender in its own process.
+
+    Raises:
+      RuntimeError: from every method, if the process has ended; its last words are told.
+    """
 
     def __init__(self, python: str, program: str, problem: Path, case: Case, precision: Precision):
         script = Path(contenders.__file__)
         options = ["--variants", str(case.variants), "--precision", precision]
-        self._process = subprocess.Popen(
-            [python, str(script), program, str(problem), *options],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        self._errors = problem.with_name(f"{program}-{precision}.txt")
+        with self._errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                [python, str(script), program, str(problem), *options],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=os.environ | _SHARED_GPU,
+            )
         self.program, self.precision = program, precision
-        self.ready = self._answer()["ready"]
         self.times: list[float] = []
+
+    def start(self) -> None:
+        """Waits until the program has taken its first step."""
+        answer = self._answer()
+        self.ready, self.total, self.device = (answer[x] for x in ("ready", "total", "device"))
 
     def turn(self, seconds: float) -> None:
         """Takes steps for about so long."""
@@ -184,12 +183,12 @@ class Worker:
         self._say(str(steps))
         self.times.append(self._answer()["seconds_a_step"])
 
-    def finish(self) -> int:
-        """Ends the process; returns its peak memory."""
+    def finish(self) -> None:
+        """Ends the process, and learns its peak memory."""
         self._process.stdin.close()
         answer = self._answer()
+        self.peak_bytes, self.matmul_rate = answer["peak_bytes"], answer["matmul_rate"]
         self._process.wait()
-        return answer["device_peak_bytes"] or answer["peak_bytes"]
 
     def stop(self) -> None:
         """Ends the process if it has not ended, and closes what it wrote to."""
@@ -201,11 +200,13 @@ class Worker:
         self._process.stdin.flush()
 
     def _answer(self) -> dict[str, Any]:
-        line = self._process.stdout.readline()
-        if not line:
-            self._process.wait()
-            raise RuntimeError("the process ended")
-        return json.loads(line)
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        self._process.wait()
+        words = self._errors.read_text(errors="replace").split("\n")
+        last = next((word for word in reversed(words) if word.strip()), "no word")
+        raise RuntimeError(f"{self.program} in {self.precision} has ended: {last[:200]}")
 
 
 def can_import(python: str, module: str) -> bool:
@@ -231,22 +232,27 @@ def problem_file(settings: Benchmark, size: int) -> Iterator[tuple[Path, tuple[i
         yield path, content.shape[:2]
 
 
-def run(settings: Benchmark, case: Case, rates: Mapping[str, float]) -> list[Result]:
-    """Runs the programs of a case in turns."""
+def run(settings: Benchmark, case: Case) -> list[Result]:
+    """Runs the programs of a case in turns; one that fails is left out, and that is said."""
     peers = [p for p in PEERS if case.peers and can_import(settings.peers, p.partition("_")[0])]
     with problem_file(settings, case.size) as (problem, (height, width)):
-        workers = []
+        workers: list[Worker] = []
         try:
             for precision in case.precisions:
                 for program in ("nst_jax", *peers):
                     if program == "tensorflow" and precision != "float32":
                         continue
                     python = sys.executable if program == "nst_jax" else settings.peers
-                    with contextlib.suppress(RuntimeError):
-                        workers.append(Worker(python, program, problem, case, precision))
+                    workers.append(Worker(python, program, problem, case, precision))
+                    # One after another: two that compile at once would wait for each other.
+                    _left_out_if_failed(workers, workers[-1], Worker.start)
+            _check_peers(workers)
             for _ in range(settings.rounds + 1):
-                for worker in workers:
-                    worker.turn(settings.seconds)
+                for worker in list(workers):
+                    _left_out_if_failed(workers, worker, lambda w: w.turn(settings.seconds))
+            for worker in list(workers):
+                _left_out_if_failed(workers, worker, Worker.finish)
+            rates = {w.precision: w.matmul_rate for w in workers if w.program == "nst_jax"}
             return [
                 Result(
                     program=worker.program,
@@ -258,15 +264,48 @@ def run(settings: Benchmark, case: Case, rates: Mapping[str, float]) -> list[Res
                     ready=worker.ready,
                     # The first turn is of one step, to know how many make a turn.
                     seconds_a_step=tuple(worker.times[1:]),
-                    peak_bytes=worker.finish(),
+                    peak_bytes=worker.peak_bytes,
                     flops_a_step=flops_a_step(height, width, case.variants),
                     matmul_rate=rates[worker.precision],
                 )
                 for worker in workers
+                if worker.precision in rates
             ]
         finally:
             for worker in workers:
                 worker.stop()
+
+
+def _left_out_if_failed(
+    workers: list[Worker], worker: Worker, act: Callable[[Worker], None]
+) -> None:
+    try:
+        act(worker)
+    except RuntimeError as error:
+        say(f"left out: {error}")
+        worker.stop()
+        workers.remove(worker)
+
+
+def _check_peers(workers: list[Worker]) -> None:
+    """Leaves out a peer on another device, or with another loss than ours."""
+    for worker in list(workers):
+        ours = next(
+            (w for w in workers if (w.program, w.precision) == ("nst_jax", worker.precision)), None
+        )
+        problem = None
+        if ours is None:
+            problem = "there is nothing of ours to compare it with"
+        elif worker.device != ours.device:
+            problem = f"it runs on the {worker.device}, ours on the {ours.device}"
+        elif None not in (worker.total, ours.total):
+            allowed = 1e-3 if worker.precision == "float32" else 0.1
+            if abs(worker.total - ours.total) > allowed * abs(ours.total):
+                problem = f"its loss is {worker.total:g}, ours {ours.total:g}"
+        if problem:
+            say(f"left out: {worker.program} in {worker.precision}, because {problem}")
+            worker.stop()
+            workers.remove(worker)
 
 
 def seconds_to_first_step(settings: Benchmark) -> float:
@@ -279,7 +318,9 @@ def seconds_to_first_step(settings: Benchmark) -> float:
             command += ["--steps", "1", "--output", str(Path(folder) / "out.png")]
             command += ["--weights", settings.weights] if settings.weights else []
             began = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True)
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f"nst-jax stylize failed: {done.stderr.strip()[-200:]}")
             times.append(time.perf_counter() - began)
     return median(times)
 
@@ -380,13 +421,11 @@ def main(settings: Benchmark) -> list[Result]:
         for case in cases_for(jax.default_backend(), full=settings.full)
         if not settings.sizes or case.size in settings.sizes
     ]
-    precisions = dict.fromkeys(p for case in cases for p in case.precisions)
-    rates = {precision: matmul_rate(precision) for precision in precisions}
     described = {**describe(settings), "seconds_to_first_step": seconds_to_first_step(settings)}
     results: list[Result] = []
     for case in cases:
         say(f"{case.size} px, {case.variants} variants, {', '.join(case.precisions)}")
-        results += run(settings, case, rates)
+        results += run(settings, case)
         _save(settings, results, described)
     text = page(results, described)
     say(text)

@@ -3,18 +3,20 @@
     python experiments/contenders.py NAME PROBLEM.npz --variants 1 --precision float32
 
 PROBLEM.npz holds the pictures `content` and `style` (RGB in [0, 1]) and the weights, `kernel/LAYER`
-and `bias/LAYER`. The process answers lines on its standard input with lines of JSON: first, without
-being asked, how long it took to get ready; then to each number the seconds a step of so many steps;
-at the end of the input its peak memory. TensorFlow and PyTorch are imported only by their own
+and `bias/LAYER`. The process answers in lines of JSON: first, without being asked, how long it took
+to get ready, the total before the first step and the device; then to each number on its standard
+input the seconds a step of so many steps; at the end of the input its peak memory and, if it is
+ours, the rate of a matrix product. TensorFlow and PyTorch are imported only by their own
 contenders.
 """
 
 import argparse
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -46,7 +48,7 @@ def nst_jax(problem: dict[str, np.ndarray], variants: int, precision: str) -> St
         params,
         (*STYLE_LAYERS, CONTENT_LAYER),
         precision=precision,
-        winograd=jax.default_backend() == "cpu" and precision == "float32",
+        winograd=vgg.winograd_pays(precision),
     )
     targets = jax.jit(
         objective.compute_targets, static_argnames=("content_layers", "style_layers", "convention")
@@ -79,6 +81,8 @@ def tensorflow(problem: dict[str, np.ndarray], variants: int, precision: str) ->
     del variants, precision
     import tensorflow as tf
 
+    # What is called float32 is float32.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     vgg = tf.keras.applications.VGG19(include_top=False, weights=None)
     vgg.trainable = False
     for layer in layers():
@@ -152,6 +156,11 @@ def _torch(problem: dict[str, np.ndarray], precision: str, *, compiled: bool) ->
         for layer in layers()
     }
 
+    def gram_of(flat):
+        # Products in the layer's own precision, sums and result in float32, as ours.
+        with torch.autocast(device, enabled=False):
+            return (flat @ flat.transpose(1, 2)).float() / flat.shape[2]
+
     def extract(image):
         x, grams = image.flip(1) * 255 - mean, []
         for block, count in enumerate(BLOCKS, start=1):
@@ -159,8 +168,7 @@ def _torch(problem: dict[str, np.ndarray], precision: str, *, compiled: bool) ->
                 name = f"block{block}_conv{conv}"
                 x = F.relu(F.conv2d(x, *weights[name], padding=1))
                 if name in STYLE_LAYERS:
-                    flat = x.flatten(2).float()
-                    grams.append(flat @ flat.transpose(1, 2) / flat.shape[2])
+                    grams.append(gram_of(x.flatten(2)))
             if block < len(BLOCKS):
                 x = F.max_pool2d(x, 2)
         return grams, x.float()
@@ -214,7 +222,11 @@ def main() -> None:
     began = time.perf_counter()
     step, length = CONTENDERS[arguments.name](problem, arguments.variants, arguments.precision)
     first = float(step())
-    answer(ready=time.perf_counter() - began, total=first)
+    answer(
+        ready=time.perf_counter() - began,
+        total=first if length == 1 else None,
+        device=device_of(arguments.name),
+    )
     for line in sys.stdin:
         calls = -(-int(line) // length)
         began = time.perf_counter()
@@ -222,8 +234,54 @@ def main() -> None:
             last = step()
         float(last)
         answer(seconds_a_step=(time.perf_counter() - began) / (calls * length))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    answer(peak_bytes=peak, device_peak_bytes=device_peak(arguments.name))
+    ours = arguments.name == "nst_jax"
+    answer(
+        peak_bytes=device_peak(arguments.name) or host_peak(),
+        matmul_rate=matmul_rate(arguments.precision) if ours else None,
+    )
+
+
+def host_peak() -> int | None:
+    """Of this process alone: `getrusage` would count its parent's as well."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def matmul_rate(precision: str) -> float:
+    """FLOPs a second of a large matrix product by JAX on this device: the median of several."""
+    import jax
+    import jax.numpy as jnp
+
+    size = 2048 if jax.default_backend() == "cpu" else 8192
+    dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
+    how = {"float32": "highest", "tf32": "high", "bfloat16": "default"}[precision]
+    a, b = (jax.random.normal(jax.random.key(i), (size, size), dtype) for i in range(2))
+    product = jax.jit(lambda a, b: jnp.matmul(a, b, precision=how))
+    product(a, b).block_until_ready()
+    times = []
+    for _ in range(7):
+        began = time.perf_counter()
+        product(a, b).block_until_ready()
+        times.append(time.perf_counter() - began)
+    return 2 * size**3 / median(times)
+
+
+def device_of(name: str) -> str:
+    """cpu or gpu (tpu), as the framework would have it."""
+    if name == "nst_jax":
+        import jax
+
+        return jax.default_backend()
+    if name == "tensorflow":
+        import tensorflow as tf
+
+        return "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
+    import torch
+
+    return "gpu" if torch.cuda.is_available() else "cpu"
 
 
 def device_peak(name: str) -> int | None:

@@ -229,11 +229,12 @@ def _run_optimisation(command: StylizeConfig | SweepConfig | Resume) -> int:
 
 
 def _run_plan(command: Plan) -> int:
-    if command.steps < 1:
-        raise ValueError(f"the number of steps must be at least 1, got {command.steps}")
     with ended_by_ctrl_c():
-        from nst_jax import estimate
+        from nst_jax import driver, environment, estimate
 
+    driver.check_settings(num_steps=command.steps, learning_rate=1.0, tolerance=None)
+    if warning := environment.unused_gpu():
+        say(f"WARNING: {warning}")
     found = estimate.estimate(
         command.size,
         command.variants,

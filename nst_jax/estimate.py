@@ -13,9 +13,10 @@ from nst_jax import driver, environment, memory, objective, optimizers, vgg, wei
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS, Arch, Pooling, Precision
 from nst_jax.objective import FeatureFn, LossWeights, Objective
 
-_TRIED_SIZE = 256
-_TRIED_STEPS = 4
+_TRIED_SIZE = 512
+_TRIED_STEPS = 2
 _MOST_PIXELS = 32_000
+_MOST_VARIANTS = 10_000
 _WEIGHTS = LossWeights(
     *np.float32(objective.DEFAULT_WEIGHTS["report"]),
     total_variation=np.float32(0),
@@ -28,14 +29,16 @@ class Estimate(NamedTuple):
     """What a run of some variants of one size takes on this device.
 
     Attributes:
-      bytes: at the peak, of the device or, on a CPU, of the whole process.
-      available: bytes that may be used beside what the process has already.
+      program_bytes: of the program with its arguments, on one device.
+      process_bytes: on a CPU, of the rest of the process; else 0.
+      available: bytes that a program may take, four fifths of what is free.
       seconds_a_step: of all variants together.
       largest_size: that fits with so many variants.
       most_variants: that fit with this size.
     """
 
-    bytes: int
+    program_bytes: int
+    process_bytes: int
     available: int
     seconds_a_step: float
     largest_size: int
@@ -50,7 +53,10 @@ def estimate(
     pooling: Pooling = "max",
     precision: Precision = "float32",
 ) -> Estimate:
-    """What a run takes with the report's layers and Adam; other optimizers take no more.
+    """What a run takes with the report's layers and Adam.
+
+    Other first-order optimizers take no more; L-BFGS takes several evaluations a step and about
+    fifty images a variant besides.
 
     Args:
       size: of the picture, in pixels.
@@ -63,13 +69,18 @@ def estimate(
     least = vgg.smallest_side((*CONTENT_LAYERS, *STYLE_LAYERS), arch)
     if not least <= size <= _MOST_PIXELS:
         raise ValueError(f"the size must be from {least} to {_MOST_PIXELS}, got {size}")
-    if variants < 1:
-        raise ValueError(f"the number of variants must be at least 1, got {variants}")
+    if not 1 <= variants <= _MOST_VARIANTS:
+        raise ValueError(
+            f"the number of variants must be from 1 to {_MOST_VARIANTS}, got {variants}"
+        )
+    available = memory.available_bytes()
+    # Before the network, which is among the arguments of the program.
+    present = memory.process_bytes() if jax.default_backend() == "cpu" else 0
     problem = _Problem(arch, pooling, precision)
     needed = problem.bytes(size, variants)
-    available, present = memory.available_bytes(), memory.process_bytes()
     return Estimate(
-        bytes=present + needed,
+        program_bytes=needed,
+        process_bytes=present,
         available=available,
         seconds_a_step=problem.seconds_a_step(size, variants),
         largest_size=_largest_size(problem, size, variants, needed, available),
@@ -81,9 +92,8 @@ def _largest_size(
     problem: "_Problem", size: int, variants: int, needed: int, available: int
 ) -> int:
     """Memory is a straight line over the number of pixels."""
-    other = max(size // 2, problem.smallest)
-    if other == size:
-        return size
+    # Larger, where the line is that of large pictures (`vgg`: Winograd's layers are small).
+    other = max(2 * size, 1024)
     slope = (needed - problem.bytes(other, variants)) / (size**2 - other**2)
     pixels = size**2 + (available - needed) / max(slope, 1e-9)
     return int(min(np.sqrt(max(pixels, 0)), _MOST_PIXELS))
@@ -110,10 +120,9 @@ class _Problem:
             arch=arch,
             pooling=pooling,
             precision=precision,
-            winograd=jax.default_backend() == "cpu" and precision == "float32",
+            winograd=vgg.winograd_pays(precision),
         )
         self._factory = optimizers.factory("adam")
-        self.smallest = vgg.smallest_side(layers, arch)
 
     def _objective(self, feature_fn: FeatureFn, picture: jax.Array) -> Objective:
         targets = objective.compute_targets(
@@ -155,13 +164,15 @@ class _Problem:
 
 def in_words(found: Estimate, *, size: int, variants: int, steps: int) -> str:
     """An estimate for a person."""
-    fits = found.bytes - memory.process_bytes() <= found.available
+    fits = found.program_bytes <= found.available
+    peak = found.program_bytes + found.process_bytes
     seconds = found.seconds_a_step
     lines = [
         f"device: {environment.device_line()}",
         f"{variants} variant{'s' * (variants > 1)} of {size} x {size} pixels, {steps} steps",
-        f"memory at the peak: {found.bytes / 1e9:.2f} GB; {found.available / 1e9:.2f} GB may be "
-        f"used: {'it fits' if fits else 'IT DOES NOT FIT'}",
+        f"memory at the peak: {peak / 1e9:.2f} GB; the program may take "
+        f"{found.available / 1e9:.2f} GB and takes {found.program_bytes / 1e9:.2f} GB: "
+        f"{'it fits' if fits else 'IT DOES NOT FIT'}",
         f"time: {1e3 * seconds:.4g} ms a step, {_duration(steps * seconds)} in all",
         f"largest size with so many variants: {found.largest_size} pixels",
         f"most variants in one program of this size: {found.most_variants}; a sweep runs more in "

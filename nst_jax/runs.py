@@ -309,7 +309,7 @@ def _load_network(config: RunConfig, say: Say) -> _Network:
         arch=config.arch,
         pooling=config.pooling,
         precision=config.precision,
-        winograd=jax.default_backend() == "cpu" and config.precision == "float32",
+        winograd=vgg.winograd_pays(config.precision),
     )
     return _Network(feature_fn, source.name, network_weights.params_sha256(params))
 

@@ -187,6 +187,11 @@ class _WinogradConv(nn.Module):
         return y + jnp.broadcast_to(self.param("bias", zeros, channels[1:]), y.shape)
 
 
+def winograd_pays(precision: Precision) -> bool:
+    """Whether this device is faster with `feature_fn(..., winograd=True)`."""
+    return precision == "float32" and jax.default_backend() == "cpu"
+
+
 def _suits_winograd(layer: Layer) -> bool:
     # Fewer channels do not pay for the additions.
     return layer.kind == "conv" and layer.in_channels >= 128 and layer.channels >= 256
@@ -253,8 +258,8 @@ def feature_fn(
     Args:
       params, layers, arch, pooling, precision: as `extract_features`.
       winograd: take the deep layers of small pictures by `winograd.convolve`: on a CPU in float32
-        a third faster. Derivatives go backward only (no `jax.jvp`), and to the image alone; it
-        takes four times the memory of the parameters.
+        faster, up to a third at 256 px and nothing from 1024 px on. Derivatives go backward only
+        (no `jax.jvp`), and to the image alone; parameters take up to five times their memory.
 
     Raises:
       ValueError: as `extract_features`; `winograd` with another precision than float32.

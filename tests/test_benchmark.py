@@ -82,6 +82,39 @@ def test_cases_suit_the_device(backend):
     assert len(benchmark.cases_for(backend, full=True)) >= len(cases)
 
 
+class Peer:
+    """A worker that has started."""
+
+    def __init__(self, program, total, device="cpu", precision="float32"):
+        self.program, self.total, self.device, self.precision = program, total, device, precision
+
+    def stop(self):
+        pass
+
+
+def test_a_peer_with_another_loss_or_device_is_left_out(capsys):
+    ours = Peer("nst_jax", 100.0)
+    good, other, elsewhere = Peer("torch", 100.01), Peer("torch", 120.0), Peer("torch", 100, "gpu")
+    workers = [ours, good, other, elsewhere, Peer("torch", 100.0, precision="tf32")]
+    benchmark._check_peers(workers)
+    assert workers == [ours, good]
+    out = capsys.readouterr().out
+    assert "its loss is 120, ours 100" in out
+    assert "it runs on the gpu, ours on the cpu" in out
+    assert "nothing of ours" in out
+
+
+@pytest.mark.slow
+def test_a_program_that_fails_is_left_out_with_its_last_words(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(benchmark._NAMES, "no_such_program", "none")
+    monkeypatch.setattr(benchmark, "PEERS", ("no_such_program",))
+    monkeypatch.setattr(benchmark, "can_import", lambda *arguments: True)
+    settings = benchmark.Benchmark(output_dir=tmp_path, rounds=1, seconds=0.01, weights="random")
+    results = benchmark.run(settings, benchmark.Case(32, 1, ("float32",), True))
+    assert [result.program for result in results] == ["nst_jax"]
+    assert "left out: no_such_program" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_a_benchmark_from_pictures_to_json(tmp_path, monkeypatch):
     monkeypatch.setattr(

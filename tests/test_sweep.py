@@ -481,7 +481,7 @@ def test_too_little_memory_ends_in_one_line_with_what_fits(sweep, monkeypatch):
         yield
 
     monkeypatch.setattr("nst_jax.driver.run_chunks", full)
-    with pytest.raises(MemoryError, match=r"what fits is --size \d+ or --batch \d") as error:
+    with pytest.raises(MemoryError, match=r"try --size \d+ or --batch \d") as error:
         run(replace(sweep, optimizers=("adam",)))
     assert "\n" not in str(error.value)
     assert runlog.load(sweep.log).status == "failed"

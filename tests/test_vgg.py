@@ -439,13 +439,23 @@ def test_a_picture_of_integers_is_refused(dtype, vgg_params, unchecked):
         vgg.extract_features(vgg_params, picture, ["relu1_1"])
 
 
-def test_winograd_gives_the_same_features(vgg_params, image):
+def test_winograd_gives_the_same_features(vgg_params, image, monkeypatch):
     layers = ["relu3_1", "relu4_2", "relu5_1"]
     plain = vgg.feature_fn(vgg_params, layers)(image)
-    fast = vgg.feature_fn(vgg_params, layers, winograd=True)(image)
+    fast, used = vgg.feature_fn(vgg_params, layers, winograd=True)(image), []
     for name in layers:
         scale = float(jnp.max(plain[name]))
         np.testing.assert_allclose(fast[name], plain[name], atol=1e-5 * scale)
+    convolve = vgg.fast.convolve
+    monkeypatch.setattr(vgg.fast, "convolve", lambda *args: used.append(1) or convolve(*args))
+    vgg.feature_fn(vgg_params, layers, winograd=True)(image)
+    # Three further layers of block 3 with conv1, four of block 4, one of block 5.
+    assert len(used) == 9
+
+
+def test_commands_ask_for_winograd_on_a_cpu():
+    assert vgg.winograd_pays("float32") == (jax.default_backend() == "cpu")
+    assert not vgg.winograd_pays("bfloat16")
 
 
 def test_winograd_is_left_out_where_it_would_not_be_faster(vgg_params, monkeypatch):
