@@ -1,4 +1,4 @@
-# Targets: demo, sweep, study, test, test-fast, lint, clean. `make help` explains them.
+# Targets: demo, sweep, study, bench, test, test-fast, lint, clean. `make help` explains them.
 #
 # PYTHON=... picks the interpreter that makes the environment; VENV=... an environment to use
 # instead of .venv (an existing one is used as it is, with what is missing installed into it).
@@ -20,12 +20,13 @@ EXTRA_DEV = [dev$(if $(ACCELERATOR),$(comma)$(ACCELERATOR))]
 # The code of this checkout, whatever else the environment holds.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo sweep study test test-fast lint clean
+.PHONY: help demo sweep study bench test test-fast lint clean
 
 help:
 	@echo "make demo       install into $(VENV), then stylise a portrait into out/demo/"
 	@echo "make sweep      every optimizer and learning rate at once, into out/sweep/"
 	@echo "make study      every experiment of docs/study.md (hours on a CPU), and that page"
+	@echo "make bench      how fast a step is on this device (under twenty minutes on a CPU)"
 	@echo "make test       all tests (under ten minutes on two cores)"
 	@echo "make test-fast  the quick ones (under two minutes)"
 	@echo "make lint       ruff: style and formatting"
@@ -39,6 +40,9 @@ sweep: $(INSTALLED)
 
 study: $(INSTALLED)
 	$(BIN)/python experiments/answers.py $(ARGS)
+
+bench: $(INSTALLED)
+	$(BIN)/python experiments/benchmark.py $(ARGS)
 
 test: $(INSTALLED)-dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)

@@ -12,7 +12,7 @@ from typing import Annotated
 import tyro
 
 from nst_jax import __version__
-from nst_jax.choices import Arch, InputConvention
+from nst_jax.choices import Arch, InputConvention, Pooling, Precision
 from nst_jax.config import StylizeConfig, SweepConfig
 from nst_jax.console import ended_by_ctrl_c, exit_code_of, say
 
@@ -78,6 +78,24 @@ class Features:
 
 
 @dataclass(frozen=True)
+class Plan:
+    """Tell what a run will take, before it starts: memory, time, and what fits."""
+
+    size: int = 512
+    """Longest side of the picture in pixels; a square is assumed."""
+    variants: int = 1
+    """Variants in one program."""
+    steps: int = 250
+    """Steps of the optimizer."""
+    arch: Arch = "vgg19"
+    """The network."""
+    pooling: Pooling = "max"
+    """As in `stylize`."""
+    precision: Precision = "float32"
+    """As in `stylize`."""
+
+
+@dataclass(frozen=True)
 class WeightsInfo:
     """Tell which weights would be used, from where, with hash and licence."""
 
@@ -134,6 +152,7 @@ Command = (
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Features, tyro.conf.subcommand("features")]
+    | Annotated[Plan, tyro.conf.subcommand("plan")]
     | Annotated[Weights, tyro.conf.subcommand("weights")]
 )
 
@@ -169,6 +188,8 @@ def _run(command) -> int:
         return _run_optimisation(command)
     if isinstance(command, Weights):
         return _run_weights(command.action)
+    if isinstance(command, Plan):
+        return _run_plan(command)
     from nst_jax import inspection
 
     if isinstance(command, Plot):
@@ -205,6 +226,24 @@ def _run_optimisation(command: StylizeConfig | SweepConfig | Resume) -> int:
     else:
         outcome = runs.stylize_files(command)
     return outcome.exit_code
+
+
+def _run_plan(command: Plan) -> int:
+    with ended_by_ctrl_c():
+        from nst_jax import driver, environment, estimate
+
+    driver.check_settings(num_steps=command.steps, learning_rate=1.0, tolerance=None)
+    if warning := environment.unused_gpu():
+        say(f"WARNING: {warning}")
+    found = estimate.estimate(
+        command.size,
+        command.variants,
+        arch=command.arch,
+        pooling=command.pooling,
+        precision=command.precision,
+    )
+    say(estimate.in_words(found, size=command.size, variants=command.variants, steps=command.steps))
+    return 0
 
 
 def _run_weights(action: WeightsInfo | WeightsFetch | WeightsConvert) -> int:

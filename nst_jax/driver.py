@@ -23,7 +23,6 @@ from jaxtyping import Float
 
 from nst_jax import optimizers
 from nst_jax.choices import Driver, OptimizerName, check_choice
-from nst_jax.memory import ProgramMemory
 from nst_jax.objective import LossTerms, LossWeights, Objective
 from nst_jax.optimizers import OptimizerFactory
 from nst_jax.steps import (
@@ -55,6 +54,13 @@ class Chunk(NamedTuple):
     state: State
     history: History
     seconds: np.ndarray
+
+
+class Compiled(NamedTuple):
+    """What compiling a program took, in seconds, and what the program takes, in bytes."""
+
+    seconds: float
+    bytes: int
 
 
 class StylizeResult(NamedTuple):
@@ -127,16 +133,31 @@ def default_chunk_length(
     return -(-num_steps // -(-num_steps // min(longest, num_steps)))
 
 
-def step_memory(
+def abstract_lanes(
+    lanes: int, shape: tuple[int, ...], weights: LossWeights, *, factory: OptimizerFactory
+) -> tuple[Hyperparameters, State]:
+    """Hyperparameters and state of so many lanes as shapes: enough to lower a step.
+
+    Args:
+      lanes: the leading axis v.
+      shape: of one image.
+      weights: of one lane.
+      factory: the optimizer as a function of its learning rate.
+    """
+    hyper = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((lanes, *np.shape(x)), np.float32),
+        Hyperparameters(np.float32(0), weights),
+    )
+    images = jax.ShapeDtypeStruct((lanes, *shape), np.float32)
+    return hyper, jax.eval_shape(partial(init_state, factory=factory), images, hyper=hyper)
+
+
+def step_bytes(
     objective: Objective, hyper: Hyperparameters, state: State, *, factory: OptimizerFactory
-) -> ProgramMemory:
-    """What a step takes, by the compiler's own account of the program of one variant."""
+) -> int:
+    """What a step takes, by the compiler's own account; shapes of the arguments are enough."""
     limit = jnp.zeros((), jnp.int32)
-    compiled = _jit_step.lower(objective, hyper, state, limit, factory=factory).compile()
-    analysis = compiled.memory_analysis()
-    shared = sum(leaf.nbytes for leaf in jax.tree.leaves(objective))
-    lane = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes - shared
-    return ProgramMemory(shared, lane)
+    return _bytes_of(_jit_step.lower(objective, hyper, state, limit, factory=factory).compile())
 
 
 def compile_ahead(
@@ -147,19 +168,25 @@ def compile_ahead(
     factory: OptimizerFactory,
     chunk_length: int,
     driver: Driver,
-) -> float:
-    """Compiles the program of a run, which its first chunk then finds; returns the seconds."""
+) -> Compiled:
+    """Compiles the program of a run, which its first chunk then finds."""
     start = time.perf_counter()
     limit = jnp.zeros((), jnp.int32)
     if driver == "scan":
-        _jit_scan.lower(
+        lowered = _jit_scan.lower(
             objective, hyper, state, limit, factory=factory, length=chunk_length
-        ).compile()
+        )
     elif optimizers.is_lbfgs(factory):
-        _jit_evaluate.lower(objective, state.image[0], _variant(hyper, 0).weights).compile()
+        lowered = _jit_evaluate.lower(objective, state.image[0], _variant(hyper, 0).weights)
     else:
-        _jit_step.lower(objective, hyper, state, limit, factory=factory).compile()
-    return time.perf_counter() - start
+        lowered = _jit_step.lower(objective, hyper, state, limit, factory=factory)
+    needed = _bytes_of(lowered.compile())
+    return Compiled(time.perf_counter() - start, needed)
+
+
+def _bytes_of(compiled: jax.stages.Compiled) -> int:
+    analysis = compiled.memory_analysis()
+    return int(analysis.temp_size_in_bytes + analysis.argument_size_in_bytes)
 
 
 def run_chunks(

@@ -61,16 +61,35 @@ def gram_matrix(
       2016, equation 3.
     """
     check_choice("normalize", normalize, Normalization)
-    gram = jnp.einsum(
-        "...hwi,...hwj->...ij",
-        features,
-        features,
-        precision="highest" if features.dtype != jnp.bfloat16 else None,
-        preferred_element_type=jnp.promote_types(features.dtype, jnp.float32),
-    )
+    gram = _products_with_itself(features)
     if normalize == "none":
         return gram
     return gram / (features.shape[-3] * features.shape[-2])
+
+
+def _products(first: Array, second: Array) -> Array:
+    """Inner products over locations of each channel of one with each channel of the other."""
+    return jnp.einsum(
+        "...hwi,...hwj->...ij",
+        first,
+        second,
+        precision="highest" if first.dtype != jnp.bfloat16 else None,
+        preferred_element_type=jnp.promote_types(first.dtype, jnp.float32),
+    )
+
+
+@jax.custom_jvp
+def _products_with_itself(features: Array) -> Array:
+    return _products(features, features)
+
+
+@_products_with_itself.defjvp
+def _products_with_itself_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    # Its two halves are transposes of each other. JAX does not know, and would go through the
+    # features twice, there and back.
+    (features,), (tangent,) = primals, tangents
+    half = _products(features, tangent)
+    return _products(features, features), half + half.swapaxes(-1, -2)
 
 
 @partial(jax.jit, static_argnames="convention")

@@ -149,16 +149,18 @@ def plan(
         count = len(list(group))
         devices = 1 if optimizer == "lbfgs" else min(jax.local_device_count(), count)
         objective = problems.objectives[style]
-        most = batch or _lanes_that_fit(config, variants[first], count, problems, inputs)
+        per_device = -(-count // devices)
+        most = batch or devices * _most_lanes(config, variants[first], per_device, problems, inputs)
         most = max(most // devices, 1) * devices
         batches = -(-count // most)
         width = -(-count // batches)
         width = -(-width // devices) * devices
-        one = _abstract_lane(config, variants[first], problems, inputs)
+        factory = _factory(config, optimizer)
+        weights = problems.weights(variants[first])
         chunk_length = driver.default_chunk_length(
             objective,
-            *one,
-            factory=_factory(config, optimizer),
+            *driver.abstract_lanes(1, inputs.content.shape, weights, factory=factory),
+            factory=factory,
             num_steps=config.steps,
             snapshot_every=config.snapshot_every,
             lanes=width,
@@ -171,22 +173,19 @@ def plan(
     return plans
 
 
-def _abstract_lane(config, variant, problems, inputs):
-    """Hyperparameters and state of one lane as shapes: enough to lower a step."""
-    hyper = driver.single(driver.Hyperparameters(np.float32(0), problems.weights(variant)))
-    factory = _factory(config, variant.optimizer)
-    start = np.zeros((1, *inputs.content.shape), np.float32)
-    return hyper, jax.eval_shape(lambda: driver.init_state(start, factory, hyper))
-
-
-def _lanes_that_fit(config, variant, wanted: int, problems, inputs) -> int:
-    # One lane is always tried; those of L-BFGS run one after another.
-    if wanted == 1 or variant.optimizer == "lbfgs":
+def _most_lanes(config, variant, wanted: int, problems, inputs) -> int:
+    # Those of L-BFGS run one after another.
+    if variant.optimizer == "lbfgs":
         return wanted
-    lane = _abstract_lane(config, variant, problems, inputs)
     factory = _factory(config, variant.optimizer)
     objective = problems.objectives[variant.style]
-    return memory.lanes_that_fit(driver.step_memory(objective, *lane, factory=factory))
+
+    def bytes_of(lanes: int) -> int:
+        weights = problems.weights(variant)
+        shapes = driver.abstract_lanes(lanes, inputs.content.shape, weights, factory=factory)
+        return driver.step_bytes(objective, *shapes, factory=factory)
+
+    return memory.most_that_fit(bytes_of, wanted)
 
 
 def _factory(config: RunConfig, optimizer: str) -> optimizers.OptimizerFactory:
@@ -252,6 +251,7 @@ def run(
     checkpoint_path: Path,
     request: StopRequest,
     on_chunk: OnChunk,
+    say: Callable[[str], None],
 ) -> list[Variant]:
     """Runs one program into its columns of the log, from its checkpoint if there is one.
 
@@ -266,6 +266,7 @@ def run(
       checkpoint_path: written every half minute and on a signal, removed at the end.
       request: a signal that ends the run after the present chunk.
       on_chunk: told of each chunk.
+      say: gets a line for the person if memory may not do.
 
     Returns:
       The variants with their status.
@@ -277,27 +278,33 @@ def run(
         program = program._replace(state=jax.tree.map(jnp.asarray, state))
         seconds = log.seconds(plan.columns)
     program = _spread(program, plan)
-    log.add_compile_seconds(
-        driver.compile_ahead(
-            program.objective,
-            program.hyper,
-            program.state,
-            factory=program.factory,
-            chunk_length=plan.chunk_length,
-            driver=plan.driver,
-        )
+    compiled = driver.compile_ahead(
+        program.objective,
+        program.hyper,
+        program.state,
+        factory=program.factory,
+        chunk_length=plan.chunk_length,
+        driver=plan.driver,
     )
+    log.add_compile_seconds(compiled.seconds)
+    if compiled.bytes > memory.available_bytes():
+        say(
+            f"WARNING: this takes about {compiled.bytes / 1e9:.1f} GB, and "
+            f"{memory.available_bytes() / 1e9:.1f} GB are free: nst-jax plan tells what fits"
+        )
     state = program.state
     saved = time.monotonic()
-    for chunk in _chunks(config, plan, program, log, request):
-        state = chunk.state
-        _log_chunk(config, plan, chunk, log, seconds)
-        on_chunk(plan, chunk)
-        if request or time.monotonic() - saved > CHECKPOINT_SECONDS:
-            checkpoint.save(checkpoint_path, state, program=number)
-            saved = time.monotonic()
-        if request:
-            break
+    height, width = inputs.content.shape[:2]
+    with memory.out_of_memory_in_words(compiled.bytes, (width, height), plan.width):
+        for chunk in _chunks(config, plan, program, log, request):
+            state = chunk.state
+            _log_chunk(config, plan, chunk, log, seconds)
+            on_chunk(plan, chunk)
+            if request or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                checkpoint.save(checkpoint_path, state, program=number)
+                saved = time.monotonic()
+            if request:
+                break
     ended = _finish(config, plan, program, state, variants, log, bool(request))
     if not request:
         checkpoint_path.unlink(missing_ok=True)

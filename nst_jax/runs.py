@@ -128,7 +128,7 @@ def resume(path: Path, *, say: Say = console_say, progress: bool | None = None) 
         ]
         run = run._replace(variants=variants, plans=plans)
         with RunLog.reopen(path) as log:
-            _run_plans(run, log, path, request, progress)
+            _run_plans(run, log, path, request, say, progress)
         return _conclude(config, path, request, say, started)
 
 
@@ -149,13 +149,18 @@ def _run_files(config: Config, say: Say, progress: bool | None, share: Share = W
     check_config(config)
     check_outputs(config)
     with stop_requests() as request, _log_path(config) as path:
-        run = _with_plans(_prepare(config, share, say, request))
+        run = _prepare(config, share, say, request)
+        planning = time.perf_counter()
+        run = _with_plans(run)
+        planning = time.perf_counter() - planning
         say(_plan_line(run))
         request.check()
         # One of an earlier run with the same name.
         checkpoint.path_of(path).unlink(missing_ok=True)
         with _create_log(run, path) as log:
-            _run_plans(run, log, path, request, progress)
+            # What fits into memory is known from the compiled program.
+            log.add_compile_seconds(planning)
+            _run_plans(run, log, path, request, say, progress)
         return _conclude(config, path, request, say, started)
 
 
@@ -304,6 +309,7 @@ def _load_network(config: RunConfig, say: Say) -> _Network:
         arch=config.arch,
         pooling=config.pooling,
         precision=config.precision,
+        winograd=vgg.winograd_pays(config.precision),
     )
     return _Network(feature_fn, source.name, network_weights.params_sha256(params))
 
@@ -383,7 +389,7 @@ def _check_same(record: RunRecord, hashes: dict[str, str]) -> None:
 
 
 def _run_plans(
-    run: _Run, log: RunLog, path: Path, request: StopRequest, progress: bool | None
+    run: _Run, log: RunLog, path: Path, request: StopRequest, say: Say, progress: bool | None
 ) -> None:
     """Runs the programs that have not ended yet, one after another."""
     variants = list(run.variants)
@@ -403,6 +409,7 @@ def _run_plans(
                 checkpoint_path=checkpoint.path_of(path),
                 request=request,
                 on_chunk=bar.show,
+                say=say,
             )
             if request:
                 break

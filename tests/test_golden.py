@@ -28,9 +28,10 @@ TEACHER_FORCED = {"real": 1e-5, "random": 3e-5}
 
 
 class Case(NamedTuple):
-    """A golden file and the same program in this library."""
+    """A golden file and the same program in this library, as it is or by Winograd's algorithm."""
 
     name: str
+    winograd: bool
     golden: dict[str, np.ndarray]
     params: vgg.Params
     objective: objective.Objective
@@ -65,8 +66,8 @@ evaluate = jax.jit(
 )
 
 
-def make_objective(params, content, style, precision="float32"):
-    fn = vgg.feature_fn(params, (*STYLE_LAYERS, *CONTENT_LAYERS), precision=precision)
+def make_objective(params, content, style, **options):
+    fn = vgg.feature_fn(params, (*STYLE_LAYERS, *CONTENT_LAYERS), **options)
     targets = compute_targets(fn, content, style)
     # The report's total has no total variation.
     return objective.make_objective(fn, targets), objective.make_weights(
@@ -74,10 +75,12 @@ def make_objective(params, content, style, precision="float32"):
     )
 
 
-def make_case(name, params):
+def make_case(name, params, *, winograd=False):
     with np.load(FOLDER / f"{name}.npz") as arrays:
-        case = Case(name, dict(arrays), params, None, None)
-    toy, loss_weights = make_objective(params, case.picture("content"), case.picture("style"))
+        case = Case(name, winograd, dict(arrays), params, None, None)
+    toy, loss_weights = make_objective(
+        params, case.picture("content"), case.picture("style"), winograd=winograd
+    )
     return case._replace(objective=toy, loss_weights=loss_weights)
 
 
@@ -91,7 +94,17 @@ def random(vgg_params):
     return make_case("random", vgg_params)
 
 
-@pytest.fixture(params=["random", "real"])
+@pytest.fixture(scope="module")
+def real_winograd():
+    return make_case("real", real_params(), winograd=True)
+
+
+@pytest.fixture(scope="module")
+def random_winograd(vgg_params):
+    return make_case("random", vgg_params, winograd=True)
+
+
+@pytest.fixture(params=["random", "real", "random_winograd", "real_winograd"])
 def case(request):
     return request.getfixturevalue(request.param)
 
@@ -112,18 +125,20 @@ def statistics():
     known = {}
 
     def of(case):
-        if case.name not in known:
+        key = case.name, case.winograd
+        if key not in known:
             names = [str(name) for name in case.golden["activation_names"]]
             features = jax.jit(lambda fn, image: fn(image))(
-                vgg.feature_fn(case.params, names), case.picture("noise")
+                vgg.feature_fn(case.params, names, winograd=case.winograd),
+                case.picture("noise"),
             )
             values = [np.asarray(features[name], np.float64) for name in names]
-            known[case.name] = {
+            known[key] = {
                 "mean": [value.mean() for value in values],
                 "std": [value.std() for value in values],
                 "scale": [np.abs(value).max() for value in values],
             }
-        return known[case.name]
+        return known[key]
 
     return of
 

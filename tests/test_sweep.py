@@ -10,11 +10,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import checkpoint, cli, config, grid, hosts, runlog, runs
+from nst_jax import checkpoint, cli, config, grid, hosts, memory, runlog, runs
 
 LAYERS = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
 
@@ -459,12 +460,50 @@ def test_without_a_cluster_distributed_says_what_to_set(sweep, capsys):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_memory_bounds_the_batch():
-    from nst_jax import memory
+def test_memory_bounds_the_batch(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    asked = []
 
-    program = memory.ProgramMemory(shared=0, lane=memory.available_bytes() // 3)
-    assert memory.lanes_that_fit(program) in (2, 3)
-    assert memory.lanes_that_fit(memory.ProgramMemory(shared=2**50, lane=1)) == 1
+    def bytes_of(lanes):
+        asked.append(lanes)
+        return 100 + 200 * lanes
+
+    assert memory.most_that_fit(bytes_of, 4) == 4
+    assert asked == [4], "what fits as a whole is not compiled for less"
+    assert memory.most_that_fit(bytes_of, 20) == 4
+    assert memory.most_that_fit(lambda lanes: 5000 * lanes, 3) == 1, "one is always tried"
+    assert memory.most_that_fit(lambda lanes: 10**9, 1) == 1
+
+
+def test_too_little_memory_ends_in_one_line_with_what_fits(sweep, monkeypatch):
+    def full(*arguments, **options):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes\nat")
+        yield
+
+    monkeypatch.setattr("nst_jax.driver.run_chunks", full)
+    with pytest.raises(MemoryError, match=r"try --size \d+ or --batch \d") as error:
+        run(replace(sweep, optimizers=("adam",)))
+    assert "\n" not in str(error.value)
+    assert runlog.load(sweep.log).status == "failed"
+
+
+def test_another_failure_of_the_device_is_not_taken_for_too_little_memory():
+    with (
+        pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"),
+        memory.out_of_memory_in_words(10, (4, 4), 1),
+    ):
+        raise jax.errors.JaxRuntimeError("INTERNAL: broken")
+
+
+def test_a_run_that_may_not_fit_says_so_and_goes_on(sweep, monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+    lines = []
+    outcome = runs.sweep_files(
+        replace(sweep, optimizers=("adam",)), say=lines.append, progress=False
+    )
+    assert outcome.exit_code == 0
+    assert any("WARNING" in line and "nst-jax plan" in line for line in lines)
+    assert outcome.record.attributes["variants_per_program"] == 1
 
 
 def test_checkpoint_round_trips_and_refuses_another_run(tmp_path):

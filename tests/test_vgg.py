@@ -437,3 +437,35 @@ def test_a_picture_of_integers_is_refused(dtype, vgg_params, unchecked):
     picture = np.zeros((16, 16, 3), dtype)
     with pytest.raises(ValueError, match="from_uint8"):
         vgg.extract_features(vgg_params, picture, ["relu1_1"])
+
+
+def test_winograd_gives_the_same_features(vgg_params, image, monkeypatch):
+    layers = ["relu3_1", "relu4_2", "relu5_1"]
+    plain = vgg.feature_fn(vgg_params, layers)(image)
+    fast, used = vgg.feature_fn(vgg_params, layers, winograd=True)(image), []
+    for name in layers:
+        scale = float(jnp.max(plain[name]))
+        np.testing.assert_allclose(fast[name], plain[name], atol=1e-5 * scale)
+    convolve = vgg.fast.convolve
+    monkeypatch.setattr(vgg.fast, "convolve", lambda *args: used.append(1) or convolve(*args))
+    vgg.feature_fn(vgg_params, layers, winograd=True)(image)
+    # Three further layers of block 3 with conv1, four of block 4, one of block 5.
+    assert len(used) == 9
+
+
+def test_commands_ask_for_winograd_on_a_cpu():
+    assert vgg.winograd_pays("float32") == (jax.default_backend() == "cpu")
+    assert not vgg.winograd_pays("bfloat16")
+
+
+def test_winograd_is_left_out_where_it_would_not_be_faster(vgg_params, monkeypatch):
+    monkeypatch.setattr(vgg, "_MOST_FOR_WINOGRAD", 0)
+    image = jnp.full((16, 16, 3), 0.5)
+    plain = vgg.feature_fn(vgg_params, ["relu4_1"])(image)["relu4_1"]
+    fast = vgg.feature_fn(vgg_params, ["relu4_1"], winograd=True)(image)["relu4_1"]
+    np.testing.assert_array_equal(fast, plain)
+
+
+def test_winograd_is_for_float32(vgg_params):
+    with pytest.raises(ValueError, match="float32, got the precision 'bfloat16'"):
+        vgg.feature_fn(vgg_params, ["relu3_1"], precision="bfloat16", winograd=True)

@@ -1,0 +1,105 @@
+"""bfloat16: what it may change in a picture, and what it may not do to a loss."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import uniform_filter
+from test_golden import real_params
+
+from nst_jax import driver, losses, objective, stylize, vgg
+from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS
+
+
+def make(params, content, style, precision):
+    feature_fn = vgg.feature_fn(params, (*STYLE_LAYERS, *CONTENT_LAYERS), precision=precision)
+    compute = jax.jit(
+        objective.compute_targets, static_argnames=("content_layers", "style_layers", "convention")
+    )
+    targets = compute(
+        feature_fn, content, style, content_layers=CONTENT_LAYERS, style_layers=STYLE_LAYERS
+    )
+    return objective.make_objective(feature_fn, targets), objective.make_weights(
+        targets, total_variation=0.0
+    )
+
+
+def structural_similarity(one, other):
+    """The mean SSIM of two pictures in [0, 1] over windows of 7 x 7.
+
+    Source: Wang et al. (2004), "Image quality assessment", equation 13.
+    """
+
+    def mean(x):
+        return uniform_filter(x, (7, 7, 0))
+
+    a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    variances = mean(a * a) - mean(a) ** 2, mean(b * b) - mean(b) ** 2
+    covariance = mean(a * b) - mean(a) * mean(b)
+    likeness = (2 * mean(a) * mean(b) + 0.01**2) * (2 * covariance + 0.03**2)
+    return np.mean(
+        likeness / ((mean(a) ** 2 + mean(b) ** 2 + 0.01**2) * (sum(variances) + 0.03**2))
+    )
+
+
+def smooth_picture(rng, height, width):
+    coarse = rng.uniform(size=(height // 8, width // 8, 3))
+    return np.clip(np.kron(coarse, np.ones((8, 8, 1))), 0, 1).astype(np.float32)
+
+
+def test_similarity_by_known_cases(rng):
+    picture = smooth_picture(rng, 32, 40)
+    assert structural_similarity(picture, picture) == pytest.approx(1)
+    assert structural_similarity(picture, 1 - picture) < 0.2
+
+
+@pytest.mark.slow
+def test_pictures_in_bfloat16_are_those_in_float32(rng):
+    params = real_params()
+    content, style = smooth_picture(rng, 64, 72), smooth_picture(rng, 56, 64) ** 2
+    results = [
+        stylize(*_at(make(params, content, style, precision), content), num_steps=40).image
+        for precision in ("float32", "bfloat16")
+    ]
+    assert structural_similarity(*results) > 0.95
+    assert structural_similarity(results[0], content) < 0.9, "something has happened"
+
+
+def _at(made, content):
+    loss, weights = made
+    return loss, content, weights
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_saturated_picture_overflows_nowhere(precision, vgg_params):
+    # Black and white in large blocks: the largest activations that a picture can have.
+    blocks = np.kron(np.indices((6, 6)).sum(axis=0) % 2, np.ones((8, 8)))
+    picture = np.repeat(blocks[..., None], 3, axis=-1).astype(np.float32)
+    loss, weights = make(vgg_params, np.zeros_like(picture), picture, precision)
+    (total, terms), gradient = jax.jit(
+        lambda loss, image, weights: jax.value_and_grad(loss, has_aux=True)(image, weights)
+    )(loss, jnp.asarray(picture[::-1]), weights)
+    assert np.isfinite(total)
+    assert all(np.isfinite(np.asarray(term)).all() for term in terms)
+    assert np.isfinite(np.asarray(gradient)).all()
+    # Other programs sum these products in float16, which ends at 65504.
+    feature_fn = vgg.feature_fn(vgg_params, STYLE_LAYERS, precision=precision)
+    grams = [losses.gram_matrix(x, normalize="none") for x in feature_fn(picture).values()]
+    assert max(float(gram.max()) for gram in grams) > 65504
+
+
+def test_nothing_is_compiled_after_the_first_chunk(toy_objective, count_compilations):
+    from nst_jax import optimizers
+
+    loss, weights, content = toy_objective
+    factory = optimizers.factory("adam")
+    hyper = driver.single(driver.Hyperparameters(np.float32(0.01), weights))
+    for kind in ("python", "scan"):
+        state = driver.init_state(np.asarray(content)[None], factory, hyper)
+        chunks = driver.run_chunks(
+            loss, hyper, state, factory=factory, num_steps=11, chunk_length=4, driver=kind
+        )
+        next(chunks)
+        with count_compilations() as compiled:
+            assert len(list(chunks)) == 2
+        assert not compiled
