@@ -74,10 +74,12 @@ def estimate(
             f"the number of variants must be from 1 to {_MOST_VARIANTS}, got {variants}"
         )
     available = memory.available_bytes()
-    # Before the network, which is among the arguments of the program.
-    present = memory.process_bytes() if jax.default_backend() == "cpu" else 0
     problem = _Problem(arch, pooling, precision)
     needed = problem.bytes(size, variants)
+    # What a run holds as well once it has compiled, but for the network, which is an argument.
+    present = memory.process_bytes() - problem.network_bytes
+    if jax.default_backend() != "cpu":
+        present = 0
     return Estimate(
         program_bytes=needed,
         process_bytes=present,
@@ -123,6 +125,10 @@ class _Problem:
             winograd=vgg.winograd_pays(precision),
         )
         self._factory = optimizers.factory("adam")
+
+    @property
+    def network_bytes(self) -> int:
+        return sum(leaf.nbytes for leaf in jax.tree.leaves(self._feature_fn))
 
     def _objective(self, feature_fn: FeatureFn, picture: jax.Array) -> Objective:
         targets = objective.compute_targets(

@@ -506,11 +506,12 @@ def test_a_program_compiled_ahead_is_found(name, which, program, count_compilati
     state = driver.init_state(image[None], factory, hyper)
     options = {"factory": factory, "chunk_length": 4, "driver": which}
     with count_compilations(program) as compiled:
-        seconds = driver.compile_ahead(bright, hyper, state, **options)
+        ahead = driver.compile_ahead(bright, hyper, state, **options)
         assert len(compiled) == 1
         list(driver.run_chunks(bright, hyper, state, num_steps=4, **options))
     assert len(compiled) == 1
-    assert seconds > 0
+    assert ahead.seconds > 0
+    assert ahead.bytes > 0
 
 
 CALLS = []

@@ -4,7 +4,9 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from nst_jax import cli, estimate, memory
 
@@ -21,7 +23,7 @@ def test_plan_tells_memory_time_and_what_fits(capsys):
     ("options", "words"),
     [
         (["--size", "15"], "from 16 to"),
-        (["--variants", "0"], "at least 1"),
+        (["--variants", "0"], "from 1 to"),
         (["--steps", "0"], "at least 1"),
     ],
 )
@@ -49,34 +51,33 @@ def test_what_is_said_to_fit_does(monkeypatch):
         assert 0.85 * again.available < again.program_bytes < 1.02 * again.available
 
 
-RUN = """
-import numpy as np
-from nst_jax import driver, estimate, memory, optimizers
-size, variants = {size}, {variants}
-problem = estimate._Problem("vgg19", "max", "float32")
-picture = np.random.default_rng(0).uniform(size=(size, size, 3)).astype(np.float32)
-import jax, jax.numpy as jnp
-loss = jax.jit(problem._objective)(problem._feature_fn, jnp.asarray(picture))
-one = driver.Hyperparameters(np.float32(0.02), estimate._WEIGHTS)
-hyper = jax.tree.map(lambda x: np.stack([np.asarray(x)] * variants), one)
-factory = optimizers.factory("adam")
-state = driver.init_state(np.stack([picture] * variants), factory, hyper)
-for chunk in driver.run_chunks(
-    loss, hyper, state, factory=factory, num_steps=3, chunk_length=3
-):
-    pass
-print(memory.process_bytes("VmHWM"))
+# In a process of its own: the peak of children is at least that of the process that starts them.
+PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, capture_output=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is known on Linux")
-@pytest.mark.parametrize(("size", "variants"), [(256, 1), (256, 4), (512, 1)])
-def test_the_peak_is_predicted_within_15_percent(size, variants):
-    command = [sys.executable, "-c", RUN.format(size=size, variants=variants)]
-    measured = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+@pytest.mark.parametrize(
+    # Of a small run the most is what reading, compiling and the last losses take: see the docs.
+    ("size", "variants", "tolerance"),
+    [(256, 1, 0.25), (256, 4, 0.25), (512, 1, 0.15)],
+)
+def test_the_peak_of_a_run_is_predicted(size, variants, tolerance, tmp_path, rng):
+    picture = str(tmp_path / "square.png")
+    Image.fromarray(rng.integers(0, 255, (size, size, 3), np.uint8)).save(picture)
+    run = [sys.executable, "-m", "nst_jax", "sweep", picture, picture, "--steps", "2"]
+    run += ["--log", str(tmp_path / "run.h5"), "--size", str(size), "--weights", "random"]
+    run += ["--optimizers", "adam", "--learning-rates", *(f"0.0{i + 1}" for i in range(variants))]
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *run], capture_output=True, text=True, check=True
+    )
+    measured = int(done.stdout)
     command = [sys.executable, "-m", "nst_jax", "plan", "--size", str(size)]
     command += ["--variants", str(variants), "--steps", "1"]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     predicted = 1e9 * float(re.search(r"at the peak: ([\d.]+) GB", out)[1])
-    assert predicted == pytest.approx(measured, rel=0.15)
+    assert predicted == pytest.approx(measured, rel=tolerance)
