@@ -3,10 +3,11 @@
 A picture is taken for a square of its longest side, the most that it can be.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from nst_jax import driver, environment, memory, objective, optimizers, vgg, weights
@@ -76,15 +77,19 @@ def estimate(
     available = memory.available_bytes()
     problem = _Problem(arch, pooling, precision)
     needed = problem.bytes(size, variants)
+    tried = min(size, _TRIED_SIZE)
+    make_objective = problem.compile_objective(tried)
     # What a run holds as well once it has compiled, but for the network, which is an argument.
     present = memory.process_bytes() - problem.network_bytes
     if jax.default_backend() != "cpu":
         present = 0
+    # Time goes with the pixels.
+    seconds = problem.seconds_a_step(make_objective(), tried) * variants * (size / tried) ** 2
     return Estimate(
         program_bytes=needed,
         process_bytes=present,
         available=available,
-        seconds_a_step=problem.seconds_a_step(size, variants),
+        seconds_a_step=seconds,
         largest_size=_largest_size(problem, size, variants, needed, available),
         most_variants=_most_variants(problem, size, variants, needed, available),
     )
@@ -130,42 +135,48 @@ class _Problem:
     def network_bytes(self) -> int:
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self._feature_fn))
 
-    def _objective(self, feature_fn: FeatureFn, picture: jax.Array) -> Objective:
-        targets = objective.compute_targets(
-            feature_fn,
-            picture,
-            picture,
-            content_layers=CONTENT_LAYERS,
-            style_layers=STYLE_LAYERS,
-        )
-        return objective.make_objective(feature_fn, targets)
-
     def bytes(self, size: int, variants: int) -> int:
         """Of the program, arguments included."""
         shape = (size, size, 3)
         picture = jax.ShapeDtypeStruct(shape, np.float32)
-        loss = jax.eval_shape(self._objective, self._feature_fn, picture)
+        loss = jax.eval_shape(_objective, self._feature_fn, picture)
         lanes = driver.abstract_lanes(variants, shape, _WEIGHTS, factory=self._factory)
         return driver.step_bytes(loss, *lanes, factory=self._factory)
 
-    def seconds_a_step(self, size: int, variants: int) -> float:
-        """From some steps of one variant at a small size; time goes with the pixels."""
-        tried = min(size, _TRIED_SIZE)
-        picture = np.random.default_rng(0).uniform(size=(tried, tried, 3)).astype(np.float32)
-        loss = jax.jit(self._objective)(self._feature_fn, jnp.asarray(picture))
+    def compile_objective(self, size: int) -> Callable[[], Objective]:
+        """What gives the objective of a picture of noise: its targets are another program."""
+        arguments = self._feature_fn, _noise(size)
+        return partial(jax.jit(_objective).lower(*arguments).compile(), *arguments)
+
+    def seconds_a_step(self, loss: Objective, size: int) -> float:
+        """From some steps of one variant."""
         hyper = driver.single(driver.Hyperparameters(np.float32(0.02), _WEIGHTS))
         chunks = driver.run_chunks(
             loss,
             hyper,
-            driver.init_state(picture[None], self._factory, hyper),
+            driver.init_state(_noise(size)[None], self._factory, hyper),
             factory=self._factory,
             num_steps=2 * _TRIED_STEPS,
             chunk_length=_TRIED_STEPS,
         )
         # The first chunk compiles.
         ends = [float(chunk.seconds[-1]) for chunk in chunks]
-        seconds = (ends[1] - ends[0]) / _TRIED_STEPS
-        return seconds * variants * (size / tried) ** 2
+        return (ends[1] - ends[0]) / _TRIED_STEPS
+
+
+def _noise(size: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(size=(size, size, 3)).astype(np.float32)
+
+
+def _objective(feature_fn: FeatureFn, picture: jax.Array) -> Objective:
+    targets = objective.compute_targets(
+        feature_fn,
+        picture,
+        picture,
+        content_layers=CONTENT_LAYERS,
+        style_layers=STYLE_LAYERS,
+    )
+    return objective.make_objective(feature_fn, targets)
 
 
 def in_words(found: Estimate, *, size: int, variants: int, steps: int) -> str:
