@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from nst_jax import driver, programs, vgg
+from nst_jax import driver, inputs, programs, vgg
 from nst_jax import image as images
 from nst_jax import weights as network_weights
 from nst_jax.config import from_json
@@ -171,20 +171,20 @@ def _losses_of_pictures(
     """The losses of each snapshot of a variant."""
     config = from_json(record.config)
     styles = {name: images.from_uint8(style) for name, style in record.styles.items()}
-    inputs = programs.Inputs(images.from_uint8(record.content), styles, {})
-    layers = programs.layers_of((*config.content_layers, *config.style_layers), config)
-    problems = programs.make_problems(config, _feature_fn(weights, layers, config.arch), inputs)
+    pictures = inputs.Inputs(images.from_uint8(record.content), styles, {})
+    layers = inputs.layers_of((*config.content_layers, *config.style_layers), config.arch)
+    problems = programs.make_problems(config, _feature_fn(weights, layers, config.arch), pictures)
 
     def losses(column: int) -> dict[str, np.ndarray]:
         variant = record.variants[column]
-        pictures = images.from_uint8(record.snapshots[:, column])
+        snapshots = images.from_uint8(record.snapshots[:, column])
         found = [
             driver.losses_of(
                 problems.objectives[variant.style],
                 _lanes(problems.weights(variant), len(part)),
                 part,
             )
-            for part in np.array_split(pictures, range(_BATCH, len(pictures), _BATCH))
+            for part in np.array_split(snapshots, range(_BATCH, len(snapshots), _BATCH))
         ]
         return {term: np.concatenate([getattr(x, term) for x in found]) for term in _TERMS}
 

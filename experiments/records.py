@@ -2,7 +2,7 @@
 
 import json
 
-from nst_jax import runlog, runs
+from nst_jax import inputs, runlog, runs
 from nst_jax.config import SweepConfig, from_json
 from nst_jax.console import say
 from nst_jax.runlog import RunRecord
@@ -33,7 +33,7 @@ def record_of(config: SweepConfig, *, fresh: bool = False, quiet: bool = False) 
                 f"{config.log} is of a run with other settings; give another --output-dir, or "
                 "--fresh to replace it"
             )
-        runs.check_same_pictures(record, config)
+        inputs.check_same(record, inputs.picture_hashes(config))
         if record.status == "finished":
             tell(f"reading {config.log}")
             return record

@@ -26,6 +26,18 @@ class Resume:
 
 
 @dataclass(frozen=True)
+class Rerun:
+    """Repeat a run from its log alone, and tell whether the bytes are the same."""
+
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")]
+    """The run log (HDF5)."""
+    new_log: Path | None = None
+    """Keep the log of the repetition there (HDF5)."""
+    force: bool = False
+    """Overwrite an existing file."""
+
+
+@dataclass(frozen=True)
 class Plot:
     """Redraw the figures of a run from its log alone; it may still be running."""
 
@@ -148,6 +160,7 @@ Command = (
     Annotated[StylizeConfig, tyro.conf.subcommand("stylize")]
     | Annotated[SweepConfig, tyro.conf.subcommand("sweep")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
+    | Annotated[Rerun, tyro.conf.subcommand("rerun")]
     | Annotated[Plot, tyro.conf.subcommand("plot")]
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Report, tyro.conf.subcommand("report")]
@@ -184,7 +197,7 @@ def _parse(arguments: list[str]):
 
 
 def _run(command) -> int:
-    if isinstance(command, StylizeConfig | SweepConfig | Resume):
+    if isinstance(command, StylizeConfig | SweepConfig | Resume | Rerun):
         return _run_optimisation(command)
     if isinstance(command, Weights):
         return _run_weights(command.action)
@@ -211,12 +224,14 @@ def _run(command) -> int:
     return 0
 
 
-def _run_optimisation(command: StylizeConfig | SweepConfig | Resume) -> int:
+def _run_optimisation(command: StylizeConfig | SweepConfig | Resume | Rerun) -> int:
     with ended_by_ctrl_c():
         from nst_jax import runs
 
     if isinstance(command, Resume):
         outcome = runs.resume(command.log)
+    elif isinstance(command, Rerun):
+        outcome = runs.rerun(command.log, new_log=command.new_log, force=command.force)
     elif isinstance(command, SweepConfig) and command.distributed:
         from nst_jax import hosts
 

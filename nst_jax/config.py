@@ -151,7 +151,10 @@ class SweepConfig(RunConfig, _SweepFiles):
     """Started once on each host of a cluster (Slurm, Open MPI, TPU pod): each runs a share."""
 
 
-def to_json(config: StylizeConfig | SweepConfig) -> dict[str, Any]:
+Config = StylizeConfig | SweepConfig
+
+
+def to_json(config: Config) -> dict[str, Any]:
     """The settings as plain values, for the run log."""
 
     def plain(value: Any) -> Any:
@@ -163,7 +166,7 @@ def to_json(config: StylizeConfig | SweepConfig) -> dict[str, Any]:
     return {"command": _COMMANDS[type(config)], **settings}
 
 
-def from_json(settings: dict[str, Any]) -> StylizeConfig | SweepConfig:
+def from_json(settings: dict[str, Any]) -> Config:
     """The inverse of `to_json`; a setting that is newer than the log has its default.
 
     Raises:

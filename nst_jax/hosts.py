@@ -16,7 +16,7 @@ from pathlib import Path
 import jax
 from jax.experimental import multihost_utils
 
-from nst_jax import checkpoint, report, runlog, runs
+from nst_jax import checkpoint, report, results, runlog, runs
 from nst_jax.config import SweepConfig, from_json, to_json
 from nst_jax.console import say as console_say
 from nst_jax.grid import Share, variants_of
@@ -57,7 +57,7 @@ def sweep_files(
       ValueError, OSError: bad input, or no cluster.
     """
     runs.check_config(config)
-    runs.check_outputs(config)
+    results.check_outputs(config)
     runs.prepare_device(config)
     number, count = _join(heartbeat_seconds)
     if count > len(variants_of(config)):

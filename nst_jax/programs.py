@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from nst_jax import checkpoint, driver, memory, optimizers, runlog, vgg
+from nst_jax import checkpoint, driver, memory, optimizers, runlog
 from nst_jax import image as images
 from nst_jax.choices import Driver
 from nst_jax.config import RunConfig
+from nst_jax.inputs import Inputs, layers_of
 from nst_jax.interrupts import StopRequest
 from nst_jax.objective import (
     Objective,
@@ -34,30 +35,6 @@ from nst_jax.runlog import RunLog, Variant
 CHECKPOINT_SECONDS = 30.0
 
 OnChunk = Callable[["Plan", driver.Chunk], None]
-
-
-class Inputs(NamedTuple):
-    """The pictures of a run.
-
-    Attributes:
-      content: RGB in [0, 1].
-      styles: `{name: picture}`, as the variants name them.
-      starts: pictures to start from, by the path in `Variant.init`.
-    """
-
-    content: np.ndarray
-    styles: Mapping[str, np.ndarray]
-    starts: Mapping[str, np.ndarray]
-
-    def start(self, variant: Variant, noise: float) -> np.ndarray:
-        """The initial image of a variant."""
-        return images.initial_image(
-            self.starts.get(variant.init, variant.init),
-            self.content,
-            self.styles[variant.style],
-            seed=variant.seed,
-            noise=noise,
-        )
 
 
 class Problems(NamedTuple):
@@ -112,19 +89,14 @@ def make_problems(config: RunConfig, feature_fn: Callable, inputs: Inputs) -> Pr
             feature_fn,
             inputs.content,
             style,
-            content_layers=layers_of(config.content_layers, config),
-            style_layers=layers_of(config.style_layers, config),
+            content_layers=layers_of(config.content_layers, config.arch),
+            style_layers=layers_of(config.style_layers, config.arch),
             convention=config.convention,
         )
         for name, style in inputs.styles.items()
     }
     objectives = {name: make_objective(feature_fn, each) for name, each in targets.items()}
     return Problems(objectives, targets, config.layer_balance)
-
-
-def layers_of(names: Sequence[str], config: RunConfig) -> tuple[str, ...]:
-    """Layers by Keras's names, each once."""
-    return tuple(dict.fromkeys(vgg.canonical_name(name, config.arch) for name in names))
 
 
 def plan(

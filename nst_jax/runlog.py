@@ -19,10 +19,14 @@ found out before the run starts.
 The variants of a sweep run in several programs, one after another: each writes its own columns.
 """
 
+import errno
 import itertools
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -198,12 +202,12 @@ class RunLog:
             _write_variants(file, variants)
             _write_series(file, len(variants), style_layers, num_steps)
             _write_images(file, content, styles, len(variants), num_snapshots)
-        return cls(h5py.File(path, "r+"))
+        return cls(_opened(path))
 
     @classmethod
     def reopen(cls, path: Path) -> "RunLog":
         """Opens a log to go on with its run."""
-        log = cls(h5py.File(path, "r+"))
+        log = cls(_opened(path))
         log.finish("running")
         return log
 
@@ -213,13 +217,16 @@ class RunLog:
         Args:
           rows: of the variants that ran; a row's place is its step.
           variants: which those are.
+
+        Raises:
+          OSError: the disk does not take them; one line.
         """
         steps = slice(int(rows.step[0]), int(rows.step[-1]) + 1)
-        for name, (where, _, axes, _) in reversed(_SERIES.items()):
-            if name in ("evaluations", "step"):
-                self._file.flush()
-            self._file[where][(steps, variants) if axes else steps] = getattr(rows, name)
-        self._file.flush()
+        with self._writing():
+            for name, (where, _, axes, _) in reversed(_SERIES.items()):
+                if name in ("evaluations", "step"):
+                    self._file.flush()
+                self._file[where][(steps, variants) if axes else steps] = getattr(rows, name)
 
     def append_snapshot(
         self,
@@ -229,10 +236,10 @@ class RunLog:
         variants: slice = slice(None),
     ) -> None:
         """Keeps the images after `step` steps as the snapshot of that number."""
-        self._file["images/snapshots"][number, variants] = images
-        self._file.flush()
-        self._file["images/snapshot_step"][number] = step
-        self._file.flush()
+        with self._writing():
+            self._file["images/snapshots"][number, variants] = images
+            self._file.flush()
+            self._file["images/snapshot_step"][number] = step
 
     def finish_variants(
         self,
@@ -243,13 +250,27 @@ class RunLog:
         variants: slice = slice(None),
     ) -> None:
         """Adds how variants ended: the saved pictures, their losses, their status."""
-        for term in TERMS:
-            self._file[f"final/{term}"][variants] = final[term]
-        self._file["images/final"][variants] = images
-        self._file["variants/diverged_step"][variants] = [v.diverged_step for v in ended]
-        self._file.flush()
-        self._file["variants/status"][variants] = [variant.status for variant in ended]
-        self._file.flush()
+        with self._writing():
+            for term in TERMS:
+                self._file[f"final/{term}"][variants] = final[term]
+            self._file["images/final"][variants] = images
+            self._file["variants/diverged_step"][variants] = [v.diverged_step for v in ended]
+            self._file.flush()
+            self._file["variants/status"][variants] = [variant.status for variant in ended]
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A change that is in the file at its end; the disk's refusal in one line."""
+        try:
+            yield
+            self._file.flush()
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else "the disk refuses"
+            raise OSError(
+                error.errno or errno.EIO,
+                f"cannot write {self._file.filename}: {reason}; what it held before is kept: "
+                "make room, then nst-jax resume",
+            ) from error
 
     def rows(self) -> Rows:
         """The rows so far."""
@@ -270,14 +291,14 @@ class RunLog:
     def add_compile_seconds(self, seconds: float) -> None:
         """Adds to the time that compiling took."""
         total = np.float64(self._file.attrs["compile_seconds"] + seconds)
-        self._file.attrs.modify("compile_seconds", total)
-        self._file.flush()
+        with self._writing():
+            self._file.attrs.modify("compile_seconds", total)
 
     def finish(self, status: Status) -> None:
         """Says how the run as a whole ended."""
         # Of the same type: changed in place.
-        self._file.attrs.modify("status", np.array(status, _STATUS))
-        self._file.flush()
+        with self._writing():
+            self._file.attrs.modify("status", np.array(status, _STATUS))
 
     def close(self) -> None:
         self._file.close()
@@ -287,11 +308,26 @@ class RunLog:
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         """Closes the file; a run that ends by an exception is not left "running"."""
-        try:
-            if kind is not None:
-                self.finish("interrupted" if kind is KeyboardInterrupt else "failed")
-        finally:
+        if kind is None:
             self.close()
+            return
+        # The exception is what counts, not that its trace cannot be written any more.
+        with suppress(OSError, RuntimeError):
+            self.finish("interrupted" if kind is KeyboardInterrupt else "failed")
+        with suppress(OSError, RuntimeError):
+            self.close()
+
+
+def _opened(path: Path) -> h5py.File:
+    """A log to be written in place.
+
+    Without HDF5's buffer for small pieces every value goes to the disk at once: what the disk
+    refuses is an ordinary error there, where a buffer that cannot be emptied later would end the
+    interpreter by a segmentation fault.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_sieve_buf_size(0)
+    return h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDWR, access))
 
 
 def _check_space(
@@ -300,12 +336,27 @@ def _check_space(
     """HDF5 dies hard on a full disk: what a log takes is known beforehand."""
     # Ten series of at most 8 bytes, and five layers more.
     needed = len(variants) * (num_steps * 15 * 8 + (num_snapshots + 1) * content.nbytes) + 2**20
-    free = shutil.disk_usage(path.parent).free
-    if needed > free:
+    if not _can_be_had(needed, path.parent):
+        free = shutil.disk_usage(path.parent).free
         raise OSError(
             f"cannot write {path}: it takes up to {needed / 1e6:.0f} MB, and there are "
-            f"{free / 1e6:.0f} MB free; use fewer steps, variants or snapshots, or another disk"
+            f"{free / 1e6:.0f} MB free, or a quota leaves less; use fewer steps, variants or "
+            "snapshots, or another disk"
         )
+
+
+def _can_be_had(size: int, folder: Path) -> bool:
+    if not hasattr(os, "posix_fallocate"):
+        return size <= shutil.disk_usage(folder).free
+    # A quota is known only to the system.
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                return False
+            raise
+    return True
 
 
 def _write_variants(file: h5py.File, variants: Sequence[Variant]) -> None:

@@ -1,0 +1,183 @@
+"""What a run reads: pictures and a network, known again by their hashes."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nst_jax import image as images
+from nst_jax import vgg
+from nst_jax import weights as network_weights
+from nst_jax.choices import Arch
+from nst_jax.config import Config, RunConfig, SweepConfig
+from nst_jax.grid import variants_of
+from nst_jax.objective import FeatureFn
+from nst_jax.runlog import RunRecord, Variant
+
+_STARTS = ("content", "noise", "style")
+
+
+class Inputs(NamedTuple):
+    """The pictures of a run.
+
+    Attributes:
+      content: RGB in [0, 1].
+      styles: `{name: picture}`, as the variants name them.
+      starts: pictures to start from, by the path in `Variant.init`.
+    """
+
+    content: np.ndarray
+    styles: Mapping[str, np.ndarray]
+    starts: Mapping[str, np.ndarray]
+
+    def start(self, variant: Variant, noise: float) -> np.ndarray:
+        """The initial image of a variant."""
+        return images.initial_image(
+            self.starts.get(variant.init, variant.init),
+            self.content,
+            self.styles[variant.style],
+            seed=variant.seed,
+            noise=noise,
+        )
+
+
+class Network(NamedTuple):
+    """A network as a function of an image, and what tells its weights from others."""
+
+    feature_fn: FeatureFn
+    name: str
+    sha256: str
+
+
+def paths(config: Config) -> list[Path]:
+    """All files that a run reads."""
+    named = [Path(config.weights)] if config.weights not in (None, "random") else []
+    return [config.content, *_styles(config), *_starts(config), *named]
+
+
+def _styles(config: Config) -> tuple[Path, ...]:
+    return config.styles if isinstance(config, SweepConfig) else (config.style,)
+
+
+def _starts(config: Config) -> list[Path]:
+    inits = {variant.init for variant in variants_of(config)}
+    return [Path(init) for init in sorted(inits - set(_STARTS))]
+
+
+def load_pictures(
+    config: Config, variants: Sequence[Variant], say: Callable[[str], None]
+) -> Inputs:
+    """Reads the pictures of some variants.
+
+    Args:
+      config: settings of the run.
+      variants: those of this process.
+      say: gets a line for whatever their owner may not expect.
+
+    Raises:
+      ValueError, OSError: one line that names the file.
+    """
+    with images.notes(say):
+        content = images.load(config.content, size=config.size, enlarge=config.enlarge)
+        size = config.size if config.style_size is None else config.style_size
+        styles = {
+            variant.style: images.load(Path(variant.style), size=size, enlarge=config.enlarge)
+            for variant in {variant.style: variant for variant in variants}.values()
+        }
+        inits = {variant.init for variant in variants} - set(_STARTS)
+        longest = max(content.shape[:2])
+        starts = {
+            init: images.load(_init_path(init), size=longest, enlarge=True)
+            for init in sorted(inits)
+        }
+    _check_sizes(config, {str(config.content): content, **styles})
+    return Inputs(content, styles, starts)
+
+
+def _check_sizes(config: RunConfig, pictures: dict[str, np.ndarray]) -> None:
+    layers = (*config.content_layers, *config.style_layers)
+    deepest = max(layers, key=lambda layer: vgg.smallest_side([layer], config.arch))
+    side = vgg.smallest_side([deepest], config.arch)
+    for path, picture in pictures.items():
+        height, width = picture.shape[:2]
+        if min(height, width) < side:
+            raise ValueError(
+                f"{path} is too small: {width} x {height} pixels at this size, but "
+                f"{deepest} needs at least {side} on each side; use a larger picture, --size, "
+                "--enlarge, or no layer so deep"
+            )
+
+
+def _init_path(text: str) -> Path:
+    path = Path(text)
+    if not path.exists():
+        raise ValueError(
+            f"the start must be content, noise, style or a picture, and {text!r} is no file"
+        )
+    return path
+
+
+def load_network(config: RunConfig, say: Callable[[str], None]) -> Network:
+    """Finds, reads and names the network."""
+    source = network_weights.resolve(config.weights, arch=config.arch)
+    params = network_weights.load_params(config.weights, arch=config.arch)
+    say(f"weights: {source.description}")
+    layers = layers_of((*config.content_layers, *config.style_layers), config.arch)
+    feature_fn = vgg.feature_fn(
+        params,
+        layers,
+        arch=config.arch,
+        pooling=config.pooling,
+        precision=config.precision,
+        winograd=vgg.winograd_pays(config.precision),
+    )
+    return Network(feature_fn, source.name, network_weights.params_sha256(params))
+
+
+def layers_of(names: Sequence[str], arch: Arch) -> tuple[str, ...]:
+    """Layers by Keras's names, each once."""
+    return tuple(dict.fromkeys(vgg.canonical_name(name, arch) for name in names))
+
+
+def hashes(config: Config, network: Network) -> dict[str, str]:
+    """Of the files and of the weights, as attributes of the run log."""
+    return {**picture_hashes(config), "weights_sha256": network.sha256}
+
+
+def picture_hashes(config: Config) -> dict[str, str]:
+    """Of the files of the pictures, as attributes of the run log."""
+    return {
+        "content_sha256": _sha256([config.content]),
+        "style_sha256": _sha256(_styles(config)),
+        "start_sha256": _sha256(_starts(config)),
+    }
+
+
+def _sha256(files: Sequence[Path]) -> str:
+    return ",".join(map(_file_sha256, files))
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_same(record: RunRecord, present: Mapping[str, str]) -> None:
+    """Refuses a log whose inputs are not those that its settings name any more.
+
+    Args:
+      record: the log.
+      present: see `hashes`.
+
+    Raises:
+      ValueError: one line that names the input.
+    """
+    for name, value in present.items():
+        # Older logs have no hash of a picture to start from.
+        if record.attributes.get(name, value) != value:
+            raise ValueError(
+                f"{record.path} cannot be used: its {name.removesuffix('_sha256')} has "
+                "changed since it began"
+            )
