@@ -54,7 +54,7 @@ def _at_the_end(first: RunRecord, second: RunRecord, variant: int) -> list[str]:
     return [
         f"the saved picture's {name} differs"
         for name in first.final
-        if _differ(first.final[name][variant], second.final[name][variant]).any()
+        if _differ(first.final[name][[variant]], second.final[name][[variant]]).any()
     ]
 
 

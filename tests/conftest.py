@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+from PIL import Image
 
 # Arrays whose ranks differ are broadcast by accident more often than on purpose.
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -75,6 +76,31 @@ def toy_objective(toy_fn, pictures):
     )
     weights = objective.make_weights(targets, content=1.0, style=20.0, total_variation=1e-4)
     return objective.make_objective(toy_fn, targets), weights, pictures[0]
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Settings: two optimizers of two rates on small pictures and shallow layers, from noise."""
+    from nst_jax import config
+
+    rng = np.random.default_rng(0)
+    for name, shape in (("c.png", (24, 28)), ("s.png", (26, 22)), ("t.png", (22, 30))):
+        coarse = Image.fromarray(rng.integers(0, 255, (4, 4, 3), np.uint8))
+        coarse.resize(shape[::-1], Image.Resampling.BICUBIC).save(tmp_path / name)
+    return config.SweepConfig(
+        content=tmp_path / "c.png",
+        styles=(tmp_path / "s.png",),
+        log=tmp_path / "sweep.h5",
+        steps=6,
+        optimizers=("adam", "adagrad"),
+        learning_rates=("0.02", "0.1"),
+        inits=("noise",),
+        tv_weights=(0.0,),
+        weights="random",
+        content_layers=("relu2_1",),
+        style_layers=("relu1_1", "relu2_1"),
+        force=True,
+    )
 
 
 @pytest.fixture

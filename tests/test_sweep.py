@@ -17,30 +17,6 @@ from PIL import Image
 
 from nst_jax import checkpoint, cli, config, grid, hosts, memory, runlog, runs
 
-LAYERS = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
-
-
-@pytest.fixture
-def sweep(tmp_path) -> config.SweepConfig:
-    """Two optimizers of two rates on small pictures and shallow layers, from noise."""
-    rng = np.random.default_rng(0)
-    for name, shape in (("c.png", (24, 28)), ("s.png", (26, 22)), ("t.png", (22, 30))):
-        coarse = Image.fromarray(rng.integers(0, 255, (4, 4, 3), np.uint8))
-        coarse.resize(shape[::-1], Image.Resampling.BICUBIC).save(tmp_path / name)
-    return config.SweepConfig(
-        content=tmp_path / "c.png",
-        styles=(tmp_path / "s.png",),
-        log=tmp_path / "sweep.h5",
-        steps=6,
-        optimizers=("adam", "adagrad"),
-        learning_rates=("0.02", "0.1"),
-        inits=("noise",),
-        tv_weights=(0.0,),
-        weights="random",
-        force=True,
-        **LAYERS,
-    )
-
 
 def quiet(line: str) -> None:
     del line
@@ -87,7 +63,8 @@ def test_a_lane_equals_its_single_run(sweep):
             tv_weight=0.0,
             weights="random",
             force=True,
-            **LAYERS,
+            content_layers=sweep.content_layers,
+            style_layers=sweep.style_layers,
         )
         alone = runs.stylize_files(single, say=quiet, progress=False).record
         np.testing.assert_allclose(

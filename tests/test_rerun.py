@@ -1,0 +1,165 @@
+"""A run repeated from its log."""
+
+import shutil
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from nst_jax import cli, comparison, config, runlog, runs
+
+
+def quiet(line: str) -> None:
+    del line
+
+
+@pytest.fixture
+def stylize(sweep) -> config.StylizeConfig:
+    """A single run on the pictures of `sweep`."""
+    shared = {name: getattr(sweep, name) for name in ("content", "weights", "steps", "force")}
+    layers = {name: getattr(sweep, name) for name in ("content_layers", "style_layers")}
+    return config.StylizeConfig(
+        style=sweep.styles[0],
+        output=sweep.log.with_name("out.png"),
+        log=sweep.log.with_name("run.h5"),
+        init="noise",
+        seed=3,
+        **shared,
+        **layers,
+    )
+
+
+def test_a_sweep_repeated_from_its_log_gives_the_same_bytes(sweep, capsys):
+    first = runs.sweep_files(sweep, say=quiet, progress=False).record
+    again = sweep.log.with_name("again.h5")
+    assert cli.main(["rerun", str(sweep.log), "--new-log", str(again)]) == 0
+    assert "the same bytes" in capsys.readouterr().out
+    record = runlog.load(again)
+    np.testing.assert_array_equal(record.images, first.images)
+    np.testing.assert_array_equal(record.rows.total, first.rows.total)
+
+
+def test_a_single_run_is_repeated_and_its_files_are_left_alone(stylize):
+    runs.stylize_files(stylize, say=quiet, progress=False)
+    before = {path: path.read_bytes() for path in stylize.output.parent.iterdir()}
+    outcome = runs.rerun(stylize.log, say=quiet, progress=False)
+    assert outcome.exit_code == 0
+    assert {path: path.read_bytes() for path in stylize.output.parent.iterdir()} == before
+
+
+def test_what_differs_is_said(stylize, capsys):
+    runs.stylize_files(stylize, say=quiet, progress=False)
+    with h5py.File(stylize.log, "r+") as file:
+        file["losses/total"][4] *= 1.5
+        file.attrs["threads"] = 99
+    assert cli.main(["rerun", str(stylize.log)]) == 1
+    out = capsys.readouterr().out
+    assert "threads was 99" in out
+    assert "total differs from step 4 on" in out
+    assert "other bytes" in out
+
+
+def test_a_changed_input_is_refused(stylize, sweep, capsys):
+    shutil.copy(sweep.log.with_name("t.png"), start := sweep.log.with_name("start.png"))
+    stylize = replace(stylize, init=str(start))
+    runs.stylize_files(stylize, say=quiet, progress=False)
+    for path in (stylize.content, start):
+        before = path.read_bytes()
+        Image.new("RGB", (28, 24), "red").save(path)
+        assert cli.main(["rerun", str(stylize.log)]) == 1
+        assert "has changed since it began" in capsys.readouterr().err
+        path.write_bytes(before)
+
+
+def test_the_log_itself_is_never_overwritten(sweep, capsys):
+    runs.sweep_files(sweep, say=quiet, progress=False)
+    arguments = ["rerun", str(sweep.log), "--new-log", str(sweep.log), "--force"]
+    assert cli.main(arguments) == 1
+    assert "is the log of the run itself" in capsys.readouterr().err
+
+
+# Comparing
+
+
+def record(path, *, steps: int = 5, status: str = "finished") -> runlog.RunRecord:
+    """A log of two variants and three layers, without running anything."""
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 255, (4, 6, 3), np.uint8)
+    variants = [
+        runlog.Variant(f"v{i}", "adam", 0.02, 1.0, 1.0, 0.0, "s", "content", i) for i in (0, 1)
+    ]
+    with runlog.RunLog.create(
+        path,
+        attributes={},
+        config={},
+        variants=variants,
+        style_layers=["a", "b", "c"],
+        content=picture,
+        styles={"s": picture},
+        num_steps=5,
+        chunk_length=5,
+    ) as log:
+        values = rng.uniform(1, 2, (5, 2)).astype(np.float32)
+        layers = rng.uniform(1, 2, (5, 2, 3)).astype(np.float32)
+        ones = np.ones((5, 2), np.int32)
+        rows = runlog.Rows(
+            np.arange(5, dtype=np.int32),
+            rng.uniform(size=(5, 2)),
+            *(ones, values, values, values, values, layers, values, values),
+        )
+        cut = {name: getattr(rows, name)[:steps] for name in rows.__dataclass_fields__}
+        log.append(runlog.Rows(**cut))
+        log.finish_variants(
+            [replace(variant, status=status) for variant in variants],
+            final={term: np.ones(2, np.float32) for term in runlog.TERMS},
+            images=rng.integers(0, 255, (2, 4, 6, 3), np.uint8),
+        )
+        log.finish(status)
+    return runlog.load(path)
+
+
+def changed(path, where: str, place: tuple, value) -> runlog.RunRecord:
+    """The same log with one value changed."""
+    record(path)
+    with h5py.File(path, "r+") as file:
+        file[where][place] = value
+    return runlog.load(path)
+
+
+def test_equal_logs_do_not_differ(tmp_path):
+    assert not comparison.differences(record(tmp_path / "a.h5"), record(tmp_path / "b.h5"))
+
+
+@pytest.mark.parametrize(
+    ("where", "place", "value", "words"),
+    [
+        ("losses/total", (2, 1), 0.5, "v1: total differs from step 2 on"),
+        ("losses/style_per_layer", (0, 0, 2), 0.5, "v0: style per layer differs from step 0 on"),
+        ("grad_norm", (4, 0), np.nan, "v0: grad norm differs from step 4 on"),
+        ("evaluations", (1, 1), 3, "v1: evaluations differs from step 1 on"),
+        ("images/final", (1, 0, 0, 0), 255, "v1: the picture differs in"),
+        ("final/style", (0,), 0.5, "v0: the saved picture's style differs"),
+        ("variants/status", (1,), "diverged", "v1: it was finished, is diverged"),
+    ],
+)
+def test_one_value_is_found_and_nothing_else(where, place, value, words, tmp_path):
+    first = record(tmp_path / "a.h5")
+    found = comparison.differences(first, changed(tmp_path / "b.h5", where, place, value))
+    assert len(found) == 1
+    assert words in found[0]
+
+
+def test_times_are_not_compared(tmp_path):
+    first = record(tmp_path / "a.h5")
+    assert not comparison.differences(first, changed(tmp_path / "b.h5", "wall_time", (0, 0), 9.0))
+
+
+def test_of_an_interrupted_run_the_steps_that_are_there_are_compared(tmp_path):
+    short = record(tmp_path / "a.h5", steps=3, status="interrupted")
+    assert not comparison.differences(short, record(tmp_path / "b.h5"))
+    late = changed(tmp_path / "c.h5", "losses/total", (4, 0), 0.5)
+    assert not comparison.differences(short, late)
+    early = changed(tmp_path / "d.h5", "losses/total", (2, 0), 0.5)
+    assert len(comparison.differences(short, early)) == 1
