@@ -18,6 +18,16 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # installed after this file has been read.
 
 
+def pytest_addoption(parser):
+    parser.addoption("--torture", action="store_true", help="repeat what is random far more often")
+
+
+@pytest.fixture
+def times(request):
+    """`times(ordinary, torture)`: how often to repeat something, with and without --torture."""
+    return lambda ordinary, torture: torture if request.config.getoption("--torture") else ordinary
+
+
 @pytest.fixture
 def rng():
     """A seeded generator."""

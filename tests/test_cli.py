@@ -401,8 +401,9 @@ def test_a_reader_that_leaves_stops_no_run(pictures, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("seconds", [0.1, 1.0, 2.0])
-def test_ctrl_c_before_the_first_step_ends_in_one_line(seconds, pictures, tmp_path):
+def test_a_signal_before_the_first_step_ends_in_one_line(seconds, number, code, pictures, tmp_path):
     process = subprocess.Popen(
         command("stylize", *pictures, "--output", str(tmp_path / "out.png"), *RANDOM),
         stdout=subprocess.PIPE,
@@ -410,9 +411,9 @@ def test_ctrl_c_before_the_first_step_ends_in_one_line(seconds, pictures, tmp_pa
         text=True,
     )
     time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in err
 
 
