@@ -1,4 +1,4 @@
-# Targets: demo, sweep, study, bench, test, test-fast, lint, clean. `make help` explains them.
+# Targets: demo, sweep, study, bench, test, test-fast, torture, lint, clean. `make help` explains them.
 #
 # PYTHON=... picks the interpreter that makes the environment; VENV=... an environment to use
 # instead of .venv (an existing one is used as it is, with what is missing installed into it).
@@ -20,7 +20,7 @@ EXTRA_DEV = [dev$(if $(ACCELERATOR),$(comma)$(ACCELERATOR))]
 # The code of this checkout, whatever else the environment holds.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo sweep study bench test test-fast lint clean
+.PHONY: help demo sweep study bench test test-fast torture lint clean
 
 help:
 	@echo "make demo       install into $(VENV), then stylise a portrait into out/demo/"
@@ -29,6 +29,7 @@ help:
 	@echo "make bench      how fast a step is on this device (under twenty minutes on a CPU)"
 	@echo "make test       all tests (about ten minutes on two cores)"
 	@echo "make test-fast  the quick ones (under two minutes)"
+	@echo "make torture    faults and hostile files by the hundred (under an hour)"
 	@echo "make lint       ruff: style and formatting"
 	@echo "make clean      remove $(VENV), out/ and caches"
 
@@ -49,6 +50,9 @@ test: $(INSTALLED)-dev
 
 test-fast: $(INSTALLED)-dev
 	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
+
+torture: $(INSTALLED)-dev
+	$(BIN)/python -m pytest -n 2 -m torture --torture $(ARGS)
 
 lint: $(INSTALLED)-dev
 	$(BIN)/ruff check .

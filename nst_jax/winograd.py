@@ -60,18 +60,11 @@ convolve.defvjp(_forward, _backward)
 def _convolve(x: Array, kernel: Array) -> Array:
     *batch, height, width, channels = x.shape
     rows, columns = -(-height // 2), -(-width // 2)
-    # Input tiles of 4 x 4 begin at every second pixel, one outside the image.
-    edges = [(0, 0)] * len(batch)
-    edges += [(1, 2 * rows - height + 1), (1, 2 * columns - width + 1), (0, 0)]
-    padded = jnp.pad(x, edges)
-    tiles = [
-        [padded[..., i : i + 2 * rows - 1 : 2, j : j + 2 * columns - 1 : 2, :] for j in range(4)]
-        for i in range(4)
-    ]
-    spread = _each_column(_input_rows, [_input_rows(row) for row in tiles])
-    stacked = jnp.stack([place.reshape(-1, channels) for row in spread for place in row])
     products = jax.lax.dot_general(
-        stacked, kernel, (((2,), (1,)), ((0,), (0,))), precision="highest"
+        _input_tiles(x, rows, columns).reshape(16, -1, channels),
+        kernel,
+        (((2,), (1,)), ((0,), (0,))),
+        precision="highest",
     )
     products = products.reshape(4, 4, *batch, rows, columns, -1)
     outputs = _each_column(_output_rows, [_output_rows(list(row)) for row in products])
@@ -81,14 +74,30 @@ def _convolve(x: Array, kernel: Array) -> Array:
     return joined[..., :height, :width, :]
 
 
+def _input_tiles(x: Array, rows: int, columns: int) -> Float[Array, "4 4 *b rows columns i"]:
+    """B^T d B of the tiles of 4 x 4 that begin at every second pixel, one outside the image."""
+    *batch, height, width, channels = x.shape
+    edges = [(0, 0)] * len(batch)
+    edges += [(1, 2 * rows - height + 1), (1, 2 * columns - width + 1), (0, 0)]
+    pairs = jnp.pad(x, edges).reshape(*batch, rows + 1, 2, columns + 1, 2, channels)
+    across = _combined(pairs[..., 0, :], pairs[..., 1, :], axis=-2)
+    # Both ways at once would be a fusion of sixteen branches, which takes five times as long.
+    across = jax.lax.optimization_barrier(across)
+    return _combined(across[..., 0, :, :], across[..., 1, :, :], axis=-3)
+
+
+def _combined(even: Array, odd: Array, axis: int) -> Array:
+    """B^T d along an axis of pairs: a tile has the two of its own and the two of the next."""
+    axis += even.ndim
+    here, there = slice(None, -1), slice(1, None)
+    d0, d2 = (even[(slice(None),) * axis + (part,)] for part in (here, there))
+    d1, d3 = (odd[(slice(None),) * axis + (part,)] for part in (here, there))
+    return jnp.stack([d0 - d2, d1 + d2, d2 - d1, d1 - d3])
+
+
 def _each_column(combine, rows: Sequence[Sequence[Array]]) -> list[tuple[Array, ...]]:
     columns = [combine(column) for column in zip(*rows, strict=True)]
     return list(zip(*columns, strict=True))
-
-
-def _input_rows(d: Sequence[Array]) -> tuple[Array, ...]:
-    """B^T d."""
-    return d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]
 
 
 def _output_rows(m: Sequence[Array]) -> tuple[Array, ...]:

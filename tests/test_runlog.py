@@ -545,13 +545,8 @@ def kill_and_check(path, generator):
 
 
 @pytest.mark.slow
-def test_acknowledged_rows_survive_a_kill(path):
+@pytest.mark.torture
+def test_acknowledged_rows_survive_a_kill(path, times):
     generator = random.Random(0)
-    assert len({kill_and_check(path, generator) for _ in range(15)}) > 2
-
-
-@pytest.mark.slow
-def test_acknowledged_rows_survive_a_hundred_kills(path):
-    generator = random.Random(1)
-    for _ in range(100):
-        kill_and_check(path, generator)
+    acknowledged = {kill_and_check(path, generator) for _ in range(times(20, 1000))}
+    assert len(acknowledged) > 2
