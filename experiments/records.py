@@ -1,6 +1,7 @@
 """Run logs as the experiments use them: read if finished, gone on with, or made."""
 
 import json
+from dataclasses import replace
 
 from nst_jax import inputs, runlog, runs
 from nst_jax.config import SweepConfig, from_json
@@ -28,7 +29,7 @@ def record_of(config: SweepConfig, *, fresh: bool = False, quiet: bool = False) 
     progress = False if quiet else None
     if config.log.exists() and not fresh:
         record = runlog.load(config.log)
-        if from_json(record.config) != config:
+        if not _alike(from_json(record.config), config):
             raise ValueError(
                 f"{config.log} is of a run with other settings; give another --output-dir, or "
                 "--fresh to replace it"
@@ -45,6 +46,14 @@ def record_of(config: SweepConfig, *, fresh: bool = False, quiet: bool = False) 
     if outcome.exit_code:
         raise SystemExit(outcome.exit_code)
     return outcome.record
+
+
+def _alike(one: SweepConfig, other: SweepConfig) -> bool:
+    """Whether two runs have the same settings, wherever their files lie."""
+    places = {"log": other.log, "content": other.content}
+    if len(one.styles) == len(other.styles):
+        places["styles"] = other.styles
+    return replace(one, **places) == other
 
 
 def described(record: RunRecord) -> str:
