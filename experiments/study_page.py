@@ -319,8 +319,8 @@ def _method(first: Stage, second: Stage) -> str:
             f"{len(contents)} contents and {len(styles)} styles: they are less independent than "
             "tests and intervals take them for.",
             f"- *Run* on {described(record)}, float32. The first-order runs of the first stage "
-            f"took {_minutes(first):.0f} minutes, those of the second {_minutes(second):.0f}, by the "
-            "clock, whatever else the machine did meanwhile.",
+            f"took {_minutes(first):.0f} minutes, those of the second {_minutes(second):.0f}, by "
+            "the clock, whatever else the machine did meanwhile.",
         ]
     )
 

@@ -226,8 +226,9 @@ def _run(command) -> int:
 
 def _run_optimisation(command: StylizeConfig | SweepConfig | Resume | Rerun) -> int:
     with ended_by_ctrl_c():
-        from nst_jax import runs
+        from nst_jax import environment, runs
 
+    environment.keep_compiled_programs()
     if isinstance(command, Resume):
         outcome = runs.resume(command.log)
     elif isinstance(command, Rerun):

@@ -355,8 +355,51 @@ def pictures(state: State) -> Float[np.ndarray, "v h w 3"]:
 def losses_of(
     objective: Objective, hyper: Hyperparameters, images: Float[ArrayLike, "v h w 3"]
 ) -> LossTerms:
-    """The loss terms of one image a variant, e.g. of the pictures that a run ends with."""
+    """The loss terms of one image a variant."""
     return jax.device_get(_jit_losses(objective, jnp.asarray(images), hyper.weights))
+
+
+def final_losses(
+    objective: Objective,
+    hyper: Hyperparameters,
+    state: State,
+    images: Float[ArrayLike, "v h w 3"],
+    *,
+    factory: OptimizerFactory,
+    driver: Driver,
+) -> LossTerms:
+    """`losses_of` the pictures that a run ends with: on a CPU nothing is compiled for them.
+
+    Args:
+      objective: of the run, as all that follows.
+      hyper: leading axis v.
+      state: after the last step; it is donated.
+      images: one a variant.
+      factory: the optimizer as a function of its learning rate.
+      driver: "python" or "scan".
+    """
+    if driver == "scan":
+        return losses_of(objective, hyper, images)
+    images = jnp.asarray(images)
+    if optimizers.is_lbfgs(factory):
+        evaluated = [
+            _jit_evaluate(objective, image, _variant(hyper, i).weights)
+            for i, image in enumerate(images)
+        ]
+        return _stack([jax.device_get(terms) for (_, terms), _ in evaluated])
+    # A step says what its image loses; the image that it makes is dropped.
+    start = state._replace(
+        step=jnp.zeros_like(state.step),
+        image=images,
+        last_good=jnp.array(images),
+        diverged_step=jnp.full_like(state.diverged_step, -1),
+    )
+    # Placed as the program has been compiled for; on a single device placing would be another one.
+    if len(state.image.devices()) > 1:
+        start = jax.device_put(start, jax.tree.map(lambda x: x.sharding, state))
+    limit = jnp.ones((), jnp.int32)
+    _, row = _jit_step(objective, hyper, start, limit, factory=factory)
+    return jax.device_get(row.terms)
 
 
 def stylize(

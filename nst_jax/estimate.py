@@ -99,8 +99,7 @@ def _largest_size(
     problem: "_Problem", size: int, variants: int, needed: int, available: int
 ) -> int:
     """Memory is a straight line over the number of pixels."""
-    # Larger, where the line is that of large pictures (`vgg`: Winograd's layers are small).
-    other = max(2 * size, 1024)
+    other = 2 * size
     slope = (needed - problem.bytes(other, variants)) / (size**2 - other**2)
     pixels = size**2 + (available - needed) / max(slope, 1e-9)
     return int(min(np.sqrt(max(pixels, 0)), _MOST_PIXELS))

@@ -335,14 +335,22 @@ def _finish(
 ) -> list[Variant]:
     """Logs the pictures as they are saved, their losses, and how each variant ended."""
     pictures = images.to_uint8(driver.pictures(state))
-    final = driver.losses_of(program.objective, program.hyper, images.from_uint8(pictures))
+    diverged_steps = np.asarray(state.diverged_step)
+    final = driver.final_losses(
+        program.objective,
+        program.hyper,
+        state,
+        images.from_uint8(pictures),
+        factory=program.factory,
+        driver=plan.driver,
+    )
     count = plan.stop - plan.start
     final = {term: getattr(final, term)[:count] for term in runlog.TERMS}
     totals = log.totals(plan.columns)
     ended = [
         _ended(
             variant,
-            int(state.diverged_step[i]),
+            int(diverged_steps[i]),
             totals[:, i],
             float(final["total"][i]),
             interrupted,

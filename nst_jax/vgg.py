@@ -9,7 +9,7 @@ References:
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -29,8 +29,6 @@ _CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 _CHANNELS = (64, 128, 256, 512, 512)
 # The mean color of ImageNet in the order of the weights, (blue, green, red).
 _MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
-# Elements of a layer's input; larger ones leave the cache, and then it is no faster.
-_MOST_FOR_WINOGRAD = 48 * 64 * 512
 _ALIAS = re.compile(r"(?:relu|conv)(\d+)_(\d+)|pool(\d+)")
 
 
@@ -148,16 +146,15 @@ class VGG(nn.Module):
         pool = {"max": max_pool, "average": average_pool}[self.pooling]
         features = {}
         for layer in architecture(self.arch):
-            x = pool(x) if layer.kind == "pool" else nn.relu(self._convolution(layer, x)(x))
+            x = pool(x) if layer.kind == "pool" else nn.relu(self._convolution(layer)(x))
             if layer.name in self.layers:
                 features[layer.name] = x
             if len(features) == len(self.layers):
                 break
         return features
 
-    def _convolution(self, layer: Layer, x: Array) -> nn.Module:
-        small = np.prod(x.shape[-3:]) <= _MOST_FOR_WINOGRAD
-        if self.winograd and small and _suits_winograd(layer):
+    def _convolution(self, layer: Layer) -> nn.Module:
+        if self.winograd and _suits_winograd(layer):
             return _WinogradConv(layer.channels, name=layer.name)
         # The first layer sees raw pixels, whose differences bfloat16 cannot hold.
         low = self.precision == "bfloat16" and layer.in_channels != 3
@@ -257,9 +254,9 @@ def feature_fn(
 
     Args:
       params, layers, arch, pooling, precision: as `extract_features`.
-      winograd: take the deep layers of small pictures by `winograd.convolve`: on a CPU in float32
-        faster, up to a third at 256 px and nothing from 1024 px on. Derivatives go backward only
-        (no `jax.jvp`), and to the image alone; parameters take up to five times their memory.
+      winograd: take the deep layers by `winograd.convolve`: on a CPU in float32 a step is a third
+        faster. Derivatives go backward only (no `jax.jvp`), and to the image alone; parameters
+        take up to four times their memory.
 
     Raises:
       ValueError: as `extract_features`; `winograd` with another precision than float32.
@@ -270,25 +267,29 @@ def feature_fn(
     keras_names = tuple(dict.fromkeys(canonical_name(name, arch) for name in names))
     check_choice("pooling", pooling, Pooling)
     check_choice("precision", precision, Precision)
-    # NumPy arrays would be copied to the device at every call.
-    needed = jax.tree.map(jnp.asarray, _needed_params(params, keras_names, arch))
+    needed = _needed_params(params, keras_names, arch)
     if winograd:
         if precision != "float32":
             raise ValueError(f"`winograd` is for float32, got the precision {precision!r}")
         needed = _with_winograd(needed, arch)
+    # NumPy arrays would be copied to the device at every call.
+    needed = jax.tree.map(jnp.asarray, needed)
     module = VGG(keras_names, arch, pooling, precision, winograd)
     return jax.tree_util.Partial(_Extractor(module, names), needed)
 
 
 def _with_winograd(params: Params, arch: Arch) -> Params:
-    """The parameters with transformed kernels beside those of the layers that they suit."""
-    suited = [layer.name for layer in architecture(arch) if _suits_winograd(layer)]
-    transformed = {
-        name: jax.jit(fast.transform)(params[name]["kernel"])._asdict()
-        for name in suited
-        if name in params
+    """The parameters with transformed kernels for the layers that they suit."""
+    suited = {layer.name for layer in architecture(arch) if _suits_winograd(layer)}
+
+    def transformed(of_layer: Mapping[str, Array]) -> dict[str, Array]:
+        kernels = fast.transform(np.asarray(of_layer["kernel"]))
+        return {**kernels._asdict(), "bias": of_layer["bias"]}
+
+    return {
+        name: transformed(of_layer) if name in suited else of_layer
+        for name, of_layer in params.items()
     }
-    return {name: {**of_layer, **transformed.get(name, {})} for name, of_layer in params.items()}
 
 
 @dataclass(frozen=True)

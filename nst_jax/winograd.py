@@ -1,4 +1,4 @@
-"""3 x 3 convolutions with fewer multiplications, for the deep, small layers on a CPU.
+"""3 x 3 convolutions with fewer multiplications, for the deep layers on a CPU.
 
 Winograd's F(2 x 2, 3 x 3): a tile of 2 x 2 outputs takes 16 multiplications a pair of channels
 instead of 36; the rest is additions, which many channels share. Kernels are transformed once.
@@ -25,15 +25,21 @@ class Kernels(NamedTuple):
     backward: Float[Array, "16 o i"]
 
 
-def transform(kernel: Float[Array, "3 3 i o"]) -> Kernels:
-    """G g G^T of a kernel, and of the one that takes a gradient back to the input."""
+def transform(kernel: Float[np.ndarray, "3 3 i o"]) -> Kernels:
+    """G g G^T of a kernel, and of the one that takes a gradient back to the input.
+
+    By NumPy: done once, it would not be worth compiling.
+
+    Args:
+      kernel: of the ordinary convolution.
+    """
     mirrored = kernel[::-1, ::-1].swapaxes(2, 3)
-    return Kernels(*(_transformed(each) for each in (kernel, mirrored)))
+    return Kernels(*(jnp.asarray(_transformed(each)) for each in (kernel, mirrored)))
 
 
-def _transformed(kernel: Array) -> Array:
+def _transformed(kernel: np.ndarray) -> np.ndarray:
     # As one product: the sixteen places of a tile from the nine of the kernel.
-    places = jnp.matmul(np.kron(_G, _G), kernel.reshape(9, -1), precision="highest")
+    places = np.kron(_G, _G) @ kernel.reshape(9, -1)
     return places.reshape(16, *kernel.shape[2:])
 
 
@@ -42,6 +48,10 @@ def convolve(x: Float[Array, "*b h w i"], kernels: Kernels) -> Float[Array, "*b 
     """The convolution of images, padded with zeros to their own size.
 
     Its gradient goes to the images alone: kernels are taken for constants.
+
+    Args:
+      x: images with any batch axes.
+      kernels: see `transform`.
     """
     return _convolve(x, kernels.forward)
 
@@ -76,22 +86,17 @@ def _convolve(x: Array, kernel: Array) -> Array:
 
 def _input_tiles(x: Array, rows: int, columns: int) -> Float[Array, "4 4 *b rows columns i"]:
     """B^T d B of the tiles of 4 x 4 that begin at every second pixel, one outside the image."""
-    *batch, height, width, channels = x.shape
-    edges = [(0, 0)] * len(batch)
-    edges += [(1, 2 * rows - height + 1), (1, 2 * columns - width + 1), (0, 0)]
-    pairs = jnp.pad(x, edges).reshape(*batch, rows + 1, 2, columns + 1, 2, channels)
-    across = _combined(pairs[..., 0, :], pairs[..., 1, :], axis=-2)
+    edges = [(0, 0)] * (x.ndim - 3)
+    edges += [(1, 2 * rows - x.shape[-3] + 1), (1, 2 * columns - x.shape[-2] + 1), (0, 0)]
+    across = _input_rows(jnp.pad(x, edges), axis=-2)
     # Both ways at once would be a fusion of sixteen branches, which takes five times as long.
-    across = jax.lax.optimization_barrier(across)
-    return _combined(across[..., 0, :, :], across[..., 1, :, :], axis=-3)
+    return _input_rows(jax.lax.optimization_barrier(across), axis=-3)
 
 
-def _combined(even: Array, odd: Array, axis: int) -> Array:
-    """B^T d along an axis of pairs: a tile has the two of its own and the two of the next."""
-    axis += even.ndim
-    here, there = slice(None, -1), slice(1, None)
-    d0, d2 = (even[(slice(None),) * axis + (part,)] for part in (here, there))
-    d1, d3 = (odd[(slice(None),) * axis + (part,)] for part in (here, there))
+def _input_rows(x: Array, axis: int) -> Float[Array, "4 *shape"]:
+    """B^T d along an axis: the four pixels from every second one on, combined."""
+    last = x.shape[axis] - 3
+    d0, d1, d2, d3 = (jax.lax.slice_in_dim(x, i, i + last, stride=2, axis=axis) for i in range(4))
     return jnp.stack([d0 - d2, d1 + d2, d2 - d1, d1 - d3])
 
 

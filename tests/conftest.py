@@ -1,6 +1,7 @@
 """What the tests share: a strict JAX, small pictures, two networks, a count of compilations."""
 
 import contextlib
+import os
 from functools import partial
 
 import jax
@@ -11,6 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+# Neither the user's cache nor what an earlier run has compiled plays a part in tests.
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+jax.config.update("jax_enable_compilation_cache", False)
 # Arrays whose ranks differ are broadcast by accident more often than on purpose.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import jax
@@ -188,3 +189,42 @@ def test_checkout_without_the_program_git_has_no_commit(checkout, monkeypatch, t
     checkout("init")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert commit_state() == ("", False)
+
+
+KEEP = """
+import jax
+from nst_jax import environment
+environment.keep_compiled_programs()
+print(jax.config.jax_compilation_cache_dir)
+"""
+
+
+@pytest.mark.parametrize("named", ["", "named"])
+def test_compiled_programs_are_kept_in_the_user_s_cache_unless_told_otherwise(named, tmp_path):
+    variables = {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    if named:
+        variables["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / named)
+    done = subprocess.run(
+        [sys.executable, "-c", KEEP],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    folder = Path(done.stdout.strip())
+    assert folder.is_relative_to(tmp_path)
+    assert folder.name == named if named else folder.name.startswith("programs-")
+
+
+def test_without_a_cache_nothing_is_kept_and_nothing_fails(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("nst_jax.weights.cache_folder", lambda: tmp_path / "file")
+    environment.keep_compiled_programs()
+    assert jax.config.jax_compilation_cache_dir is None
+
+
+def test_other_processors_have_programs_of_their_own(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda path: "flags : one two\n")
+    first = environment._processor()
+    monkeypatch.setattr(Path, "read_text", lambda path: "flags : one two three\n")
+    assert environment._processor() != first

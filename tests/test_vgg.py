@@ -458,14 +458,6 @@ def test_commands_ask_for_winograd_on_a_cpu():
     assert not vgg.winograd_pays("bfloat16")
 
 
-def test_winograd_is_left_out_where_it_would_not_be_faster(vgg_params, monkeypatch):
-    monkeypatch.setattr(vgg, "_MOST_FOR_WINOGRAD", 0)
-    image = jnp.full((16, 16, 3), 0.5)
-    plain = vgg.feature_fn(vgg_params, ["relu4_1"])(image)["relu4_1"]
-    fast = vgg.feature_fn(vgg_params, ["relu4_1"], winograd=True)(image)["relu4_1"]
-    np.testing.assert_array_equal(fast, plain)
-
-
 def test_winograd_is_for_float32(vgg_params):
     with pytest.raises(ValueError, match="float32, got the precision 'bfloat16'"):
         vgg.feature_fn(vgg_params, ["relu3_1"], precision="bfloat16", winograd=True)

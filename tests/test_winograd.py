@@ -20,7 +20,7 @@ def problem(rng):
     def of(height, width, channels=(6, 5), batch=2):
         x = rng.normal(size=(batch, height, width, channels[0]))
         kernel = rng.normal(size=(3, 3, *channels))
-        return jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32)
+        return jnp.asarray(x, jnp.float32), kernel.astype(np.float32)
 
     return of
 
