@@ -22,10 +22,20 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from nst_jax import checkpoint, environment, files, plotting, programs, report, runlog, vgg
+from nst_jax import (
+    checkpoint,
+    environment,
+    files,
+    plotting,
+    programs,
+    report,
+    resumption,
+    runlog,
+    vgg,
+)
 from nst_jax import image as images
 from nst_jax import weights as network_weights
-from nst_jax.config import RunConfig, StylizeConfig, SweepConfig, from_json, to_json
+from nst_jax.config import RunConfig, StylizeConfig, SweepConfig, to_json
 from nst_jax.console import say as console_say
 from nst_jax.grid import Share, check_variants, variants_of
 from nst_jax.interrupts import StopRequest, stop_requests
@@ -37,8 +47,6 @@ Say = Callable[[str], None]
 _STARTS = ("content", "noise", "style")
 WHOLE = Share()
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
-# As attributes of the log, with what older logs without them mean.
-_SHARE = {"share": 0, "shares": 1}
 Config = StylizeConfig | SweepConfig
 
 
@@ -114,14 +122,20 @@ def resume(path: Path, *, say: Say = console_say, progress: bool | None = None) 
     if record.status in ("finished", "failed") and all(map(runlog.ended, record.variants)):
         say(f"{path} is {record.status}: there is nothing to resume")
         return Outcome(0, record)
-    config = replace(from_json(record.config), log=path)
+    with resumption.about(path):
+        config, share, plans = resumption.read(record)
+        config = replace(config, log=path)
+        check_config(config)
+        # A log from elsewhere decides where results go: at least no input is overwritten, and
+        # nothing but pictures and pages.
+        check_outputs(replace(config, force=True))
     with stop_requests() as request:
-        share = Share(*(record.attributes.get(name, part) for name, part in _SHARE.items()))
         run = _prepare(config, share, say, request)
         _check_same(record, _hashes(config, run.network))
+        if run.inputs.content.shape != record.content.shape:
+            raise ValueError(f"{path} cannot be resumed: its content has another size")
         for difference in environment.differences(record.attributes):
             say(f"note: {difference}: the bytes may differ from those of an uninterrupted run")
-        plans = [Plan(**each) for each in json.loads(record.attributes["plans_json"])]
         variants = [
             replace(variant, status=logged.status, diverged_step=logged.diverged_step)
             for variant, logged in zip(run.variants, record.variants, strict=True)
@@ -338,7 +352,7 @@ def _create_log(run: _Run, path: Path) -> RunLog:
             "driver": run.plans[0].driver,
             "precision": config.precision,
             "seed": run.variants[0].seed,
-            **dict(zip(_SHARE, run.share, strict=True)),
+            **dict(zip(resumption.SHARE, run.share, strict=True)),
             "variants_per_program": max(plan.width for plan in run.plans),
             "plans_json": json.dumps(programs.as_json(run.plans)),
             "weights_name": run.network.name,
