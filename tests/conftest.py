@@ -17,6 +17,19 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # installed after this file has been read.
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--torture", action="store_true", help="many more repetitions of the tests so marked"
+    )
+
+
+@pytest.fixture(scope="session")
+def times(request):
+    """`times(ordinary, torture)`: how often to repeat, without and with --torture."""
+    torture = request.config.getoption("--torture")
+    return lambda ordinary, many: many if torture else ordinary
+
+
 @pytest.fixture
 def rng():
     """A seeded generator."""
