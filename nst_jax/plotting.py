@@ -93,9 +93,9 @@ def weighted_terms(record: RunRecord) -> dict[str, Float[np.ndarray, "t v"]]:
         ("content", "content_weight"),
         ("total_variation", "tv_weight"),
     ):
-        weights = np.array([getattr(v, weight) for v in record.variants], np.float32)
-        if weights.any():
-            with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):
+            weights = np.array([getattr(v, weight) for v in record.variants], np.float32)
+            if weights.any():
                 terms[name] = getattr(record.rows, name) * weights
     return terms
 

@@ -73,7 +73,8 @@ def _run(path: Path, read: Callable[[Path], Any]) -> subprocess.CompletedProcess
 
 def trust(path: Path) -> None:
     """Lets `try_first` pass over a file that this process has written, as it is now."""
-    _known.add(_signature(path))
+    if path.exists():
+        _known.add(_signature(path))
 
 
 def _signature(path: Path) -> tuple:

@@ -198,6 +198,17 @@ def test_numbers_of_a_log_are_shown_or_refused(tmp_path, times):
     check()
 
 
+@pytest.mark.parametrize("name", ["learning_rate", "content_weight", "tv_weight"])
+@pytest.mark.parametrize("value", [1e300, -1e300, 5e-324, 0.0])
+def test_extreme_settings_of_a_log_are_shown(log, name, value):
+    with h5py.File(log, "r+") as file:
+        file[f"variants/{name}"][0] = value
+    record = runlog._load(log)
+    assert report.render(record)
+    assert inspection.show(log)
+    plotting.loss_curves(record).draw_without_rendering()
+
+
 # Settings in a log.
 
 PLAIN = st.one_of(
