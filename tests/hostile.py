@@ -340,21 +340,22 @@ def restructured(draw, path: Path, data: Seed):
             name, value = draw(st.sampled_from(names)), draw(st.sampled_from(VALUES))
             if file.attrs and draw(st.booleans()):
                 file.attrs[draw(st.sampled_from(sorted(file.attrs)))] = value
-            elif _exists(file, name):
+            elif _reached(file, name) is not None:
                 what = draw(st.sampled_from(("value", "group", "type", "giant", "hard", "soft")))
                 _replace_object(file, name, what, value, draw(st.sampled_from(names)))
     return path.read_bytes()
 
 
-def _exists(file: h5py.File, name: str) -> bool:
+def _reached(file: h5py.File, name: str) -> h5py.HLObject | None:
+    """An object of the file; None where a link leads to nothing, or in a circle."""
     try:
-        return name in file
-    except RuntimeError:  # links in a circle
-        return False
+        return file[name]
+    except (KeyError, RuntimeError):
+        return None
 
 
 def _replace_object(file: h5py.File, name: str, what: str, value, other: str) -> None:
-    item = file[other] if _exists(file, other) and not name.startswith(other) else None
+    item = None if name.startswith(other) else _reached(file, other)
     del file[name]
     if what == "value":
         file[name] = value
