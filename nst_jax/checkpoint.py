@@ -2,6 +2,8 @@
 
 import os
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import jax
 import numpy as np
 
 from nst_jax import files
+
+_PROGRAM = np.asarray(0)
 
 
 def path_of(log: Path) -> Path:
@@ -32,11 +36,15 @@ def save(path: Path, state: Any, *, program: int) -> None:
 
 
 def program_of(path: Path) -> int | None:
-    """Which program the checkpoint belongs to; None if there is no checkpoint."""
+    """Which program the checkpoint belongs to; None if there is no checkpoint.
+
+    Raises:
+      ValueError: the checkpoint is damaged.
+    """
     if not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return int(arrays["program"])
+    with _opened(path) as archive:
+        return int(_read(archive, "program", _PROGRAM, path))
 
 
 def load(path: Path, like: Any) -> Any:
@@ -50,13 +58,43 @@ def load(path: Path, like: Any) -> Any:
       ValueError: the checkpoint is of another run, or damaged.
     """
     expected, structure = jax.tree.flatten(like)
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            leaves = [arrays[f"leaf{i}"] for i in range(len(expected))]
-            complete = len(arrays.files) == len(expected) + 1
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is a damaged checkpoint: {error}") from error
-    shapes = [(leaf.shape, leaf.dtype) for leaf in leaves]
-    if not complete or shapes != [(leaf.shape, leaf.dtype) for leaf in expected]:
-        raise ValueError(f"{path} is the checkpoint of another run; remove it to start again")
+    with _opened(path) as archive:
+        if len(archive.namelist()) != len(expected) + 1:
+            raise _Other(path)
+        leaves = [_read(archive, f"leaf{i}", leaf, path) for i, leaf in enumerate(expected)]
     return jax.tree.unflatten(structure, leaves)
+
+
+class _Other(ValueError):
+    def __init__(self, path: Path):
+        super().__init__(f"{path} is the checkpoint of another run; remove it to start again")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        if not path.is_file():
+            raise ValueError("it is no file")
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except _Other:
+        raise
+    # A damaged archive raises errors of many kinds: BadZipFile, zlib.error, struct.error, ...
+    except Exception as error:
+        raise ValueError(
+            f"{path} is a damaged checkpoint: {files.reason(error)}; remove it to start again"
+        ) from error
+
+
+def _read(archive: zipfile.ZipFile, name: str, like: Any, path: Path) -> np.ndarray:
+    """One array; that it is as large as expected is known before its values are read."""
+    with archive.open(f"{name}.npy") as member:
+        if np.lib.format.read_magic(member) != (1, 0):
+            raise ValueError(f"{name} has an unknown version")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(member)
+        if (shape, dtype) != (like.shape, like.dtype):
+            raise _Other(path)
+        values = np.frombuffer(member.read(like.nbytes), dtype)
+        if member.read(1):
+            raise ValueError(f"{name} is longer than it declares")
+    return values.reshape(shape, order="F" if fortran_order else "C")

@@ -3,9 +3,10 @@
 Imports no JAX: `nst-jax stylize --help` answers at once.
 """
 
+import sys
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -170,23 +171,57 @@ def from_json(settings: dict[str, Any]) -> Config:
     """The inverse of `to_json`; a setting that is newer than the log has its default.
 
     Raises:
-      ValueError: not the settings of a run, or of another version of the program.
+      ValueError: not the settings of a run, or of another version of the program, or a value
+        of another type.
     """
     kinds = {name: kind for kind, name in _COMMANDS.items()}
-    kind = kinds.get(settings.get("command"))
+    command = settings.get("command")
+    kind = kinds.get(command) if isinstance(command, str) else None
     values = {name: value for name, value in settings.items() if name != "command"}
     known = {} if kind is None else {field.name: field for field in fields(kind)}
     needed = {name for name, field in known.items() if field.default is MISSING}
     if not known or not needed <= set(values) <= set(known):
         raise ValueError("these settings are of another version of nst_jax")
+    types = get_type_hints(kind)
     for name, value in values.items():
-        if isinstance(value, list):
-            value = tuple(Path(each) if name in _PATHS else each for each in value)
-        elif name in _PATHS and value is not None:
-            value = Path(value)
-        values[name] = value
+        try:
+            values[name] = _from_plain(value, types[name])
+        except TypeError as error:
+            raise ValueError(f"the setting {name}: {error}") from None
     return kind(**values)
 
 
+def _from_plain(value: Any, kind: Any) -> Any:
+    """A plain value as one of a type that settings have.
+
+    Raises:
+      TypeError: it is of another type, not finite, or not among the choices.
+    """
+    arguments = get_args(kind)
+    if get_origin(kind) is Literal:
+        if isinstance(value, str) and value in arguments:
+            return value
+    elif get_origin(kind) is tuple:
+        if isinstance(value, list):
+            return tuple(_from_plain(each, arguments[0]) for each in value)
+    elif arguments:  # X | None
+        return None if value is None else _from_plain(value, arguments[0])
+    elif kind is float:
+        if type(value) in (int, float) and abs(value) <= sys.float_info.max:
+            return float(value)
+    elif kind in (str, Path):
+        # The system refuses a path with a NUL.
+        if isinstance(value, str) and "\0" not in value:
+            return kind(value)
+    elif type(value) is kind:  # a bool is no int
+        return value
+    raise TypeError(f"expected {_in_words(kind)}, found {value!r:.200}")
+
+
+def _in_words(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(get_args(kind))
+    return "a list" if get_origin(kind) is tuple else f"a {kind.__name__}"
+
+
 _COMMANDS = {StylizeConfig: "stylize", SweepConfig: "sweep"}
-_PATHS = {"content", "style", "styles", "output", "log", "figures", "report"}

@@ -10,10 +10,21 @@ from contextlib import contextmanager
 from nst_jax.interrupts import Stopped
 
 
+def printable(text: str) -> str:
+    """A text without what a terminal might obey: a file may name things by escape sequences."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in text
+    )
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()
+
+
 def say(line: str) -> None:
     """Prints a line; a reader of the output that has left, as `head` does, stops no run."""
     try:
-        print(line, flush=True)
+        print(printable(str(line)), flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -35,7 +46,7 @@ def exit_code_of(run: Callable[[], int]) -> int:
     except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
         if os.environ.get("NST_JAX_TRACEBACK"):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(printable(f"error: {error}"), file=sys.stderr)
         return 1
 
 

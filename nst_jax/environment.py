@@ -118,17 +118,26 @@ def differences(attributes: dict[str, Any]) -> list[str]:
     """
     now = describe()
     found = [
-        f"{name} was {attributes[name]}, is {now[name]}"
+        f"{name} was {attributes.get(name)}, is {now[name]}"
         for name in ("backend", "device_kind", "device_count", "threads")
-        if attributes[name] != now[name]
+        if attributes.get(name) != now[name]
     ]
-    before, after = (json.loads(each["versions_json"]) for each in (attributes, now))
+    before, after = (versions_of(each) for each in (attributes, now))
     found += [
         f"{name} was {before.get(name)}, is {version}"
         for name, version in after.items()
         if before.get(name) != version
     ]
     return found
+
+
+def versions_of(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The versions of packages that a run log tells; empty if it does not."""
+    try:
+        versions = json.loads(attributes["versions_json"])
+    except (KeyError, ValueError):
+        return {}
+    return versions if isinstance(versions, dict) else {}
 
 
 def _version() -> str:

@@ -5,7 +5,8 @@ optimizer.
 """
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, get_args
 
 from nst_jax.choices import OptimizerName
@@ -41,6 +42,7 @@ def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:
         config = _as_sweep(config)
     content, style = DEFAULT_WEIGHTS[config.convention]
     rates = parse_learning_rates(config.learning_rates, config.optimizers)
+    _check_count(config, rates)
     settings = [
         {
             "style": str(style_path),
@@ -62,7 +64,16 @@ def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:
             config.seeds,
         )
     ]
-    return tuple(Variant(label=_label(each, settings), **each) for each in settings)
+    differing = {name for name in _SHOWN if len({str(each[name]) for each in settings}) > 1}
+    return tuple(Variant(label=_label(each, differing), **each) for each in settings)
+
+
+def _check_count(config: SweepConfig, rates: Mapping[str, Sequence[float]]) -> None:
+    lists = (config.content_weights, config.style_weights, config.tv_weights, config.inits)
+    count = len(config.styles) * sum(len(rates[optimizer]) for optimizer in config.optimizers)
+    count *= math.prod(max(1, len(each)) for each in (*lists, config.seeds))
+    if count > _MOST_VARIANTS:
+        raise ValueError(f"a sweep has at most {_MOST_VARIANTS:,} variants, got {count:,}")
 
 
 def _as_sweep(config: StylizeConfig) -> SweepConfig:
@@ -115,7 +126,7 @@ def parse_learning_rates(
         else:
             common += rates
     result = {}
-    for optimizer in optimizers:
+    for optimizer in dict.fromkeys(optimizers):
         rates = (0.0,) if optimizer == "lbfgs" else own.get(optimizer, tuple(common))
         if not rates:
             raise ValueError(f"no learning rate for {optimizer}: add one to --learning-rates")
@@ -123,6 +134,7 @@ def parse_learning_rates(
     return result
 
 
+_MOST_VARIANTS = 100_000
 _SHOWN = {
     "content_weight": "content",
     "style_weight": "style weight",
@@ -133,12 +145,12 @@ _SHOWN = {
 }
 
 
-def _label(settings: dict, others: list[dict]) -> str:
+def _label(settings: dict, differing: set[str]) -> str:
     parts = [settings["optimizer"]]
     if settings["optimizer"] != "lbfgs":
         parts.append(f"{settings['learning_rate']:g}")
     for name, shown in _SHOWN.items():
-        if len({str(other[name]) for other in others}) > 1:
+        if name in differing:
             value = settings[name]
             if name in ("style", "init"):
                 value = str(value).rsplit("/", 1)[-1]

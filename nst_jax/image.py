@@ -25,6 +25,10 @@ from nst_jax import files
 # Twice Pillow's own default, the size from which Pillow refuses a picture too.
 MAX_PIXELS = 178_956_970
 
+# Tags of a TIFF; pixels of a tile that is never too large.
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
+_SMALL_TILE = 2**22
+
 _FORMAT_OF_SUFFIX = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -289,6 +293,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             with Image.open(file, formats=_readable_formats()) as picture:
                 if math.prod(picture.size) > MAX_PIXELS:
                     raise Image.DecompressionBombError("{} x {}".format(*picture.size))
+                _check_tile(picture)
                 yield picture
         # A damaged file makes decoders raise nearly anything: SyntaxError, struct.error, ...
         except Exception as error:
@@ -296,6 +301,14 @@ def _opened(path: Path) -> Iterator[Image.Image]:
                 raise type(error)(f"cannot read {path}: {error.strerror}") from error
             reason = _reason(error, file)
             raise ValueError(f"cannot read {path} as an image: {reason}") from error
+
+
+def _check_tile(picture: Image.Image) -> None:
+    """Refuses a TIFF whose tiles are far larger than itself: memory is taken for a whole one."""
+    tags = getattr(picture, "tag_v2", {})
+    tile = tags.get(_TILE_WIDTH, 1) * tags.get(_TILE_LENGTH, 1)
+    if tile > max(4 * math.prod(picture.size), _SMALL_TILE):
+        raise _Unusable(f"its tiles of {tile:,} pixels are far larger than itself; save it anew")
 
 
 def _open_file(path: Path) -> BinaryIO:

@@ -48,7 +48,7 @@ def show(log: Path) -> str:
         f"created    {attributes['created_utc']} by: {attributes['command']}",
         f"device     {attributes['device_kind']} ({attributes['backend']}), "
         f"{attributes['precision']}, driver {attributes['driver']}, "
-        f"compiled in {record.attributes['compile_seconds']:.1f} s",
+        f"compiled in {record.attributes.get('compile_seconds', np.nan):.1f} s",
         f"weights    {attributes['weights_name']}, sha256 {attributes['weights_sha256'][:16]}",
         f"pictures   {width} x {height} pixels, {len(record.snapshot_steps)} snapshot(s)",
         f"versions   {attributes['versions_json']}",
@@ -60,7 +60,8 @@ def show(log: Path) -> str:
         ends = (rows.total[0, i], rows.total[-1, i]) if steps else (np.nan, np.nan)
         saved = record.final["total"][i] if record.final else np.nan
         numbers = " ".join(f"{value:12.5g}" for value in (*ends, saved))
-        lines.append(f"{variant.label:<20} {variant.status:<12} {numbers}")
+        label = " ".join(variant.label.split())
+        lines.append(f"{label:<20} {variant.status:<12} {numbers}")
     return "\n".join(lines)
 
 

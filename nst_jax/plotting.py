@@ -20,6 +20,7 @@ _TERM_COLORS = {
 }
 # Of a sweep's curves; more do not fit beside the axes.
 _MOST_LABELS = 20
+_MOST_LETTERS = 60
 _OTHERS = {"color": "#bbbbbb", "ls": "-", "lw": 0.6}
 _DPI = 150
 # Small maps are enlarged to at least this many pixels, or they would be specks.
@@ -56,8 +57,8 @@ def loss_curves(record: RunRecord) -> Figure:
         if len(good) and label:
             ends.append((float(values[good[-1]]), int(steps[good[-1]]), label, style))
     label_ends(axes, sorted(ends, key=lambda end: end[0]))
-    axes.set(xlabel="step", ylabel="loss, weighted", title=_settings_line(record))
-    axes.title.set_fontsize(9)
+    axes.set(xlabel="step", ylabel="loss, weighted")
+    axes.set_title(_settings_line(record), fontsize=9, parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
@@ -92,9 +93,9 @@ def weighted_terms(record: RunRecord) -> dict[str, Float[np.ndarray, "t v"]]:
         ("content", "content_weight"),
         ("total_variation", "tv_weight"),
     ):
-        weights = np.array([getattr(v, weight) for v in record.variants], np.float32)
-        if weights.any():
-            with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):
+            weights = np.array([getattr(v, weight) for v in record.variants], np.float32)
+            if weights.any():
                 terms[name] = getattr(record.rows, name) * weights
     return terms
 
@@ -106,8 +107,9 @@ def label_ends(axes: Axes, ends: list[tuple[float, int, str, dict]]) -> None:
     places = spread([np.log10(value) for value, *_ in ends], gap, low=low, high=high)
     for (value, step, name, style), place in zip(ends, places, strict=True):
         axes.annotate(
-            name,
+            _shortened(name),
             (step, value),
+            parse_math=False,
             xytext=(1.02, 10**place),
             textcoords=axes.get_yaxis_transform(),
             color=style["color"],
@@ -123,6 +125,12 @@ def label_ends(axes: Axes, ends: list[tuple[float, int, str, dict]]) -> None:
                 "shrinkB": 0,
             },
         )
+
+
+def _shortened(text: str) -> str:
+    """A text from a log as a label: one line, none so long that no room is left for the axes."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text)
+    return line if len(line) <= _MOST_LETTERS else line[: _MOST_LETTERS - 1] + "…"
 
 
 def spread(positions: Sequence[float], gap: float, *, low: float, high: float) -> list[float]:
@@ -167,8 +175,8 @@ def overview(record: RunRecord) -> Figure:
         axes.set_axis_off()
     for axes, picture, title in zip(grid, pictures, titles, strict=False):
         axes.imshow(picture)
-        axes.set_title(title, fontsize=11 if rows == 1 else 8)
-    figure.supxlabel(_settings_line(record), fontsize=8)
+        axes.set_title(_shortened(title), fontsize=11 if rows == 1 else 8, parse_math=False)
+    figure.supxlabel(_settings_line(record), fontsize=8, parse_math=False)
     if record.attributes.get("weights_name") == "random":
         figure.suptitle(
             "PREVIEW with random weights: the trained network gives a much better picture",
@@ -186,7 +194,7 @@ def _settings_line(record: RunRecord) -> str:
         return f"{len(record.variants)} variants, {steps}"
     rate = "" if first.optimizer == "lbfgs" else f", rate {first.learning_rate:g}"
     return (
-        f"{first.optimizer}{rate}, {steps}, content weight {first.content_weight:g}, "
+        f"{_shortened(first.optimizer)}{rate}, {steps}, content weight {first.content_weight:g}, "
         f"style weight {first.style_weight:g}, TV weight {first.tv_weight:g}"
     )
 

@@ -6,10 +6,10 @@ optimizer have equal shapes whatever their style and rates, so that each is comp
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -247,6 +247,11 @@ def run(
     seconds = 0.0
     if checkpoint.program_of(checkpoint_path) == number:
         state = checkpoint.load(checkpoint_path, program.state)
+        steps = np.asarray(state.step)
+        if not 0 <= steps.min() <= steps.max() <= len(log.totals(plan.columns)):
+            raise ValueError(
+                f"{checkpoint_path} is the checkpoint of another run; remove it to start again"
+            )
         program = program._replace(state=jax.tree.map(jnp.asarray, state))
         seconds = log.seconds(plan.columns)
     program = _spread(program, plan)
@@ -380,5 +385,36 @@ def _ended(
 
 
 def as_json(plans: Sequence[Plan]) -> list[dict]:
-    """The plans for the log; `Plan(**each)` gives them back."""
+    """The plans for the log; `from_json` gives them back."""
     return [asdict(each) for each in plans]
+
+
+def from_json(plans: list, variants: int, steps: int) -> list[Plan]:
+    """The plans of a log, for so many variants and steps.
+
+    Raises:
+      ValueError: they are not those of such a run.
+    """
+    names = {field.name for field in fields(Plan)}
+    reached, found = 0, []
+    for each in plans:
+        if not isinstance(each, dict) or set(each) != names:
+            raise ValueError("its plans are of another version of nst_jax")
+        driver_name, *numbers = each["driver"], *(each[name] for name in names - {"driver"})
+        if driver_name not in get_args(Driver) or any(type(n) is not int for n in numbers):
+            raise ValueError(f"{each} is no plan of a program")
+        plan = Plan(**each)
+        own = plan.stop - plan.start
+        # Lanes are rounded up to a multiple of the devices, of which none is idle.
+        if (
+            plan.start != reached
+            or not 1 <= own <= plan.width <= 2 * variants
+            or not 1 <= plan.devices <= plan.width
+            or not 1 <= plan.chunk_length <= max(steps, 1)
+        ):
+            raise ValueError(f"{plan} does not fit {variants} variants of {steps} steps")
+        reached = plan.stop
+        found.append(plan)
+    if reached != variants:
+        raise ValueError(f"its plans are for {reached} variants, not for {variants}")
+    return found

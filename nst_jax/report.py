@@ -8,7 +8,6 @@ import base64
 import hashlib
 import io
 import itertools
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -24,13 +23,15 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from nst_jax import files, plotting
-from nst_jax.runlog import TERMS, RunRecord
+from nst_jax.runlog import TERMS, RunRecord, parse_json
 
 # Of more variants the page has thumbnails only.
 MAX_FULL_SIZE = 64
 _MAX_LABELS = 12
 _THUMBNAIL = 96
 _MAX_POINTS = 200
+# Of a JPEG, in pixels.
+_LONGEST_SIDE = 65_500
 
 # A chart, in units of which a phone shows about one a pixel.
 _WIDTH, _HEIGHT = 420, 290
@@ -237,7 +238,7 @@ def _device(record: RunRecord) -> dict[str, str]:
 
 def _parsed(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text
 
@@ -364,8 +365,8 @@ def _shown(record: RunRecord) -> list[bool]:
 def _jpeg(picture: UInt8[np.ndarray, "h w 3"], size: int | None = None) -> str:
     """A picture as a data URI, `size` pixels at most if given."""
     image = Image.fromarray(picture)
-    if size:
-        image.thumbnail((size, size))
+    most = size or _LONGEST_SIDE
+    image.thumbnail((most, most))
     data = io.BytesIO()
     image.save(data, "JPEG", quality=80 if size else 90, subsampling=2 if size else 0)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

@@ -24,6 +24,7 @@ import itertools
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -35,17 +36,36 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from nst_jax import files
+from nst_jax import files, trial
+from nst_jax.choices import check_choice
+from nst_jax.hdf5 import Reader
 
 SCHEMA = "nst_jax.run"
 SCHEMA_VERSION = 1
 
 Status = Literal["running", "finished", "interrupted", "failed"]
+VariantStatus = Literal["running", "finished", "interrupted", "diverged", "failed"]
 TERMS = ("total", "content", "style", "total_variation")
 
 # Of fixed length, to be overwritten in place.
 _STATUS = h5py.string_dtype(length=16)
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+# What a log may hold beside values that are stored as they are: compressed pictures, together as
+# large as the largest picture that `image` reads.
+_LIMIT = 3 * 178_956_970
+_MOST_LEVELS = 8
+_MOST_LETTERS = 20_000
+_ATTRIBUTES = {
+    "schema_version": int,
+    "status": str,
+    "compile_seconds": float,
+    "chunk_length": int,
+    "share": int,
+    "shares": int,
+    **dict.fromkeys(("created_utc", "command", "weights_name", "device_kind"), str),
+}
+_NUMBERS = {float: np.float64, int: np.int64}
 
 
 @dataclass(frozen=True)
@@ -110,6 +130,7 @@ class RunRecord:
       images: the saved pictures, (v, h, w, 3); None until a first variant has ended, black for
         those that have not.
       snapshots, snapshot_steps: (s, v, h, w, 3) and (s,); s may be 0.
+      capacity: rows that the file has room for.
     """
 
     path: Path
@@ -124,6 +145,7 @@ class RunRecord:
     images: UInt8[np.ndarray, "v h w 3"] | None
     snapshots: UInt8[np.ndarray, "s v h w 3"]
     snapshot_steps: Int[np.ndarray, "s"]
+    capacity: int = 0
 
     @property
     def status(self) -> Status:
@@ -274,7 +296,7 @@ class RunLog:
 
     def rows(self) -> Rows:
         """The rows so far."""
-        return _read_rows(self._file)
+        return _read_rows(Reader(self._file, sys.maxsize))
 
     def totals(self, variants: slice) -> Float[np.ndarray, "t v"]:
         """The total of each row so far, of some variants."""
@@ -301,7 +323,9 @@ class RunLog:
             self._file.attrs.modify("status", np.array(status, _STATUS))
 
     def close(self) -> None:
+        path = Path(self._file.filename)
         self._file.close()
+        trial.trust(path)
 
     def __enter__(self) -> "RunLog":
         return self
@@ -427,12 +451,24 @@ def load(path: str | Path) -> RunRecord:
     with path.open("rb") as file:
         if file.read(len(_HDF5_SIGNATURE)) != _HDF5_SIGNATURE:
             raise ValueError(f"{path} is not a run log: it is not an HDF5 file")
+    trial.try_first(path, _load)
+    return _load(path)
+
+
+def _load(path: Path) -> RunRecord:
+    """`load` in this process, of a file that HDF5 is known to survive."""
     try:
         with h5py.File(path, "r", locking=False) as file:
-            _check_schema(path, file)
-            return _read(path, file)
-    except (OSError, LookupError, TypeError, RuntimeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is a damaged run log: {error}") from error
+            reader = Reader(file, _LIMIT + 4 * path.stat().st_size)
+            _check_schema(reader)
+            return _read(path, reader)
+    except _Refused as error:
+        raise ValueError(f"{path} {error}") from None
+    # Damaged and hostile files make HDF5 raise errors of many kinds.
+    except Exception as error:
+        raise ValueError(
+            f"{path} is a damaged run log: {files.reason(error)}; copy it again"
+        ) from error
 
 
 def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) -> None:
@@ -491,57 +527,142 @@ _OF_A_PART = {"compile_seconds", "plans_json", "pid", "share", "shares"}
 
 
 def has_ended(path: Path) -> bool:
-    """Whether all variants of a log have ended; reads nothing else of it."""
+    """Whether all variants of a log have ended; reads nothing else of it.
+
+    Raises:
+      ValueError, OSError: it cannot be read.
+    """
     with h5py.File(path, "r", locking=False) as file:
-        statuses = {_plain(status) for status in file["variants/status"][()]}
-    return statuses <= {"finished", "diverged"}
+        return all(map(ended, _read_variants(Reader(file, _LIMIT))))
 
 
-def _check_schema(path: Path, file: h5py.File) -> None:
-    if file.attrs.get("schema") != SCHEMA:
-        raise ValueError(f"{path} is an HDF5 file, but not a run log of nst_jax")
-    version = int(file.attrs["schema_version"])
+class _Refused(Exception):
+    """A file that is no run log for this version; the message says why."""
+
+
+def _check_schema(reader: Reader) -> None:
+    if not reader.has_attribute("schema") or reader.attribute("schema") != SCHEMA:
+        raise _Refused("is an HDF5 file, but not a run log of nst_jax")
+    version = _typed("schema_version", reader.attribute("schema_version"))
     if version > SCHEMA_VERSION:
-        raise ValueError(
-            f"{path} has version {version} of the run log; this nst_jax reads up to "
-            f"{SCHEMA_VERSION}: update nst_jax"
+        raise _Refused(
+            f"has version {version} of the run log; this nst_jax reads up to {SCHEMA_VERSION}: "
+            "update nst_jax"
         )
 
 
-def _read(path: Path, file: h5py.File) -> RunRecord:
-    attributes = {name: _plain(value) for name, value in file.attrs.items()}
-    columns = {
-        field.name: file[f"variants/{field.name}"].asstr()[()]
-        if h5py.check_string_dtype(file[f"variants/{field.name}"].dtype)
-        else file[f"variants/{field.name}"][()]
-        for field in fields(Variant)
-    }
-    variants = tuple(
-        Variant(**{name: _plain(values[i]) for name, values in columns.items()})
-        for i in range(len(columns["label"]))
-    )
-    snapshots = np.count_nonzero(file["images/snapshot_step"][()] >= 0)
-    ended = any(variant.status != "running" for variant in variants)
-    paths = itertools.takewhile(lambda path: path in file, map(_style_path, itertools.count(1)))
+def _read(path: Path, reader: Reader) -> RunRecord:
+    attributes = {name: _typed(name, value) for name, value in reader.attributes().items()}
+    for name in ("status", "config_json"):
+        reader.attribute(name)
+    variants = _read_variants(reader)
+    rows = _read_rows(reader)
+    snapshot_steps = reader.array("images/snapshot_step", np.int32, "s")
+    snapshots = int(np.count_nonzero(snapshot_steps >= 0))
+    has_ended = any(variant.status != "running" for variant in variants)
+    paths = itertools.takewhile(lambda path: path in reader, map(_style_path, itertools.count(1)))
+    final = {term: reader.array(f"final/{term}", np.float32, "v") for term in TERMS}
     return RunRecord(
         path=path,
         attributes=attributes,
-        config=json.loads(attributes["config_json"]),
+        config=parse_json(attributes["config_json"], dict),
         variants=variants,
-        style_layers=tuple(file["layers/style"].asstr()[()]),
-        rows=_read_rows(file),
-        final={term: file[f"final/{term}"][()] for term in TERMS} if ended else None,
-        content=file["images/content"][()],
-        styles={str(file[path].attrs["name"]): file[path][()] for path in paths},
-        images=file["images/final"][()] if ended else None,
-        snapshots=file["images/snapshots"][:snapshots],
-        snapshot_steps=file["images/snapshot_step"][:snapshots],
+        style_layers=tuple(reader.strings("layers/style", "l")),
+        rows=rows,
+        final=final if has_ended else None,
+        content=_picture(reader.array("images/content", np.uint8, "hw3")),
+        styles={
+            str(reader.attribute("name", path)): _picture(
+                reader.array(path, np.uint8, ("", "", "3"))
+            )
+            for path in paths
+        },
+        images=reader.array("images/final", np.uint8, "vhw3") if has_ended else None,
+        snapshots=reader.array("images/snapshots", np.uint8, "svhw3", count=snapshots),
+        snapshot_steps=snapshot_steps[:snapshots],
+        capacity=reader.size("t"),
     )
 
 
-def _read_rows(file: h5py.File) -> Rows:
-    valid = np.count_nonzero(file["step"][()] >= 0)
-    return Rows(**{name: file[where][:valid] for name, (where, *_) in _SERIES.items()})
+def _read_variants(reader: Reader) -> tuple[Variant, ...]:
+    columns = {
+        field.name: reader.strings(f"variants/{field.name}", "v")
+        if field.type is str
+        else reader.array(f"variants/{field.name}", _NUMBERS[field.type], "v").tolist()
+        for field in fields(Variant)
+    }
+    variants = tuple(
+        Variant(**dict(zip(columns, values, strict=True)))
+        for values in zip(*columns.values(), strict=True)
+    )
+    if not variants:
+        raise ValueError("it has no variants")
+    for variant in variants:
+        check_choice("variants/status", variant.status, VariantStatus)
+        numbers = [value for value in vars(variant).values() if isinstance(value, float)]
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"variants: expected finite settings, found {numbers}")
+        if any(
+            len(value) > _MOST_LETTERS for value in vars(variant).values() if isinstance(value, str)
+        ):
+            raise ValueError(f"variants: a text has more than {_MOST_LETTERS:,} letters")
+    return variants
+
+
+def _picture(array: np.ndarray) -> np.ndarray:
+    if not array.size:
+        raise ValueError(f"a picture has no pixels: its shape is {array.shape}")
+    return array
+
+
+def _read_rows(reader: Reader) -> Rows:
+    valid = int(np.count_nonzero(reader.array("step", np.int32, "t") >= 0))
+    return Rows(
+        **{
+            name: reader.array(where, dtype, "t" + axes, count=valid)
+            for name, (where, dtype, axes, _) in _SERIES.items()
+        }
+    )
+
+
+def parse_json(text: str, kind: type = object) -> Any:
+    """JSON of a log: a few levels deep, whole numbers of 64 bits.
+
+    Raises:
+      ValueError: it is neither, or no JSON, or not of the kind that is wanted.
+    """
+    try:
+        value = json.loads(text, parse_int=_int64)
+    except RecursionError:
+        value = None
+    if not isinstance(value, kind) or not _is_shallow(value, _MOST_LEVELS):
+        raise ValueError(f"expected JSON of a {kind.__name__}, {_MOST_LEVELS} levels at most")
+    return value
+
+
+def _int64(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise ValueError(f"expected whole numbers of 64 bits, found {digits[:40]}")
+    return int(digits)
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return levels > 0 and all(_is_shallow(part, levels - 1) for part in parts)
+    return True
+
+
+def _typed(name: str, value: Any) -> Any:
+    """An attribute, if it has the type that the program goes on with."""
+    kind = _ATTRIBUTES.get(name, str if name.endswith(("_json", "_sha256")) else object)
+    if not isinstance(value, kind):
+        raise ValueError(
+            f"the attribute {name}: expected {kind.__name__}, found {type(value).__name__}"
+        )
+    if name == "status":
+        check_choice(name, value, Status)
+    return value
 
 
 def first_bad_term(rows: Rows, variant: int, step: int) -> str | None:
@@ -560,10 +681,3 @@ def first_bad_term(rows: Rows, variant: int, step: int) -> str | None:
 def _text(value: Any) -> Any:
     """A string as HDF5 can hold it: file names need not be valid text. Other values unchanged."""
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
-
-
-def _plain(value: Any) -> Any:
-    """NumPy's scalars as Python's, and bytes as text."""
-    if isinstance(value, bytes):
-        return value.decode()
-    return value.item() if isinstance(value, np.generic) else value

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,11 +31,12 @@ from nst_jax import (
     locks,
     programs,
     results,
+    resumption,
     runlog,
     vgg,
 )
 from nst_jax import image as images
-from nst_jax.config import Config, StylizeConfig, SweepConfig, from_json, to_json
+from nst_jax.config import Config, StylizeConfig, SweepConfig, to_json
 from nst_jax.console import say as console_say
 from nst_jax.grid import Share, check_variants, variants_of
 from nst_jax.inputs import Inputs, Network
@@ -47,8 +49,6 @@ from nst_jax.runlog import RunLog, RunRecord, Variant
 Say = Callable[[str], None]
 WHOLE = Share()
 _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
-# As attributes of the log, with what older logs without them mean.
-_SHARE = {"share": 0, "shares": 1}
 
 
 def stylize_files(
@@ -111,8 +111,7 @@ def resume(path: Path, *, say: Say = console_say, progress: bool | None = None) 
         if record.status in ("finished", "failed") and all(map(runlog.ended, record.variants)):
             say(f"{path} is {record.status}: there is nothing to resume")
             return Outcome(0, record)
-        config = replace(from_json(record.config), log=path)
-        run = _prepare_again(config, record, say, request)
+        run = _prepare_again(record, lambda config: replace(config, log=path), say, request)
         variants = [
             replace(variant, status=logged.status, diverged_step=logged.diverged_step)
             for variant, logged in zip(run.variants, record.variants, strict=True)
@@ -120,7 +119,7 @@ def resume(path: Path, *, say: Say = console_say, progress: bool | None = None) 
         run = run._replace(variants=variants)
         with RunLog.reopen(path) as log:
             _run_plans(run, log, path, request, say, progress)
-        return results.conclude(config, path, request, say, started)
+        return results.conclude(run.config, path, request, say, started)
 
 
 def rerun(
@@ -156,13 +155,14 @@ def rerun(
         if new_log.resolve() == path.resolve():
             raise ValueError(f"{new_log} is the log of the run itself; give another one")
     with tempfile.TemporaryDirectory() as folder, stop_requests() as request:
-        config = _into(Path(folder), from_json(record.config), new_log)
-        with locks.held(config.log):
-            run = _prepare_again(config, record, say, request)
+        path_of_log = new_log or Path(folder) / "run.h5"
+        with locks.held(path_of_log):
+            elsewhere = partial(_with_results_in, Path(folder), path_of_log)
+            run = _prepare_again(record, elsewhere, say, request)
             say(_plan_line(run))
-            with _create_log(run, config.log) as log:
-                _run_plans(run, log, config.log, request, say, progress)
-            again = runlog.load(config.log)
+            with _create_log(run, path_of_log) as log:
+                _run_plans(run, log, path_of_log, request, say, progress)
+            again = runlog.load(path_of_log)
     found = comparison.differences(record, again)
     for line in found:
         say(line)
@@ -172,9 +172,9 @@ def rerun(
     return Outcome(1 if found else 0, again)
 
 
-def _into(folder: Path, config: Config, new_log: Path | None) -> Config:
-    """The same run with its results in a folder."""
-    config = replace(config, log=new_log or folder / "run.h5")
+def _with_results_in(folder: Path, log: Path, config: Config) -> Config:
+    """The same run with its log there, and whatever else it writes in a folder."""
+    config = replace(config, log=log)
     if isinstance(config, SweepConfig):
         return replace(config, report=None)
     return replace(config, output=folder / "out.png", figures=None)
@@ -229,14 +229,30 @@ def _prepare(config: Config, share: Share, say: Say, request: StopRequest) -> _R
     return _Run(config, share, variants, pictures, network, problems, plans=())
 
 
-def _prepare_again(config: Config, record: RunRecord, say: Say, request: StopRequest) -> _Run:
-    """The run of a log, with the programs that it had; refused if its inputs have changed."""
-    share = Share(*(record.attributes.get(name, part) for name, part in _SHARE.items()))
+def _prepare_again(
+    record: RunRecord, place: Callable[[Config], Config], say: Say, request: StopRequest
+) -> _Run:
+    """The run of a log, with the programs that it had; refused if its inputs have changed.
+
+    Args:
+      record: the log.
+      place: gives its settings with the places of the results.
+      say: gets each line for the person.
+      request: of a signal.
+    """
+    with resumption.about(record.path):
+        config, share, plans = resumption.read(record)
+        config = place(config)
+        check_config(config)
+        # A log from elsewhere decides where results go: at least no input is overwritten, and
+        # nothing but pictures and pages.
+        results.check_outputs(replace(config, force=True))
     run = _prepare(config, share, say, request)
     inputs.check_same(record, inputs.hashes(config, run.network))
+    if run.pictures.content.shape != record.content.shape:
+        raise ValueError(f"{record.path} cannot be used: its content has another size")
     for difference in environment.differences(record.attributes):
         say(f"note: {difference}: the bytes may differ from those of the run that was logged")
-    plans = [Plan(**each) for each in json.loads(record.attributes["plans_json"])]
     return run._replace(plans=plans)
 
 
@@ -306,7 +322,7 @@ def _create_log(run: _Run, path: Path) -> RunLog:
             "driver": run.plans[0].driver,
             "precision": config.precision,
             "seed": run.variants[0].seed,
-            **dict(zip(_SHARE, run.share, strict=True)),
+            **dict(zip(resumption.SHARE, run.share, strict=True)),
             "variants_per_program": max(plan.width for plan in run.plans),
             "plans_json": json.dumps(programs.as_json(run.plans)),
             "weights_name": run.network.name,

@@ -13,16 +13,20 @@ import hashlib
 import itertools
 import os
 import re
+import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import h5py
 import numpy as np
 
+from nst_jax import hdf5, trial
 from nst_jax.choices import Arch, InputConvention
-from nst_jax.files import check_output, replacing
+from nst_jax.files import check_output, reason, replacing
 
 Params = dict[str, dict[str, np.ndarray]]
 
@@ -32,6 +36,9 @@ INPUT = "BGR, 0 to 255, minus (103.939, 116.779, 123.68)"
 
 _SCHEMA = "nst_jax.weights"
 _MAX_OBJECTS = 10_000
+# Of an array in double precision, with room; of the header of a safetensors file.
+_MAX_BYTES = 2**26
+_MAX_HEADER = 2**22
 _FLOATS = ("float16", "float32", "float64")
 _SAFETENSORS_FLOATS = {"F16": "float16", "F32": "float32", "F64": "float64"}
 
@@ -330,7 +337,7 @@ def _read(tensor: _Tensor, what: str) -> np.ndarray:
         with np.errstate(over="ignore"):
             value = np.ascontiguousarray(tensor.read(), np.float32)
     except Exception as error:
-        raise OSError(f"{what} cannot be read: {_reason(error)}") from error
+        raise OSError(f"{what} cannot be read: {reason(error)}") from error
     bad = value.size - np.count_nonzero(np.isfinite(value))
     if bad:
         raise ValueError(f"{what}: expected finite numbers, found {bad} that are not")
@@ -386,15 +393,23 @@ def _open(path: Path) -> Iterator[_Contents]:
             contents = stack.enter_context(_reader(path)(path))
         except FileNotFoundError:
             raise FileNotFoundError(f"{path}: no such file") from None
-        except ValueError:
-            raise
+        except ValueError as error:
+            raise _naming(path, error) from error
         except Exception as error:
             # Damaged and hostile files make the libraries raise errors of many kinds.
-            raise OSError(f"{path} cannot be read: {_reason(error)}") from error
+            raise OSError(f"{path} cannot be read: {reason(error)}") from error
         yield contents
 
 
+def _naming(path: Path, error: ValueError) -> ValueError:
+    """The error, with the name of the file."""
+    named = str(path) in str(error)
+    return error if named else ValueError(f"{path}: {reason(error)}")
+
+
 def _reader(path: Path) -> Callable[[Path], AbstractContextManager[_Contents]]:
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: expected a file with weights, found a folder, device or pipe")
     with path.open("rb") as file:
         head = file.read(16)
     if h5py.is_hdf5(path):
@@ -414,36 +429,31 @@ def _reader(path: Path) -> Callable[[Path], AbstractContextManager[_Contents]]:
 def _open_hdf5(path: Path) -> Iterator[_Contents]:
     # Without locking, because shared folders are often read-only.
     with h5py.File(path, "r", locking=False) as file:
-        attributes = {}
-        if file.attrs.get("schema") == _SCHEMA:
-            attributes = {name: str(value) for name, value in file.attrs.items()}
         tensors = {
-            name: _Tensor(dataset.shape or (), dataset.dtype.name, lambda d=dataset: d[()])
-            for name, dataset in _datasets(file, path)
+            name: _Tensor(
+                dataset.shape or (), hdf5.dtype_name(dataset), partial(_read_hdf5, dataset)
+            )
+            for name, dataset in hdf5.datasets(file, _MAX_OBJECTS)
         }
+        attributes = {}
+        if "schema" in file.attrs:
+            trial.try_first(path, _attributes)
+            attributes = _attributes(path)
         yield _Contents(tensors, attributes)
 
 
-def _datasets(file: h5py.File, path: Path) -> Iterator[tuple[str, h5py.Dataset]]:
-    """All datasets of a file, none of which may lead out of it."""
-    groups, count = [("", file)], 0
-    while groups:
-        prefix, group = groups.pop()
-        for name in group:
-            count += 1
-            # A group may hold a hard link to itself: an endless tree.
-            if count > _MAX_OBJECTS:
-                raise ValueError(f"{path}: more than {_MAX_OBJECTS} objects, not a weight file")
-            full = f"{prefix}{name}"
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise ValueError(f"{path}: {full} is a link, which is not followed")
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                groups.append((f"{full}/", item))
-            elif isinstance(item, h5py.Dataset):
-                if item.is_virtual or item.external:
-                    raise ValueError(f"{path}: {full} keeps its data in another file")
-                yield full, item
+def _read_hdf5(dataset: h5py.Dataset) -> np.ndarray:
+    # Its shape is that of a parameter; what is left to refuse are giant chunks.
+    hdf5.check_stored(dataset, _MAX_BYTES)
+    return hdf5.read(dataset)
+
+
+def _attributes(path: Path) -> dict[str, str]:
+    """What `convert` says of a file of its own; of other files nothing."""
+    with h5py.File(path, "r", locking=False) as file:
+        if hdf5.attribute(file, "schema") != _SCHEMA:
+            return {}
+        return {name: str(hdf5.attribute(file, name)) for name in file.attrs}
 
 
 @contextmanager
@@ -454,6 +464,10 @@ def _open_safetensors(path: Path) -> Iterator[_Contents]:
         raise ValueError(
             f"{path} is a safetensors file: pip install 'nst_jax[safetensors]' to read it"
         ) from None
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > _MAX_HEADER:
+        raise ValueError(f"{path}: its header of {header:,} bytes is not that of a weight file")
     with safe_open(path, framework="numpy") as file:
         tensors = {}
         for name in file.keys():  # noqa: SIM118 (it is not a dict)
@@ -475,10 +489,16 @@ def _open_torch(path: Path) -> Iterator[_Contents]:
         raise ValueError(
             f"{path} looks like a torch state dict: pip install 'nst_jax[torch]' to read it"
         ) from None
+    _check_zip(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except ValueError as error:
-        raise OSError(_reason(error)) from error
+        with warnings.catch_warnings():
+            # Of pickles that torch finds odd.
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # What torch goes on to say is how to run the code in the file after all.
+        first = reason(error).partition(". ")[0]
+        raise OSError(f"{first}; expected a plain, whole state dict") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict):
@@ -495,7 +515,11 @@ def _open_torch(path: Path) -> Iterator[_Contents]:
     yield _Contents(tensors, {})
 
 
-def _reason(error: Exception) -> str:
-    """The first line of an error's message."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.splitlines()[0]
+def _check_zip(path: Path) -> None:
+    """Refuses a torch archive that unpacks to more than it takes: torch compresses nothing."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist())
+    if unpacked > path.stat().st_size:
+        raise ValueError(f"{path} unpacks to {unpacked:,} bytes; torch compresses nothing")
