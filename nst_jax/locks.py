@@ -1,4 +1,4 @@
-"""One process a run log: a second one is refused before it can do harm."""
+"""One process a file: a second one is refused, or waits, before it can do harm."""
 
 import os
 import socket
@@ -14,11 +14,15 @@ except ImportError:  # Windows, where HDF5's own lock has to do
 
 
 @contextmanager
-def held(log: Path) -> Iterator[None]:
-    """Keeps other processes from writing a run log inside the block; readers are free.
+def held(target: Path, *, wait: bool = False) -> Iterator[None]:
+    """Keeps other processes from writing a file inside the block; readers are free.
 
-    The lock is the operating system's, on a file beside the log: it ends with its process however
-    that ends, so that what a killed one leaves behind locks nothing.
+    The lock is the operating system's, on a file beside it: it ends with its process however that
+    ends, so that what a killed one leaves behind locks nothing.
+
+    Args:
+      target: the file; it need not exist, its folder must.
+      wait: until the process that holds the lock has released it.
 
     Raises:
       BlockingIOError: another process holds it; one line that names it.
@@ -26,8 +30,8 @@ def held(log: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    path = log.with_name(f".{log.name}.lock")
-    with _locked(path, log) as file:
+    path = target.with_name(f".{target.name}.lock")
+    with _locked(path, target, wait) as file:
         file.truncate(0)
         file.write(f"{os.getpid()} on {socket.gethostname()}")
         file.flush()
@@ -37,18 +41,18 @@ def held(log: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _locked(path: Path, log: Path) -> IO[str]:
+def _locked(path: Path, target: Path, wait: bool) -> IO[str]:
     while True:
         file = path.open("a+")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             file.seek(0)
             with file:
                 owner = file.read() or "(not known yet)"
             raise BlockingIOError(
-                f"{log} is being written by process {owner}: wait until it has ended, or give "
-                "another log"
+                f"{target} is being written by process {owner}: wait until it has ended, or give "
+                "another file"
             ) from error
         except OSError:  # a file system without locks
             return file

@@ -30,6 +30,7 @@ import numpy as np
 import pooch
 from tqdm import tqdm
 
+from nst_jax import locks
 from nst_jax.choices import Arch, InputConvention
 from nst_jax.weight_formats import (
     CREDIT,
@@ -332,8 +333,19 @@ def _urls(arch: Arch) -> tuple[str, ...]:
 
 def _fetch(arch: Arch, tried: Sequence[str]) -> Path:
     path = cache_folder() / _OFFICIAL[arch].name
-    if path.exists() and _problem("cache", path, arch) is None:
+    if _is_whole(path, arch):
         return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locks.held(path, wait=True):
+        # Another process may have fetched it meanwhile.
+        return path if _is_whole(path, arch) else _fetch_anew(arch, tried)
+
+
+def _is_whole(path: Path, arch: Arch) -> bool:
+    return path.exists() and _problem("cache", path, arch) is None
+
+
+def _fetch_anew(arch: Arch, tried: Sequence[str]) -> Path:
     attempts = list(tried)
     urls = _urls(arch)
     for url in urls:

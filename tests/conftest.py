@@ -1,7 +1,10 @@
 """What the tests share: a strict JAX, small pictures, two networks, a count of compilations."""
 
+import atexit
 import contextlib
 import os
+import shutil
+import tempfile
 from functools import partial
 
 import jax
@@ -12,9 +15,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-# Neither the user's cache nor what an earlier run has compiled plays a part in tests.
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
-jax.config.update("jax_enable_compilation_cache", False)
+# Workers and the processes that tests start compile each program once for all of them; neither the
+# user's cache nor what an earlier session has compiled plays a part.
+CACHE = "NST_JAX_TEST_CACHE"
+if CACHE not in os.environ:
+    os.environ[CACHE] = tempfile.mkdtemp(prefix="nst_jax-tests-")
+    atexit.register(shutil.rmtree, os.environ[CACHE], ignore_errors=True)
+for name, value in (
+    ("jax_compilation_cache_dir", os.environ[CACHE]),
+    ("jax_persistent_cache_min_compile_time_secs", 0.2),
+):
+    os.environ[name.upper()] = str(value)
+    jax.config.update(name, value)
 # Arrays whose ranks differ are broadcast by accident more often than on purpose.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -202,11 +202,12 @@ print(jax.config.jax_compilation_cache_dir)
 @pytest.mark.parametrize("named", ["", "named"])
 def test_compiled_programs_are_kept_in_the_user_s_cache_unless_told_otherwise(named, tmp_path):
     variables = {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    environ = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
     if named:
         variables["JAX_COMPILATION_CACHE_DIR"] = str(tmp_path / named)
     done = subprocess.run(
         [sys.executable, "-c", KEEP],
-        env=os.environ | variables,
+        env=environ | variables,
         capture_output=True,
         text=True,
         check=True,
@@ -219,8 +220,13 @@ def test_compiled_programs_are_kept_in_the_user_s_cache_unless_told_otherwise(na
 def test_without_a_cache_nothing_is_kept_and_nothing_fails(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr("nst_jax.weights.cache_folder", lambda: tmp_path / "file")
-    environment.keep_compiled_programs()
-    assert jax.config.jax_compilation_cache_dir is None
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", None)
+    try:
+        environment.keep_compiled_programs()
+        assert jax.config.jax_compilation_cache_dir is None
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
 
 
 def test_other_processors_have_programs_of_their_own(monkeypatch):

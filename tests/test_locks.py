@@ -1,9 +1,10 @@
-"""One process a run log."""
+"""One process a file."""
 
 import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -84,6 +85,22 @@ def test_rivals_hold_it_one_at_a_time(log, tmp_path):
     command = [sys.executable, "-c", RIVAL, str(log), str(tmp_path / "mark")]
     rivals = [subprocess.Popen(command) for _ in range(4)]
     assert [rival.wait(timeout=120) for rival in rivals] == [0] * 4
+
+
+def test_who_waits_comes_next(log, holder):
+    turns = []
+
+    def wait():
+        with locks.held(log, wait=True):
+            turns.append("waited")
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    thread.join(0.2)
+    assert turns == []
+    holder.kill()
+    thread.join(30)
+    assert turns == ["waited"]
 
 
 @pytest.mark.parametrize("command", ["resume", "rerun", "sweep"])

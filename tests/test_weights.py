@@ -619,6 +619,11 @@ def test_package_outside_a_checkout(tmp_path, monkeypatch):
 class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.server.asked.append(self.path)
+        if target := self.server.moved.get(self.path):
+            self.send_response(302)
+            self.send_header("Location", target)
+            self.end_headers()
+            return
         status, length, body = self.server.answer
         self.send_response(status)
         self.send_header("Content-Length", str(length))
@@ -638,7 +643,7 @@ def server(places, monkeypatch):
     body = write_keras(places / "source" / "x.h5", params).read_bytes()
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as host:
         host.answer, host.asked, host.body, host.params = (200, len(body), body), [], body, params
-        host.pause = 0
+        host.pause, host.moved = 0, {}
         host.url = f"http://127.0.0.1:{host.server_port}/vgg19.h5"
         official = weights._Official("vgg19.h5", hashlib.md5(body).hexdigest(), (host.url,))
         monkeypatch.setitem(weights._OFFICIAL, "vgg19", official)
@@ -674,11 +679,23 @@ def test_damaged_cache_is_downloaded_again(places, server):
     assert path.read_bytes() == server.body
 
 
-def test_several_processes_may_download_at_once(places, server):
+def test_redirects_are_followed_and_one_without_end_is_given_up(places, server):
+    server.moved = {"/vgg19.h5": "/a", "/a": "/b"}
+    assert weights.fetch().read_bytes() == server.body
+    assert server.asked == ["/vgg19.h5", "/a", "/b"]
+    (places / "cache" / "vgg19.h5").unlink()
+    server.moved["/b"] = "/a"
+    with pytest.raises(weights.WeightsNotFound, match="redirects"):
+        weights.fetch()
+    assert _cached(places) == []
+
+
+def test_several_that_download_at_once_download_once(places, server):
     with ThreadPoolExecutor(4) as pool:
         paths = list(pool.map(lambda _: weights.fetch(), range(4)))
     assert set(paths) == {places / "cache" / "vgg19.h5"}
     assert paths[0].read_bytes() == server.body
+    assert server.asked == ["/vgg19.h5"]
     assert _cached(places) == ["vgg19.h5"]
 
 
