@@ -292,7 +292,7 @@ def _with_winograd(params: Params, arch: Arch) -> Params:
     """The parameters with transformed kernels for the layers that they suit."""
     suited = {layer.name for layer in architecture(arch) if _suits_winograd(layer)}
 
-    def transformed(of_layer: Mapping[str, Array]) -> dict[str, Array]:
+    def transformed(of_layer: Mapping[str, Array | np.ndarray]) -> dict[str, Array | np.ndarray]:
         kernels = fast.transform(np.asarray(of_layer["kernel"]))
         return {**kernels._asdict(), "bias": of_layer["bias"]}
 
