@@ -94,6 +94,8 @@ class RunConfig:
     """The network's weights: a file, or random ones for a preview."""
     precision: Precision = "float32"
     """Of the network's convolutions; image and optimizer are float32 always."""
+    rematerialize: bool = False
+    """Save memory on a GPU: compute activations twice (not tried yet; a CPU saves nothing)."""
     snapshot_every: int = 0
     """Keep the picture of every so many steps in the log (0: none)."""
     deterministic: bool = False

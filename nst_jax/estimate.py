@@ -31,6 +31,7 @@ class Estimate(NamedTuple):
 
     Attributes:
       program_bytes: of the program with its arguments, on one device.
+      rematerialized_bytes: of the program with --rematerialize.
       process_bytes: on a CPU, of the rest of the process; else 0.
       available: bytes that a program may take, four fifths of what is free.
       seconds_a_step: of all variants together.
@@ -39,6 +40,7 @@ class Estimate(NamedTuple):
     """
 
     program_bytes: int
+    rematerialized_bytes: int
     process_bytes: int
     available: int
     seconds_a_step: float
@@ -75,7 +77,8 @@ def estimate(
             f"the number of variants must be from 1 to {_MOST_VARIANTS}, got {variants}"
         )
     available = memory.available_bytes()
-    problem = _Problem(arch, pooling, precision)
+    params = weights.random_params(arch=arch)
+    problem = _Problem(params, arch=arch, pooling=pooling, precision=precision)
     needed = problem.bytes(size, variants)
     tried = min(size, _TRIED_SIZE)
     make_objective = problem.compile_objective(tried)
@@ -87,6 +90,7 @@ def estimate(
     seconds = problem.seconds_a_step(make_objective(), tried) * variants * (size / tried) ** 2
     return Estimate(
         program_bytes=needed,
+        rematerialized_bytes=problem.rematerialized().bytes(size, variants),
         process_bytes=present,
         available=available,
         seconds_a_step=seconds,
@@ -117,18 +121,20 @@ def _most_variants(
 class _Problem:
     """A network with random weights, which are as large and as fast as trained ones."""
 
-    def __init__(self, arch: Arch, pooling: Pooling, precision: Precision):
-        layers = (*STYLE_LAYERS, *CONTENT_LAYERS)
-        params = weights.random_params(arch=arch)
+    def __init__(self, params: weights.Params, *, precision: Precision, **options):
+        self._params = params
+        self._options = {"precision": precision, **options}
         self._feature_fn = vgg.feature_fn(
             params,
-            layers,
-            arch=arch,
-            pooling=pooling,
-            precision=precision,
+            (*STYLE_LAYERS, *CONTENT_LAYERS),
             winograd=vgg.winograd_pays(precision),
+            **self._options,
         )
         self._factory = optimizers.factory("adam")
+
+    def rematerialized(self) -> "_Problem":
+        """The same with activations that are computed twice."""
+        return _Problem(self._params, **self._options, rematerialize=True)
 
     @property
     def network_bytes(self) -> int:
@@ -189,6 +195,7 @@ def in_words(found: Estimate, *, size: int, variants: int, steps: int) -> str:
         f"memory at the peak: {peak / 1e9:.2f} GB; the program may take "
         f"{found.available / 1e9:.2f} GB and takes {found.program_bytes / 1e9:.2f} GB: "
         f"{'it fits' if fits else 'IT DOES NOT FIT'}",
+        f"with --rematerialize the program takes {found.rematerialized_bytes / 1e9:.2f} GB",
         f"time: {1e3 * seconds:.4g} ms a step, {_duration(steps * seconds)} in all",
         f"largest size with so many variants: {found.largest_size} pixels",
         f"most variants in one program of this size: {found.most_variants}; a sweep runs more in "

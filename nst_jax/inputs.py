@@ -132,6 +132,7 @@ def load_network(config: RunConfig, say: Callable[[str], None]) -> Network:
         pooling=config.pooling,
         precision=config.precision,
         winograd=vgg.winograd_pays(config.precision),
+        rematerialize=config.rematerialize,
     )
     return Network(feature_fn, source.name, network_weights.params_sha256(params))
 

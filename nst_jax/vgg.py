@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -29,6 +30,8 @@ _CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 _CHANNELS = (64, 128, 256, 512, 512)
 # The mean color of ImageNet in the order of the weights, (blue, green, red).
 _MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
+# Names the activations that `rematerialize` keeps.
+_KEPT = "pooled"
 _ALIAS = re.compile(r"(?:relu|conv)(\d+)_(\d+)|pool(\d+)")
 
 
@@ -146,7 +149,10 @@ class VGG(nn.Module):
         pool = {"max": max_pool, "average": average_pool}[self.pooling]
         features = {}
         for layer in architecture(self.arch):
-            x = pool(x) if layer.kind == "pool" else nn.relu(self._convolution(layer)(x))
+            if layer.kind == "pool":
+                x = checkpoint_name(pool(x), _KEPT)
+            else:
+                x = nn.relu(self._convolution(layer)(x))
             if layer.name in self.layers:
                 features[layer.name] = x
             if len(features) == len(self.layers):
@@ -246,6 +252,7 @@ def feature_fn(
     pooling: Pooling = "max",
     precision: Precision = "float32",
     winograd: bool = False,
+    rematerialize: bool = False,
 ) -> jax.tree_util.Partial:
     """`extract_features` of a fixed network, as a function of the image alone.
 
@@ -257,6 +264,9 @@ def feature_fn(
       winograd: take the deep layers by `winograd.convolve`: on a CPU in float32 a step is a third
         faster. Derivatives go backward only (no `jax.jvp`), and to the image alone; parameters
         take up to four times their memory.
+      rematerialize: for the derivative keep what leaves the pooling layers alone, and compute what
+        lies between once more (Chen et al., "Training Deep Nets with Sublinear Memory Cost",
+        2016): less memory for a forward pass more. XLA on a CPU undoes it.
 
     Raises:
       ValueError: as `extract_features`; `winograd` with another precision than float32.
@@ -275,14 +285,14 @@ def feature_fn(
     # NumPy arrays would be copied to the device at every call.
     needed = jax.tree.map(jnp.asarray, needed)
     module = VGG(keras_names, arch, pooling, precision, winograd)
-    return jax.tree_util.Partial(_Extractor(module, names), needed)
+    return jax.tree_util.Partial(_Extractor(module, names, rematerialize), needed)
 
 
 def _with_winograd(params: Params, arch: Arch) -> Params:
     """The parameters with transformed kernels for the layers that they suit."""
     suited = {layer.name for layer in architecture(arch) if _suits_winograd(layer)}
 
-    def transformed(of_layer: Mapping[str, Array]) -> dict[str, Array]:
+    def transformed(of_layer: Mapping[str, Array | np.ndarray]) -> dict[str, Array | np.ndarray]:
         kernels = fast.transform(np.asarray(of_layer["kernel"]))
         return {**kernels._asdict(), "bias": of_layer["bias"]}
 
@@ -298,6 +308,7 @@ class _Extractor:
 
     module: VGG
     names: tuple[str, ...]
+    rematerialize: bool
 
     def __call__(self, params: Params, image: ArrayLike) -> dict[str, Array]:
         arch = self.module.arch
@@ -308,7 +319,11 @@ class _Extractor:
                 f"an image of {width} x {height} pixels is too small for "
                 f"{', '.join(self.names)}: both sides must be at least {side} pixels"
             )
-        features = self.module.apply({"params": params}, preprocess(image))
+        apply = self.module.apply
+        if self.rematerialize:
+            policy = jax.checkpoint_policies.save_only_these_names(_KEPT)
+            apply = jax.checkpoint(apply, policy=policy)
+        features = apply({"params": params}, preprocess(image))
         return {name: features[canonical_name(name, arch)] for name in self.names}
 
 

@@ -14,7 +14,13 @@ from nst_jax import cli, estimate, memory
 def test_plan_tells_memory_time_and_what_fits(capsys):
     assert cli.main(["plan", "--size", "64", "--variants", "2", "--steps", "10"]) == 0
     out = capsys.readouterr().out
-    for words in ("memory at the peak", "ms a step", "largest size", "most variants"):
+    for words in (
+        "memory at the peak",
+        "--rematerialize the program takes",
+        "ms a step",
+        "largest size",
+        "most variants",
+    ):
         assert words in out
     assert "it fits" in out
 

@@ -461,3 +461,36 @@ def test_commands_ask_for_winograd_on_a_cpu():
 def test_winograd_is_for_float32(vgg_params):
     with pytest.raises(ValueError, match="float32, got the precision 'bfloat16'"):
         vgg.feature_fn(vgg_params, ["relu3_1"], precision="bfloat16", winograd=True)
+
+
+@pytest.mark.parametrize("winograd", [False, True])
+def test_rematerialized_features_have_the_same_gradient(vgg_params, image, winograd):
+    layers = ["relu1_1", "relu3_1"]
+
+    def energy(feature_fn, image):
+        return sum(jnp.sum(x**2) for x in feature_fn(image).values())
+
+    plain, twice = (
+        vgg.feature_fn(vgg_params, layers, winograd=winograd, rematerialize=each)
+        for each in (False, True)
+    )
+    gradient = jax.jit(jax.grad(energy, argnums=1))
+    expected = gradient(plain, image)
+    scale = float(jnp.max(jnp.abs(expected)))
+    np.testing.assert_allclose(gradient(twice, image), expected, atol=1e-5 * scale)
+
+
+def test_rematerialized_features_keep_the_pooled_ones_alone(vgg_params, image, capsys):
+    def energy(feature_fn, image):
+        return jnp.sum(feature_fn(image)["relu3_1"])
+
+    def kept(rematerialize):
+        feature_fn = vgg.feature_fn(vgg_params, ["relu3_1"], rematerialize=rematerialize)
+        jax.ad_checkpoint.print_saved_residuals(energy, feature_fn, image)
+        lines = capsys.readouterr().out.splitlines()
+        return [line for line in lines if "from the argument" not in line]
+
+    assert sum("named 'pooled'" in line for line in kept(True)) == 2
+    # Besides, the input and a constant.
+    assert len(kept(True)) == 4
+    assert len(kept(False)) > 10
