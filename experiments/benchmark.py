@@ -42,6 +42,7 @@ BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 _SHARED_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 os.environ.update(_SHARED_GPU)
 
+_STARTS = 3
 PEERS = ("tensorflow", "torch", "torch_compile")
 _NAMES = {
     "nst_jax": "nst_jax",
@@ -314,7 +315,7 @@ def seconds_to_first_step(settings: Benchmark) -> tuple[float, float]:
     The first time, and again with the programs that the first has compiled.
     """
     times = []
-    for _ in range(3):
+    for _ in range(_STARTS):
         with tempfile.TemporaryDirectory() as folder:
             times.append([_seconds_of_one_step(settings, Path(folder)) for _ in range(2)])
     first, again = zip(*times, strict=True)

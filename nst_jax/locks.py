@@ -57,6 +57,13 @@ def _locked(path: Path, target: Path, wait: bool) -> IO[str]:
         except OSError:  # a file system without locks
             return file
         # Its last owner may have removed it just before it was locked here.
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+        if _is_at(path, file):
             return file
         file.close()
+
+
+def _is_at(path: Path, file: IO[str]) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False

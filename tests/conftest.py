@@ -38,7 +38,7 @@ def pytest_addoption(parser):
     parser.addoption("--torture", action="store_true", help="repeat what is random far more often")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def times(request):
     """`times(ordinary, torture)`: how often to repeat something, with and without --torture."""
     return lambda ordinary, torture: torture if request.config.getoption("--torture") else ordinary

@@ -122,6 +122,7 @@ def test_a_benchmark_from_pictures_to_json(tmp_path, monkeypatch):
         "cases_for",
         lambda backend, *, full: [benchmark.Case(32, 2, ("float32", "bfloat16"), False)],
     )
+    monkeypatch.setattr(benchmark, "_STARTS", 1)
     settings = benchmark.Benchmark(
         output_dir=tmp_path, rounds=2, seconds=0.05, weights="random", peers=sys.executable
     )

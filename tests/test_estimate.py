@@ -67,7 +67,7 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is known on Linux")
-@pytest.mark.parametrize(("size", "variants"), [(256, 1), (256, 4), (512, 1)])
+@pytest.mark.parametrize(("size", "variants"), [(256, 4), (512, 1)])
 def test_the_peak_of_a_run_is_predicted(size, variants, tmp_path, rng, monkeypatch):
     # Compiling takes memory too.
     monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
