@@ -34,11 +34,10 @@ def a_result(program="nst_jax", seconds=(0.1, 0.2, 0.4), **changes):
 
 def test_operations_are_those_that_xla_counts(vgg_params):
     counted = benchmark.flops_a_step(64, 64, 1)
-    problem = estimate._Problem("vgg19", "max", "float32")
     picture = jax.ShapeDtypeStruct((64, 64, 3), np.float32)
     # By the ordinary convolution: Winograd's takes fewer, which is not what is counted.
     feature_fn = vgg.feature_fn(vgg_params, (*STYLE_LAYERS, *CONTENT_LAYERS))
-    loss = jax.eval_shape(problem._objective, feature_fn, picture)
+    loss = jax.eval_shape(estimate._objective, feature_fn, picture)
     step = jax.jit(lambda loss, x, w: jax.value_and_grad(loss, has_aux=True)(x, w))
     cost = step.lower(loss, picture, estimate._WEIGHTS).cost_analysis()
     # XLA counts what is elementwise as well, and leaves out the padding of convolutions.
