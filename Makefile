@@ -29,7 +29,7 @@ help:
 	@echo "make bench      how fast a step is on this device (under twenty minutes on a CPU)"
 	@echo "make test       all tests (about ten minutes on two cores)"
 	@echo "make test-fast  the quick ones (under two minutes)"
-	@echo "make torture    faults and hostile files by the hundred (under an hour)"
+	@echo "make torture    faults and hostile files by the thousand (half an hour)"
 	@echo "make lint       ruff: style and formatting"
 	@echo "make clean      remove $(VENV), out/ and caches"
 
