@@ -130,6 +130,12 @@ def sweep(tmp_path):
 
 
 @pytest.fixture
+def quick_to_compile(monkeypatch):
+    """The ordinary convolution on a CPU too: its programs compile in half the time."""
+    monkeypatch.setattr("nst_jax.vgg.winograd_pays", lambda precision: False)
+
+
+@pytest.fixture
 def unchecked(monkeypatch):
     """Annotations unchecked, as they are for users: a wrong option reaches the library."""
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

@@ -10,12 +10,10 @@ from PIL import Image
 
 from nst_jax import cli, estimate, memory
 
-# Compiles in half the time, without Winograd's algorithm.
-QUICK = ["--precision", "bfloat16"]
 
-
+@pytest.mark.usefixtures("quick_to_compile")
 def test_plan_tells_memory_time_and_what_fits(capsys):
-    assert cli.main(["plan", "--size", "64", "--variants", "2", "--steps", "10", *QUICK]) == 0
+    assert cli.main(["plan", "--size", "64", "--variants", "2", "--steps", "10"]) == 0
     out = capsys.readouterr().out
     for words in (
         "memory at the peak",
@@ -43,15 +41,17 @@ def test_wrong_numbers_are_refused_in_one_line(options, words, capsys):
     assert "\n" not in err
 
 
+@pytest.mark.usefixtures("quick_to_compile")
 def test_what_does_not_fit_is_said(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 200_000_000)
-    found = estimate.estimate(128, 8, precision="bfloat16")
+    found = estimate.estimate(128, 8)
     assert found.most_variants < 8
     assert found.largest_size < 128
     assert "DOES NOT FIT" in estimate.in_words(found, size=128, variants=8, steps=5)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_to_compile")
 def test_what_is_said_to_fit_does(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 1_000_000_000)
     found = estimate.estimate(128, 2)

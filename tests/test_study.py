@@ -263,6 +263,7 @@ def small_study(tmp_path, rng, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_to_compile")
 def test_a_study_from_pictures_to_page(small_study, tmp_path):
     path = study.main(small_study)
     text = path.read_text()
@@ -290,6 +291,7 @@ def test_a_study_names_the_pictures_that_it_lacks(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_to_compile")
 def test_features_and_losses_write_their_sections(tmp_path, monkeypatch):
     monkeypatch.setattr(features, "CONTENT_LAYERS", features.CONTENT_LAYERS[:2])
     monkeypatch.setattr(features, "STYLE_SETS", features.STYLE_SETS[:2])

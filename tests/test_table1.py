@@ -91,6 +91,7 @@ def test_too_few_repeats_are_refused(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_to_compile")
 def test_table_is_made_from_one_log_which_is_used_again(tmp_path, monkeypatch):
     from nst_jax import runlog
 
