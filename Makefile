@@ -27,7 +27,7 @@ help:
 	@echo "make sweep      every optimizer and learning rate at once, into out/sweep/"
 	@echo "make study      every experiment of docs/study.md (hours on a CPU), and that page"
 	@echo "make bench      how fast a step is on this device (under twenty minutes on a CPU)"
-	@echo "make test       all tests (about ten minutes on two cores)"
+	@echo "make test       all tests (ten to twelve minutes on two cores)"
 	@echo "make test-fast  the quick ones (under two minutes)"
 	@echo "make torture    faults and hostile files by the thousand (half an hour)"
 	@echo "make lint       ruff: style and formatting"
