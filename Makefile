@@ -28,8 +28,8 @@ help:
 	@echo "make study      every experiment of docs/study.md (hours on a CPU), and that page"
 	@echo "make bench      how fast a step is on this device (under twenty minutes on a CPU)"
 	@echo "make test       all tests (ten to twelve minutes on two cores)"
-	@echo "make test-fast  the quick ones (under two minutes)"
-	@echo "make torture    faults and hostile files by the thousand (half an hour)"
+	@echo "make test-fast  the quick ones (about three minutes)"
+	@echo "make torture    faults and hostile files by the thousand (the kills: 14 minutes)"
 	@echo "make lint       ruff: style and formatting"
 	@echo "make clean      remove $(VENV), out/ and caches"
 
