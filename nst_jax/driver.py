@@ -412,6 +412,7 @@ def stylize(
     num_steps: int = 250,
     tolerance: float | None = None,
     driver: Driver | None = None,
+    on_chunk: Callable[[Chunk], object] = lambda chunk: None,
 ) -> StylizeResult:
     """Optimises one image: the report's algorithm, steps 7 to 12.
 
@@ -426,6 +427,9 @@ def stylize(
       tolerance: stop earlier when the total falls by less than this fraction, see
         `has_converged`.
       driver: "python" or "scan"; default: what is fast on this device.
+      on_chunk: called after each chunk of steps, to show how far the run is:
+        `pictures(chunk.state)[0]` is the image so far. The state itself may not be kept: the
+        next step overwrites it.
 
     Returns:
       The image in [0, 1], the history (one row a step, row i for the image before update i),
@@ -459,6 +463,7 @@ def stylize(
         driver=driver,
         tolerance=tolerance,
     ):
+        on_chunk(chunk)
         state = chunk.state
         histories.append(chunk.history)
     history = jax.tree.map(lambda x: x[:, 0], concatenate(histories))

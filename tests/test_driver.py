@@ -345,6 +345,26 @@ def test_stylize_is_a_run_with_one_variant(toy_objective):
     assert_same_bytes(result.history, jax.tree.map(lambda x: x[:, 0], history_of(chunks)))
 
 
+def test_stylize_shows_each_chunk(toy_objective):
+    toy, weights, image = toy_objective
+    seen = []
+    result = driver.stylize(
+        toy,
+        image,
+        weights,
+        learning_rate=0.05,
+        num_steps=25,
+        tolerance=0.0,
+        on_chunk=lambda chunk: seen.append((chunk.history, driver.pictures(chunk.state)[0])),
+    )
+    assert len(seen) > 1
+    np.testing.assert_array_equal(seen[-1][1], result.image)
+    assert_same_bytes(
+        result.history,
+        jax.tree.map(lambda x: x[:, 0], driver.concatenate([history for history, _ in seen])),
+    )
+
+
 def test_stylize_takes_any_optax_transformation():
     result = driver.stylize(
         bright,
