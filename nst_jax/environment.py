@@ -10,6 +10,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import filelock
+
+_MAX_CACHE_BYTES = 2**31
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "h5py")
 
 
@@ -46,8 +49,8 @@ def keep_compiled_programs() -> None:
     """Lets JAX keep what XLA compiles, for the next process: its start then takes half as long.
 
     In the user's cache, apart for each kind of processor: a home may be shared by several
-    machines. JAX's own variables (JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE) have
-    their say first.
+    machines; of more than two gigabytes the oldest are dropped. JAX's own variables
+    (JAX_COMPILATION_CACHE_DIR, JAX_ENABLE_COMPILATION_CACHE) have their say first.
     """
     import jax
 
@@ -58,10 +61,23 @@ def keep_compiled_programs() -> None:
     folder = weights.cache_folder() / f"programs-{zlib.crc32(_processor().encode()):x}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        _remove_unfinished(folder)
     except OSError:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", _MAX_CACHE_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Removes entries whose writer was killed: JAX would warn of them in every later process.
+
+    JAX writes the time of an entry's last use behind the entry itself, under this lock.
+    """
+    with filelock.FileLock(folder / ".lockfile", timeout=10):
+        for entry in folder.glob("*-cache"):
+            if not entry.with_name(entry.name.removesuffix("-cache") + "-atime").exists():
+                entry.unlink()
 
 
 def _processor() -> str:

@@ -217,6 +217,34 @@ def test_compiled_programs_are_kept_in_the_user_s_cache_unless_told_otherwise(na
     assert folder.name == named if named else folder.name.startswith("programs-")
 
 
+COMPILE = """
+import warnings, jax
+from nst_jax import environment
+warnings.simplefilter("error")
+environment.keep_compiled_programs()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.jit(lambda x: x * 2 + 1)(1.0)
+"""
+
+
+def test_an_entry_whose_writer_was_killed_is_written_again(tmp_path):
+    variables = {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")} | variables
+
+    def entries():
+        subprocess.run([sys.executable, "-c", COMPILE], env=environ, check=True)
+        return {path: path.read_bytes() for path in tmp_path.rglob("*-cache")}
+
+    whole = entries()
+    assert whole
+    for path, written in whole.items():
+        path.write_bytes(written[:100])
+        path.with_name(path.name.replace("-cache", "-atime")).unlink()
+    assert {path: len(written) for path, written in entries().items()} == {
+        path: len(written) for path, written in whole.items()
+    }
+
+
 def test_without_a_cache_nothing_is_kept_and_nothing_fails(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setattr("nst_jax.weights.cache_folder", lambda: tmp_path / "file")
