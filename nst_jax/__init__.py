@@ -36,7 +36,9 @@ _NAMES = {
     "make_objective": "objective",
     "StylizeResult": "driver",
     "style_loss": "losses",
+    "make_weights": "objective",
     "stylize": "driver",
+    "sweep": "driver",
     "total_variation": "losses",
 }
 

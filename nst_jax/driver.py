@@ -11,7 +11,7 @@ from Python (CPU), "scan" runs a chunk of steps in one program (GPU, TPU).
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -19,11 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from nst_jax import optimizers
 from nst_jax.choices import Driver, OptimizerName, check_choice
-from nst_jax.objective import LossTerms, LossWeights, Objective
+from nst_jax.objective import LossTerms, LossWeights, Objective, as_pytree
 from nst_jax.optimizers import OptimizerFactory
 from nst_jax.steps import (
     History,
@@ -64,7 +64,7 @@ class Compiled(NamedTuple):
 
 
 class StylizeResult(NamedTuple):
-    """What a run ends with. In a single run the variant axis is gone from all but `state`.
+    """What a run ends with. After `stylize` the variant axis is gone from all but `state`.
 
     Attributes:
       image: RGB in [0, 1]; of a diverged variant the last good one.
@@ -417,7 +417,9 @@ def stylize(
     """Optimises one image: the report's algorithm, steps 7 to 12.
 
     Args:
-      objective: what to minimise, see `objective.make_objective`.
+      objective: what to minimise, (image, weights) -> (total, terms); see
+        `objective.make_objective`. A plain function does as well; what it closes over is compiled
+        in, which takes longer.
       init_image: where to start, RGB in [0, 1]; the report's program starts from the content.
       weights: of the loss terms, see `objective.make_weights`.
       optimizer: a name of `choices.OptimizerName`, or any function from a learning rate to an optax
@@ -439,16 +441,65 @@ def stylize(
     Raises:
       ValueError: an option out of its range.
     """
-    check_settings(num_steps=num_steps, learning_rate=learning_rate, tolerance=tolerance)
-    factory = optimizers.factory(optimizer) if isinstance(optimizer, str) else optimizer
-    hyper = single(Hyperparameters(jnp.float32(learning_rate), weights))
-    init_image = jnp.asarray(init_image)
-    if init_image.ndim != 3 or not jnp.all(jnp.isfinite(init_image)):
+    if np.ndim(init_image) != 3:
         raise ValueError(
-            "`init_image` must be one finite image (height, width, 3), got the shape "
-            f"{init_image.shape}; a batch of them is a sweep"
+            "`init_image` must be one image (height, width, 3), got the shape "
+            f"{np.shape(init_image)}; several at once are a `sweep`"
         )
-    state = init_state(init_image[None], factory, hyper)
+    swept = sweep(
+        objective,
+        init_image,
+        weights,
+        learning_rates=[learning_rate],
+        optimizer=optimizer,
+        num_steps=num_steps,
+        tolerance=tolerance,
+        driver=driver,
+        on_chunk=on_chunk,
+    )
+    history = jax.tree.map(lambda x: x[:, 0], swept.history)
+    return StylizeResult(swept.image[0], history, swept.state)
+
+
+def sweep(
+    objective: Objective,
+    init_images: Float[ArrayLike, "*v h w 3"],
+    weights: LossWeights,
+    *,
+    learning_rates: Sequence[float] | Float[ArrayLike, "v"],
+    optimizer: OptimizerName | OptimizerFactory = "adam",
+    num_steps: int = 250,
+    tolerance: float | None = None,
+    driver: Driver | None = None,
+    on_chunk: Callable[[Chunk], object] = lambda chunk: None,
+) -> StylizeResult:
+    """`stylize` with several learning rates at once, in one `vmap`ped program.
+
+    Args:
+      objective: as `stylize`, and so are the arguments not named here.
+      init_images: where to start, one image for all variants or one each.
+      weights: of the loss terms. What shall differ between variants has a leading axis v, as in
+        `make_weights(targets)._replace(style=jnp.array([1e-3, 1e-2]))`.
+      learning_rates: positive, one a variant.
+
+    Returns:
+      As `stylize`, with the axis of the variants: images (v, h, w, 3), histories (t, v).
+
+    Raises:
+      ValueError: an option out of its range, or not one a variant.
+    """
+    rates = np.asarray(learning_rates)
+    if rates.ndim != 1 or not len(rates):
+        raise ValueError(f"`learning_rates` must be a list of at least one, got {learning_rates}")
+    for rate in rates:
+        check_settings(num_steps=num_steps, learning_rate=rate, tolerance=tolerance)
+    factory = optimizers.factory(optimizer) if isinstance(optimizer, str) else optimizer
+    images, weights = _one_each(len(rates), jnp.asarray(init_images), weights)
+    if not jnp.all(jnp.isfinite(images)):
+        raise ValueError("the images to start from must be finite")
+    objective = as_pytree(objective)
+    hyper = Hyperparameters(jnp.asarray(rates, jnp.float32), weights)
+    state = init_state(images, factory, hyper)
     length = default_chunk_length(
         objective, hyper, state, factory=factory, num_steps=num_steps, tolerance=tolerance
     )
@@ -466,8 +517,29 @@ def stylize(
         on_chunk(chunk)
         state = chunk.state
         histories.append(chunk.history)
-    history = jax.tree.map(lambda x: x[:, 0], concatenate(histories))
-    return StylizeResult(pictures(state)[0], history, state)
+    return StylizeResult(pictures(state), concatenate(histories), state)
+
+
+_RANKS = LossWeights(0, 0, 0, 1, 1)
+
+
+def _one_each(variants: int, images: Array, weights: LossWeights) -> tuple[Array, LossWeights]:
+    """Images and loss weights with a leading axis of variants, repeated where they have none."""
+
+    def each(name: str, x: ArrayLike, rank: int) -> Array:
+        x = jnp.asarray(x)
+        x = jnp.broadcast_to(x, (variants, *x.shape)) if x.ndim == rank else x
+        if x.ndim != rank + 1 or len(x) != variants:
+            raise ValueError(
+                f"`{name}` must have {rank} axes, or {rank + 1} of which the first counts the "
+                f"{variants} learning rates, got the shape {x.shape}"
+            )
+        return x
+
+    named = zip(weights._asdict().items(), _RANKS, strict=True)
+    return each("init_images", images, 3), LossWeights(
+        *(each(name, np.asarray(x, np.float32), rank) for (name, x), rank in named)
+    )
 
 
 def check_settings(*, num_steps: int, learning_rate: float, tolerance: float | None) -> None:

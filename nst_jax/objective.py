@@ -145,9 +145,14 @@ def make_objective(feature_fn: FeatureFn, targets: Targets) -> jax.tree_util.Par
         Python function), it is compiled in as a constant.
       targets: see `compute_targets`.
     """
-    if not isinstance(feature_fn, jax.tree_util.Partial):
-        feature_fn = jax.tree_util.Partial(feature_fn)
-    return jax.tree_util.Partial(_objective, feature_fn, targets)
+    return jax.tree_util.Partial(_objective, as_pytree(feature_fn), targets)
+
+
+def as_pytree(function: Callable) -> jax.tree_util.Partial:
+    """A function that a jitted one takes as an argument; a plain one is compiled in as it is."""
+    if isinstance(function, jax.tree_util.Partial):
+        return function
+    return jax.tree_util.Partial(function)
 
 
 def _objective(
