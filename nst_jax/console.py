@@ -1,5 +1,6 @@
 """The edge to the person at the terminal: lines, exit codes, the entry point of `nst-jax`."""
 
+import io
 import os
 import signal
 import sys
@@ -21,7 +22,7 @@ def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape").decode()
 
 
-def say(line: str) -> None:
+def say(line: object) -> None:
     """Prints a line; a reader of the output that has left, as `head` does, stops no run."""
     try:
         print(printable(str(line)), flush=True)
@@ -55,7 +56,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _end)
     # A file name need not be valid text.
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     exit_code = exit_code_of(_run)
     if exit_code == 130:
         _leave(130)

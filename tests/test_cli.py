@@ -1,5 +1,6 @@
 """The commands, from files to files, with their mistakes."""
 
+import io
 import json
 import os
 import signal
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import cli, runlog
+import nst_jax
+from nst_jax import cli, console, runlog
 from nst_jax import image as images
 
 SHALLOW = ["--content-layers", "relu2_1", "--style-layers", "relu1_1", "relu2_1"]
@@ -415,6 +417,18 @@ def test_a_signal_before_the_first_step_ends_in_one_line(seconds, number, code, 
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in err
+
+
+def test_output_need_not_be_a_stream_of_bytes(monkeypatch):
+    """As where another program runs the command inside itself."""
+    output = io.StringIO()
+    monkeypatch.setattr(sys, "argv", ["nst-jax", "--version"])
+    monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as exit_info:
+        console.main()
+    assert exit_info.value.code == 0
+    assert output.getvalue() == f"nst-jax {nst_jax.__version__}\n"
 
 
 def test_help_answers_without_importing_jax():
