@@ -64,11 +64,11 @@ class LossWeights(NamedTuple):
     targets; they are not normalised.
     """
 
-    content: Float[Array, "*v"]
-    style: Float[Array, "*v"]
-    total_variation: Float[Array, "*v"]
-    content_layers: Float[Array, "*v content_layer"]
-    style_layers: Float[Array, "*v style_layer"]
+    content: Float[ArrayLike, "*v"]
+    style: Float[ArrayLike, "*v"]
+    total_variation: Float[ArrayLike, "*v"]
+    content_layers: Float[Array | np.ndarray, "*v content_layer"]
+    style_layers: Float[Array | np.ndarray, "*v style_layer"]
 
 
 class LossTerms(NamedTuple):
@@ -112,7 +112,8 @@ def compute_targets(
     """
     check_choice("convention", convention, Convention)
     normalize = "locations" if convention == "report" else "none"
-    content_features, style_features = feature_fn(content_image), feature_fn(style_image)
+    content_features = feature_fn(jnp.asarray(content_image))
+    style_features = feature_fn(jnp.asarray(style_image))
     unknown = [x for x in (*content_layers, *style_layers) if x not in content_features]
     if unknown:
         raise ValueError(
@@ -158,6 +159,7 @@ def as_pytree(function: Callable) -> jax.tree_util.Partial:
 def _objective(
     feature_fn: FeatureFn, targets: Targets, image: ArrayLike, weights: LossWeights
 ) -> tuple[Array, LossTerms]:
+    image = jnp.asarray(image)
     features = feature_fn(image)
     content = [
         losses.content_loss(features[name], target, convention=targets.convention)

@@ -175,6 +175,20 @@ def test_objective_has_the_numerical_gradient(toy_fn, pictures, rng, convention)
         np.testing.assert_allclose(jnp.vdot(slope, direction), (above - below) / 2e-7, rtol=1e-5)
 
 
+def test_a_feature_function_is_given_jax_arrays_also_of_numpy_pictures(pictures):
+    def feature_fn(image):
+        return {"edge": image.at[0].set(0)}
+
+    content, style = (np.asarray(picture) for picture in pictures)
+    targets = objective.compute_targets(
+        feature_fn, content, style, content_layers=["edge"], style_layers=["edge"]
+    )
+    loss = objective.make_objective(feature_fn, targets)
+    _, terms = loss(content, objective.make_weights(targets))
+    assert terms.content == 0
+    assert terms.style > 0
+
+
 def counting(fn):
     """`fn` as a plain Python function, and the list of shapes that it was called with."""
     calls = []
