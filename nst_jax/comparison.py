@@ -46,15 +46,16 @@ def _at_the_end(first: RunRecord, second: RunRecord, variant: int) -> list[str]:
         return []
     if (one.status, one.diverged_step) != (other.status, other.diverged_step):
         return [f"it was {one.status}, is {other.status}"]
-    levels = np.abs(first.images[variant].astype(int) - second.images[variant].astype(int))
+    (images, terms), (other_images, other_terms) = first.results(), second.results()
+    levels = np.abs(images[variant].astype(int) - other_images[variant].astype(int))
     if levels.any():
         return [
             f"the picture differs in {np.mean(levels > 0):.1%} of its values, by {levels.max()}"
         ]
     return [
         f"the saved picture's {name} differs"
-        for name in first.final
-        if _differ(first.final[name][[variant]], second.final[name][[variant]]).any()
+        for name in terms
+        if _differ(terms[name][[variant]], other_terms[name][[variant]]).any()
     ]
 
 

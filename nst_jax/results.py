@@ -30,7 +30,7 @@ def check_outputs(config: Config) -> None:
     Raises:
       ValueError, OSError: one line that names the file.
     """
-    outputs = [(config.log, LOG_SUFFIXES)] if config.log else []
+    outputs: list[tuple[Path, tuple[str, ...]]] = [(config.log, LOG_SUFFIXES)] if config.log else []
     if isinstance(config, SweepConfig):
         if config.report:
             outputs.append((config.report, (".html",)))
@@ -114,13 +114,14 @@ def _save_picture(config: StylizeConfig, record: RunRecord) -> None:
     # What has no influence on the picture is left out: the same picture, the same bytes.
     beside = {"output", "log", "figures", "force", "snapshot_every"}
     settings = {k: str(v) for k, v in record.config.items() if v is not None and k not in beside}
+    pictures, terms = record.results()
     metadata = {
         "Software": "nst_jax " + json.loads(record.attributes["versions_json"])["nst_jax"],
         "nst_jax.settings": json.dumps(settings),
-        "nst_jax.final_losses": json.dumps({k: float(v[0]) for k, v in record.final.items()}),
+        "nst_jax.final_losses": json.dumps({k: float(v[0]) for k, v in terms.items()}),
         "nst_jax.steps": str(record.steps_done[0]),
     }
-    images.save(config.output, images.from_uint8(record.images[0]), metadata=metadata)
+    images.save(config.output, images.from_uint8(pictures[0]), metadata=metadata)
 
 
 def bad_term(rows: runlog.Rows, variant: Variant) -> str | None:

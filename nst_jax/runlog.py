@@ -56,7 +56,7 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _LIMIT = 3 * 178_956_970
 _MOST_LEVELS = 8
 _MOST_LETTERS = 20_000
-_ATTRIBUTES = {
+_ATTRIBUTES: dict[str, type] = {
     "schema_version": int,
     "status": str,
     "compile_seconds": float,
@@ -65,7 +65,7 @@ _ATTRIBUTES = {
     "shares": int,
     **dict.fromkeys(("created_utc", "command", "weights_name", "device_kind"), str),
 }
-_NUMBERS = {float: np.float64, int: np.int64}
+_NUMBERS: dict[Any, type[np.number]] = {float: np.float64, int: np.int64}
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,16 @@ class RunRecord:
     def steps_done(self) -> Int[np.ndarray, "v"]:
         """Rows of each variant; those of one that runs later, or has diverged, may be fewer."""
         return np.count_nonzero(self.rows.evaluations > 0, axis=0)
+
+    def results(self) -> tuple[UInt8[np.ndarray, "v h w 3"], dict[str, np.ndarray]]:
+        """The saved pictures and their terms, of a run of which at least a variant has ended.
+
+        Raises:
+          ValueError: none has.
+        """
+        if self.images is None or self.final is None:
+            raise ValueError(f"{self.path} has no results yet: no variant has ended")
+        return self.images, self.final
 
 
 # Path in the file, dtype, axes behind time, unit.
@@ -515,9 +525,8 @@ def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) 
             log.append(part.rows, columns)
             for i, step in enumerate(part.snapshot_steps):
                 log.append_snapshot(i, int(step), part.snapshots[i], columns)
-            log.finish_variants(
-                part.variants, final=part.final, images=part.images, variants=columns
-            )
+            pictures, terms = part.results()
+            log.finish_variants(part.variants, final=terms, images=pictures, variants=columns)
             log.add_compile_seconds(part.attributes["compile_seconds"])
         log.finish("finished")
 
@@ -655,7 +664,7 @@ def _is_shallow(value: Any, levels: int) -> bool:
 
 def _typed(name: str, value: Any) -> Any:
     """An attribute, if it has the type that the program goes on with."""
-    kind = _ATTRIBUTES.get(name, str if name.endswith(("_json", "_sha256")) else object)
+    kind: type = _ATTRIBUTES.get(name, str if name.endswith(("_json", "_sha256")) else object)
     if not isinstance(value, kind):
         raise ValueError(
             f"the attribute {name}: expected {kind.__name__}, found {type(value).__name__}"

@@ -203,6 +203,8 @@ def test_log_without_rows_or_snapshots_is_read(path):
     assert record.snapshots.shape == (0, 2, 4, 6, 3)
     assert record.images is None
     assert record.final is None
+    with pytest.raises(ValueError, match=r"has no results yet: no variant has ended"):
+        record.results()
 
 
 def test_large_sweep_round_trips(path):
