@@ -5,8 +5,38 @@ JAX and nothing else, and `import nst_jax` brings nothing at all.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
+    from nst_jax import config as config
+    from nst_jax import driver as driver
+    from nst_jax import environment as environment
+    from nst_jax import image as image
+    from nst_jax import losses as losses
+    from nst_jax import objective as objective
+    from nst_jax import optimizers as optimizers
+    from nst_jax import plotting as plotting
+    from nst_jax import report as report
+    from nst_jax import runlog as runlog
+    from nst_jax import runs as runs
+    from nst_jax import vgg as vgg
+    from nst_jax import weights as weights
+    from nst_jax.driver import StylizeResult as StylizeResult
+    from nst_jax.driver import stylize as stylize
+    from nst_jax.losses import content_loss as content_loss
+    from nst_jax.losses import gram_matrix as gram_matrix
+    from nst_jax.losses import style_loss as style_loss
+    from nst_jax.losses import total_variation as total_variation
+    from nst_jax.objective import LossTerms as LossTerms
+    from nst_jax.objective import LossWeights as LossWeights
+    from nst_jax.objective import Targets as Targets
+    from nst_jax.objective import compute_targets as compute_targets
+    from nst_jax.objective import make_objective as make_objective
+    from nst_jax.vgg import extract_features as extract_features
+    from nst_jax.vgg import feature_fn as feature_fn
+    from nst_jax.weights import load_params as load_params
 
 _MODULES = (
     "config",

@@ -1,5 +1,6 @@
 """What importing costs: nothing that was not asked for, and no device."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 import nst_jax
 
 ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "nst_jax" / "__init__.py"
 LIBRARIES = ["PIL", "flax", "h5py", "jax", "matplotlib", "numpy", "optax", "pooch", "tqdm"]
 
 
@@ -67,6 +69,14 @@ def test_this_way_of_seeing_a_device_sees_one():
 @pytest.mark.parametrize("name", nst_jax.__all__)
 def test_every_public_name_resolves(name):
     assert getattr(nst_jax, name) is not None
+
+
+def test_type_checkers_and_editors_find_the_same_names():
+    block = next(node for node in ast.parse(SOURCE.read_text()).body if isinstance(node, ast.If))
+    found = {alias.asname: node.module for node in block.body for alias in node.names}
+    modules = dict.fromkeys(nst_jax._MODULES, "nst_jax")
+    names = {name: f"nst_jax.{module}" for name, module in nst_jax._NAMES.items()}
+    assert found == modules | names
 
 
 def test_names_are_those_of_their_modules():
