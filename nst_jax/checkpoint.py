@@ -28,7 +28,9 @@ def save(path: Path, state: Any, *, program: int) -> None:
       state: any pytree of arrays.
       program: which program of the run it belongs to.
     """
-    leaves = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+    leaves: dict[str, Any] = {
+        f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))
+    }
     with files.replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, program=program, **leaves)
         file.flush()

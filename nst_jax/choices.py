@@ -21,7 +21,7 @@ CONTENT_LAYERS = ("block5_conv2",)
 STYLE_LAYERS = tuple(f"block{n}_conv1" for n in range(1, 6))
 
 
-def check_choice(name: str, value: str, choices: Any) -> None:
+def check_choice(name: str, value: object, choices: Any) -> None:
     """Refuses a value that is not in a `Literal` type.
 
     Raises:

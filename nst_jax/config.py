@@ -182,7 +182,7 @@ def from_json(settings: dict[str, Any]) -> Config:
     values = {name: value for name, value in settings.items() if name != "command"}
     known = {} if kind is None else {field.name: field for field in fields(kind)}
     needed = {name for name, field in known.items() if field.default is MISSING}
-    if not known or not needed <= set(values) <= set(known):
+    if kind is None or not needed <= set(values) <= set(known):
         raise ValueError("these settings are of another version of nst_jax")
     types = get_type_hints(kind)
     for name, value in values.items():

@@ -186,6 +186,8 @@ def compile_ahead(
 
 def _bytes_of(compiled: jax.stages.Compiled) -> int:
     analysis = compiled.memory_analysis()
+    if analysis is None:
+        raise RuntimeError("the compiler for this device does not tell what a program takes")
     return int(analysis.temp_size_in_bytes + analysis.argument_size_in_bytes)
 
 
@@ -299,7 +301,7 @@ class _LbfgsFromPython:
         self._remembered: dict[int, deque] = {}
 
     def __call__(self, objective, hyper, state, limit, factory, length):
-        variants = [_variant(state, i) for i in range(len(state.step))]
+        variants = tuple(_variant(state, i) for i in range(len(state.step)))
         rows, ends = [], []
         for _ in range(min(length, int(limit) - int(np.max(state.step)))):
             variants, row = zip(
@@ -353,7 +355,7 @@ def pictures(state: State) -> Float[np.ndarray, "v h w 3"]:
 
 
 def losses_of(
-    objective: Objective, hyper: Hyperparameters, images: Float[ArrayLike, "v h w 3"]
+    objective: Objective, hyper: Hyperparameters, images: Float[Array | np.ndarray, "v h w 3"]
 ) -> LossTerms:
     """The loss terms of one image a variant."""
     return jax.device_get(_jit_losses(objective, jnp.asarray(images), hyper.weights))
@@ -363,7 +365,7 @@ def final_losses(
     objective: Objective,
     hyper: Hyperparameters,
     state: State,
-    images: Float[ArrayLike, "v h w 3"],
+    images: Float[Array | np.ndarray, "v h w 3"],
     *,
     factory: OptimizerFactory,
     driver: Driver,
@@ -404,7 +406,7 @@ def final_losses(
 
 def stylize(
     objective: Objective,
-    init_image: Float[ArrayLike, "h w 3"],
+    init_image: Float[Array | np.ndarray, "h w 3"],
     weights: LossWeights,
     *,
     optimizer: OptimizerName | OptimizerFactory = "adam",
@@ -463,10 +465,10 @@ def stylize(
 
 def sweep(
     objective: Objective,
-    init_images: Float[ArrayLike, "*v h w 3"],
+    init_images: Float[Array | np.ndarray, "*v h w 3"],
     weights: LossWeights,
     *,
-    learning_rates: Sequence[float] | Float[ArrayLike, "v"],
+    learning_rates: Sequence[float] | Float[Array | np.ndarray, "v"],
     optimizer: OptimizerName | OptimizerFactory = "adam",
     num_steps: int = 250,
     tolerance: float | None = None,

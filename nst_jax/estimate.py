@@ -19,7 +19,7 @@ _TRIED_STEPS = 2
 _MOST_PIXELS = 32_000
 _MOST_VARIANTS = 10_000
 _WEIGHTS = LossWeights(
-    *np.float32(objective.DEFAULT_WEIGHTS["report"]),
+    *objective.DEFAULT_WEIGHTS["report"],
     total_variation=np.float32(0),
     content_layers=np.ones(len(CONTENT_LAYERS), np.float32),
     style_layers=np.full(len(STYLE_LAYERS), 1 / len(STYLE_LAYERS), np.float32),

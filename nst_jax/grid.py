@@ -7,7 +7,7 @@ optimizer.
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from nst_jax.choices import OptimizerName
 from nst_jax.config import RunConfig, StylizeConfig, SweepConfig
@@ -17,17 +17,17 @@ from nst_jax.runlog import Variant
 
 
 class Share(NamedTuple):
-    """Every `count`-th variant of a run from `number` on; by default all of them.
+    """Every `total`-th variant of a run from `number` on; by default all of them.
 
     Neighbors of one program are dealt out one by one, so that all shares cost about the same.
     """
 
     number: int = 0
-    count: int = 1
+    total: int = 1
 
     @property
     def columns(self) -> slice:
-        return slice(self.number, None, self.count)
+        return slice(self.number, None, self.total)
 
 
 def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:
@@ -43,7 +43,7 @@ def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:
     content, style = DEFAULT_WEIGHTS[config.convention]
     rates = parse_learning_rates(config.learning_rates, config.optimizers)
     _check_count(config, rates)
-    settings = [
+    settings: list[dict[str, Any]] = [
         {
             "style": str(style_path),
             "optimizer": optimizer,
@@ -125,7 +125,7 @@ def parse_learning_rates(
             own[name] = own.get(name, ()) + rates
         else:
             common += rates
-    result = {}
+    result: dict[str, tuple[float, ...]] = {}
     for optimizer in dict.fromkeys(optimizers):
         rates = (0.0,) if optimizer == "lbfgs" else own.get(optimizer, tuple(common))
         if not rates:

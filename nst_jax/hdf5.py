@@ -6,7 +6,6 @@ before it reads. Damaged strings of variable length make HDF5 itself hang or tak
 no look beforehand finds: `trial` is for files that have some.
 """
 
-import itertools
 import math
 import zlib
 from collections.abc import Iterator, Sequence
@@ -97,7 +96,7 @@ class Reader:
         shape = dataset.shape or ()
         expected = [
             int(axis) if axis.isdigit() else self._sizes.setdefault(axis, size) if axis else size
-            for axis, size in itertools.zip_longest(axes, shape[: len(axes)], fillvalue=-1)
+            for axis, size in zip(axes, (*shape, *[-1] * len(axes)), strict=False)
         ]
         if list(shape) != expected:
             raise ValueError(f"{where}: expected the shape {tuple(expected)}, found {shape}")

@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from nst_jax import files
 
@@ -153,7 +153,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
       ValueError, OSError: as `load`.
     """
     with _opened(Path(path)) as picture:
-        if picture.format == "PNG":
+        if isinstance(picture, PngImageFile):
             return {key: str(text) for key, text in picture.text.items()}
         try:
             metadata = json.loads(picture.getexif().get(ExifTags.Base.ImageDescription, "{}"))
@@ -272,8 +272,10 @@ def _resample(
     image = image.astype(np.float32)
     # Pillow resizes floating point one channel at a time.
     channels = [
-        Image.fromarray(np.ascontiguousarray(image[..., channel])).resize(
-            (width, height), Image.Resampling.LANCZOS, box=box
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(image[..., channel])).resize(
+                (width, height), Image.Resampling.LANCZOS, box=box
+            )
         )
         for channel in range(3)
     ]
@@ -434,8 +436,8 @@ def _to_srgb(picture: Image.Image, icc: bytes | None, notes: list[str]) -> Image
             mode, fitting = _ICC_MODES[profile.profile.xcolor_space.strip()]
             if picture.mode in fitting:
                 srgb = ImageCms.createProfile("sRGB")
-                color = picture.convert(mode)
-                return ImageCms.profileToProfile(color, profile, srgb, outputMode="RGB")
+                transform = ImageCms.buildTransform(profile, srgb, mode, "RGB")
+                return transform.apply(picture.convert(mode))
         except Exception:  # damaged profiles: OSError, PyCMSError, KeyError, ...
             pass
         notes.append("its color profile is damaged or does not fit: taken for sRGB")

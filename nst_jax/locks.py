@@ -2,15 +2,14 @@
 
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-try:
+if sys.platform != "win32":  # where HDF5's own lock has to do
     import fcntl
-except ImportError:  # Windows, where HDF5's own lock has to do
-    fcntl = None
 
 
 @contextmanager
@@ -27,7 +26,7 @@ def held(target: Path, *, wait: bool = False) -> Iterator[None]:
     Raises:
       BlockingIOError: another process holds it; one line that names it.
     """
-    if fcntl is None:
+    if sys.platform == "win32":
         yield
         return
     path = target.with_name(f".{target.name}.lock")

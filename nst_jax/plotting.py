@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -21,7 +22,7 @@ _TERM_COLORS = {
 # Of a sweep's curves; more do not fit beside the axes.
 _MOST_LABELS = 20
 _MOST_LETTERS = 60
-_OTHERS = {"color": "#bbbbbb", "ls": "-", "lw": 0.6}
+_OTHERS: dict[str, Any] = {"color": "#bbbbbb", "ls": "-", "lw": 0.6}
 _DPI = 150
 # Small maps are enlarged to at least this many pixels, or they would be specks.
 _MIN_TILE = 48

@@ -341,7 +341,7 @@ def _finish(
     """Logs the pictures as they are saved, their losses, and how each variant ended."""
     pictures = images.to_uint8(driver.pictures(state))
     diverged_steps = np.asarray(state.diverged_step)
-    final = driver.final_losses(
+    losses = driver.final_losses(
         program.objective,
         program.hyper,
         state,
@@ -350,7 +350,7 @@ def _finish(
         driver=plan.driver,
     )
     count = plan.stop - plan.start
-    final = {term: getattr(final, term)[:count] for term in runlog.TERMS}
+    final = {term: getattr(losses, term)[:count] for term in runlog.TERMS}
     totals = log.totals(plan.columns)
     ended = [
         _ended(

@@ -273,8 +273,8 @@ def _columns(record: RunRecord) -> list[_Column]:
         _Column("", "status", _statuses(record)),
     ]
     for term, title in zip(TERMS, ("total", "content", "style", "TV"), strict=True):
-        values = record.final[term].tolist() if record.final else [None] * len(variants)
-        columns.append(_Column("final loss", title, values, is_measured=True))
+        finals = record.final[term].tolist() if record.final else [None] * len(variants)
+        columns.append(_Column("final loss", title, finals, is_measured=True))
     seconds = _seconds(record).tolist()
     columns.append(_Column("seconds", "program", seconds, is_measured=True))
     if len(variants) > 1:
@@ -562,7 +562,7 @@ def _shortened(label: str) -> str:
 
 def _step_ticks(last: int) -> Float[np.ndarray, "n"]:
     locator = MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
-    ticks = locator.tick_values(0, max(last, 1))
+    ticks = np.asarray(locator.tick_values(0, max(last, 1)))
     return ticks[ticks <= max(last, 1)]
 
 

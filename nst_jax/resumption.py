@@ -38,8 +38,8 @@ def read(record: RunRecord) -> Resumption:
         raise ValueError("its attribute versions_json does not tell the version of nst_jax")
     config = from_json(record.config)
     share = Share(*(attributes.get(name, part) for name, part in SHARE.items()))
-    if not 0 <= share.number < share.count:
-        raise ValueError(f"its share is {share.number} of {share.count}")
+    if not 0 <= share.number < share.total:
+        raise ValueError(f"its share is {share.number} of {share.total}")
     if config.steps != record.capacity:
         raise ValueError(f"it has room for {record.capacity} steps, not for {config.steps}")
     count = len(variants_of(config)[share.columns])

@@ -268,12 +268,13 @@ def check_config(config: Config) -> None:
     Raises:
       ValueError: one line that names the setting, what was expected and what came.
     """
+    batch = getattr(config, "batch", None)
     for name, value, least in (
         ("size", config.size, 1),
         ("style size", config.size if config.style_size is None else config.style_size, 1),
         ("snapshot period", config.snapshot_every, 0),
         ("initial noise", config.init_noise, 0),
-        ("batch", 1 if getattr(config, "batch", None) is None else config.batch, 1),
+        ("batch", 1 if batch is None else batch, 1),
     ):
         if not least <= value < np.inf:
             raise ValueError(f"the {name} must be at least {least}, got {value}")

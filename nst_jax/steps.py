@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
@@ -20,7 +21,7 @@ from nst_jax.optimizers import OptimizerFactory
 class Hyperparameters(NamedTuple):
     """What may differ between variants of one program, all traced, all with a leading axis v."""
 
-    learning_rate: Float[Array, "*v"]
+    learning_rate: Float[ArrayLike, "*v"]
     weights: LossWeights
 
 
@@ -54,7 +55,7 @@ class History(NamedTuple):
 
 
 def init_state(
-    images: Float[ArrayLike, "v h w 3"], factory: OptimizerFactory, hyper: Hyperparameters
+    images: Float[Array | np.ndarray, "v h w 3"], factory: OptimizerFactory, hyper: Hyperparameters
 ) -> State:
     """The state before the first step.
 
@@ -147,9 +148,16 @@ def _commit(state, num_steps, row, grad, image, opt_state) -> tuple[State, Histo
     active = (state.step < num_steps) & (state.diverged_step < 0)
     state = jax.tree.map(lambda new, old: jnp.where(active, new, old), moved, state)
     blank = History(
-        jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), row.terms), jnp.nan, jnp.nan, 0
+        jax.tree.map(_nan_like, row.terms),
+        _nan_like(row.grad_norm),
+        _nan_like(row.update_norm),
+        jnp.zeros_like(row.evaluations),
     )
     return state, jax.tree.map(lambda new, none: jnp.where(active, new, none), row, blank)
+
+
+def _nan_like(x: Array) -> Array:
+    return jnp.full_like(x, jnp.nan)
 
 
 def _all_finite(tree: Any) -> Bool[Array, ""]:
@@ -185,7 +193,8 @@ def step_variants(
     """
 
     def one(arguments):
-        return step(objective, *arguments, num_steps, factory=factory)
+        own_hyper, own_state = arguments
+        return step(objective, own_hyper, own_state, num_steps, factory=factory)
 
     if optimizers.is_lbfgs(factory):
         return jax.lax.map(one, (hyper, state))

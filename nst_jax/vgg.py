@@ -9,22 +9,21 @@ References:
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from nst_jax import winograd as fast
 from nst_jax.choices import Arch, Pooling, Precision, check_choice
 
-Params = dict[str, dict[str, Array | np.ndarray]]
+Params = Mapping[str, Mapping[str, Array | np.ndarray]]
 
 _CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 _CHANNELS = (64, 128, 256, 512, 512)
@@ -200,7 +199,7 @@ def _suits_winograd(layer: Layer) -> bool:
     return layer.kind == "conv" and layer.in_channels >= 128 and layer.channels >= 256
 
 
-def preprocess(image: Float[ArrayLike, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
+def preprocess(image: Float[Array | np.ndarray, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
     """RGB in [0, 1] to the input of the weights: BGR, 0 to 255, minus the ImageNet mean.
 
     Raises:
@@ -211,12 +210,12 @@ def preprocess(image: Float[ArrayLike, "*batch h w 3"]) -> Float[Array, "*batch 
             "an image must be floating RGB in [0, 1] of the shape (..., height, width, 3), got "
             f"{image.dtype} {image.shape}; see `image.from_uint8`"
         )
-    return image[..., ::-1] * 255 - jnp.broadcast_to(_MEAN_BGR, image.shape)
+    return jnp.asarray(image)[..., ::-1] * 255 - jnp.broadcast_to(_MEAN_BGR, image.shape)
 
 
 def extract_features(
     params: Params,
-    image: Float[ArrayLike, "*batch h w 3"],
+    image: Float[Array | np.ndarray, "*batch h w 3"],
     layers: Sequence[str],
     *,
     arch: Arch = "vgg19",
@@ -310,7 +309,7 @@ class _Extractor:
     names: tuple[str, ...]
     rematerialize: bool
 
-    def __call__(self, params: Params, image: ArrayLike) -> dict[str, Array]:
+    def __call__(self, params: Params, image: Array | np.ndarray) -> dict[str, Array]:
         arch = self.module.arch
         side = smallest_side(self.names, arch)
         height, width = image.shape[-3:-1]
@@ -319,7 +318,7 @@ class _Extractor:
                 f"an image of {width} x {height} pixels is too small for "
                 f"{', '.join(self.names)}: both sides must be at least {side} pixels"
             )
-        apply = self.module.apply
+        apply: Callable[..., Any] = self.module.apply
         if self.rematerialize:
             policy = jax.checkpoint_policies.save_only_these_names(_KEPT)
             apply = jax.checkpoint(apply, policy=policy)

@@ -62,7 +62,7 @@ class _Preparation(NamedTuple):
     licence: str
 
 
-_PREPARATIONS = {
+_PREPARATIONS: dict[InputConvention, _Preparation] = {
     "caffe": _Preparation(
         False,
         (103.939, 116.779, 123.68),
@@ -295,9 +295,9 @@ def _match(contents: _Contents, arch: Arch, path: Path) -> dict[_Key, _Tensor]:
     for layer, shapes in parameter_shapes(arch).items():
         for parameter, shape in shapes.items():
             what = f"{path}: {layer} {parameter}"
-            tensor = found.get((layer, parameter))
-            if tensor is None:
+            if (layer, parameter) not in found:
                 raise ValueError(f"{what} is missing: expected {shape}")
+            tensor = found[layer, parameter]
             if tensor.shape != shape:
                 raise ValueError(f"{what}: expected the shape {shape}, found {tensor.shape}")
             if tensor.dtype not in _FLOATS:
@@ -476,7 +476,7 @@ def _open_safetensors(path: Path) -> Iterator[_Contents]:
             tensors[name] = _Tensor(
                 tuple(info.get_shape()),
                 _SAFETENSORS_FLOATS.get(dtype, dtype),
-                lambda name=name: file.get_tensor(name),
+                partial(file.get_tensor, name),
             )
         yield _Contents(tensors, {})
 
@@ -507,7 +507,7 @@ def _open_torch(path: Path) -> Iterator[_Contents]:
         str(name): _Tensor(
             tuple(value.shape),
             str(value.dtype).removeprefix("torch."),
-            lambda value=value: value.detach().numpy(),
+            value.detach().numpy,
         )
         for name, value in state.items()
         if isinstance(value, torch.Tensor)

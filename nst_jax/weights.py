@@ -169,7 +169,7 @@ def resolve(source: str | os.PathLike[str] | None = None, *, arch: Arch = "vgg19
         return _named(source, "path", arch)
     if variable := os.environ.get(VARIABLE):
         return _named(variable, "environment", arch)
-    tried = []
+    tried: list[str] = []
     for kind, path in _places(arch):
         problem = _problem(kind, path, arch)
         if problem is None:
