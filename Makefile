@@ -30,7 +30,7 @@ help:
 	@echo "make test       all tests (ten to twelve minutes on two cores)"
 	@echo "make test-fast  the quick ones (about three minutes)"
 	@echo "make torture    faults and hostile files by the thousand (the kills: 14 minutes)"
-	@echo "make lint       ruff: style and formatting"
+	@echo "make lint       ruff: style and formatting; mypy: the types of the library"
 	@echo "make clean      remove $(VENV), out/ and caches"
 
 demo: $(INSTALLED)
@@ -57,6 +57,7 @@ torture: $(INSTALLED)-dev
 lint: $(INSTALLED)-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -72,4 +73,4 @@ $(INSTALLED)-dev: pyproject.toml | $(BIN)/python
 	@touch $@ $(INSTALLED)
 
 clean:
-	rm -rf .venv out .pytest_cache .ruff_cache
+	rm -rf .venv out .pytest_cache .ruff_cache .mypy_cache
