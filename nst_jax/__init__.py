@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax import weights as weights
     from nst_jax.driver import StylizeResult as StylizeResult
     from nst_jax.driver import stylize as stylize
+    from nst_jax.driver import sweep as sweep
     from nst_jax.losses import content_loss as content_loss
     from nst_jax.losses import gram_matrix as gram_matrix
     from nst_jax.losses import style_loss as style_loss
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax.objective import Targets as Targets
     from nst_jax.objective import compute_targets as compute_targets
     from nst_jax.objective import make_objective as make_objective
+    from nst_jax.objective import make_weights as make_weights
     from nst_jax.vgg import extract_features as extract_features
     from nst_jax.vgg import feature_fn as feature_fn
     from nst_jax.weights import load_params as load_params

@@ -13,12 +13,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from nst_jax import optimizers
@@ -30,7 +29,6 @@ from nst_jax.steps import (
     Hyperparameters,
     State,
     init_state,
-    single,
     step_variants,
     step_with,
 )
@@ -496,11 +494,11 @@ def sweep(
     for rate in rates:
         check_settings(num_steps=num_steps, learning_rate=rate, tolerance=tolerance)
     factory = optimizers.factory(optimizer) if isinstance(optimizer, str) else optimizer
-    images, weights = _one_each(len(rates), jnp.asarray(init_images), weights)
+    images, weights = _one_each(len(rates), init_images, weights)
     if not jnp.all(jnp.isfinite(images)):
         raise ValueError("the images to start from must be finite")
     objective = as_pytree(objective)
-    hyper = Hyperparameters(jnp.asarray(rates, jnp.float32), weights)
+    hyper = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), Hyperparameters(rates, weights))
     state = init_state(images, factory, hyper)
     length = default_chunk_length(
         objective, hyper, state, factory=factory, num_steps=num_steps, tolerance=tolerance
@@ -522,14 +520,14 @@ def sweep(
     return StylizeResult(pictures(state), concatenate(histories), state)
 
 
-_RANKS = LossWeights(0, 0, 0, 1, 1)
+_RANKS = {"init_images": 3, "content_layers": 1, "style_layers": 1}
 
 
-def _one_each(variants: int, images: Array, weights: LossWeights) -> tuple[Array, LossWeights]:
+def _one_each(variants: int, images: Any, weights: LossWeights) -> tuple[Array, LossWeights]:
     """Images and loss weights with a leading axis of variants, repeated where they have none."""
 
-    def each(name: str, x: ArrayLike, rank: int) -> Array:
-        x = jnp.asarray(x)
+    def each(name: str, value: Any) -> Array:
+        x, rank = jnp.asarray(value), _RANKS.get(name, 0)
         x = jnp.broadcast_to(x, (variants, *x.shape)) if x.ndim == rank else x
         if x.ndim != rank + 1 or len(x) != variants:
             raise ValueError(
@@ -538,10 +536,8 @@ def _one_each(variants: int, images: Array, weights: LossWeights) -> tuple[Array
             )
         return x
 
-    named = zip(weights._asdict().items(), _RANKS, strict=True)
-    return each("init_images", images, 3), LossWeights(
-        *(each(name, np.asarray(x, np.float32), rank) for (name, x), rank in named)
-    )
+    of_weights = {name: each(name, value) for name, value in weights._asdict().items()}
+    return each("init_images", images), LossWeights(**of_weights)
 
 
 def check_settings(*, num_steps: int, learning_rate: float, tolerance: float | None) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from nst_jax import driver, environment, memory, objective, optimizers, vgg, weights
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS, Arch, Pooling, Precision
 from nst_jax.objective import FeatureFn, LossWeights, Objective
+from nst_jax.steps import Hyperparameters, single
 
 _TRIED_SIZE = 512
 _TRIED_STEPS = 2
@@ -155,7 +156,7 @@ class _Problem:
 
     def seconds_a_step(self, loss: Objective, size: int) -> float:
         """From some steps of one variant."""
-        hyper = driver.single(driver.Hyperparameters(np.float32(0.02), _WEIGHTS))
+        hyper = single(Hyperparameters(np.float32(0.02), _WEIGHTS))
         chunks = driver.run_chunks(
             loss,
             hyper,

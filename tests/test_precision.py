@@ -9,6 +9,7 @@ from test_golden import real_params
 
 from nst_jax import driver, losses, objective, stylize, vgg
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS
+from nst_jax.steps import Hyperparameters, single
 
 
 def make(params, content, style, precision):
@@ -93,7 +94,7 @@ def test_nothing_is_compiled_after_the_first_chunk(toy_objective, count_compilat
 
     loss, weights, content = toy_objective
     factory = optimizers.factory("adam")
-    hyper = driver.single(driver.Hyperparameters(np.float32(0.01), weights))
+    hyper = single(Hyperparameters(np.float32(0.01), weights))
     for kind in ("python", "scan"):
         state = driver.init_state(np.asarray(content)[None], factory, hyper)
         chunks = driver.run_chunks(

@@ -196,6 +196,12 @@ def test_a_sweep_is_its_single_runs(toy_objective):
         )
 
 
+def test_a_sweep_from_a_picture_of_bytes_is_refused(toy_objective, unchecked):
+    loss, weights, image = toy_objective
+    with pytest.raises(ValueError, match="images must be floating"):
+        nst_jax.sweep(loss, np.zeros(image.shape, np.uint8), weights, learning_rates=[0.1])
+
+
 def test_a_sweep_has_weights_and_starts_of_its_own_for_each_variant(toy_objective):
     loss, weights, image = toy_objective
     styles, starts = [1.0, 30.0], jnp.stack([image, image / 2])
@@ -242,7 +248,9 @@ def scheduled(rate):
 
 def sign_with_momentum(rate):
     return optax.chain(
-        optax.trace(0.9), optax.stateless(lambda g, _: jax.tree.map(jnp.sign, g)), optax.scale(-rate)
+        optax.trace(0.9),
+        optax.stateless(lambda g, _: jax.tree.map(jnp.sign, g)),
+        optax.scale(-rate),
     )
 
 
@@ -255,9 +263,7 @@ def polyak(rate):
 def test_any_optax_chain_descends_alone_and_in_a_sweep(chain, toy_objective):
     loss, weights, image = toy_objective
     start = 1 - image
-    alone = nst_jax.stylize(
-        loss, start, weights, optimizer=chain, learning_rate=0.02, num_steps=20
-    )
+    alone = nst_jax.stylize(loss, start, weights, optimizer=chain, learning_rate=0.02, num_steps=20)
     total = alone.history.terms.total
     assert total[-1] < 0.8 * total[0]
     together = nst_jax.sweep(
@@ -300,7 +306,7 @@ def darker(loss, image, weights):
 
 @pytest.mark.parametrize("wrap", [partial, jax.tree_util.Partial])
 def test_a_term_of_one_s_own_joins_the_objective(toy_objective, wrap):
-    """With Partial network and targets stay arguments of the program; a plain function works too."""
+    """With Partial, network and targets stay arguments; a plain function works too."""
     loss, weights, image = toy_objective
     plain, dark = (
         nst_jax.stylize(objective, image, weights, num_steps=20)
