@@ -52,7 +52,7 @@ test-fast: $(INSTALLED)-dev
 	$(BIN)/python -m pytest -n 2 -m "not slow" $(ARGS)
 
 torture: $(INSTALLED)-dev
-	$(BIN)/python -m pytest -n 2 -m torture --torture $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m torture --torture $(ARGS)
 
 lint: $(INSTALLED)-dev
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ OptimizerForm = Literal["keras", "report"]
 LayerBalance = Literal["equal", "relative"]
 Driver = Literal["python", "scan"]
 InputConvention = Literal["auto", "torchvision", "caffe", "caffe_rgb"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 # The report, section 4.1.
 CONTENT_LAYERS = ("block5_conv2",)

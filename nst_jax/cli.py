@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command runs: `--help` answers within a second.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +13,9 @@ from typing import Annotated
 import tyro
 
 from nst_jax import __version__
-from nst_jax.choices import Arch, InputConvention, Pooling, Precision
+from nst_jax.choices import Arch, InputConvention, LogLevel, Pooling, Precision
 from nst_jax.config import StylizeConfig, SweepConfig
-from nst_jax.console import ended_by_ctrl_c, exit_code_of, say
+from nst_jax.console import ended_by_ctrl_c, exit_code_of, inform, say, set_log_level, warn
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,15 @@ Command = (
 )
 
 
+@dataclass(frozen=True)
+class Arguments:
+    """Neural style transfer by optimisation, in JAX."""
+
+    command: Command
+    log_level: LogLevel = "info"
+    """Say less (warning, error) or more (debug: what is compiled, where errors arise)."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code.
 
@@ -179,21 +189,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_code_of(lambda: _run(_parse(arguments)))
 
 
-def _parse(arguments: list[str]):
+def _parse(arguments: list[str]) -> Command:
     if arguments == ["--version"]:
         print(f"nst-jax {__version__}")
         sys.exit(0)
-    return tyro.cli(
-        Command,
+    # https://no-color.org
+    if os.environ.get("NO_COLOR"):
+        tyro._experimental_options["ansi_codes"] = False
+    parsed = tyro.cli(
+        Arguments,
         prog="nst-jax",
-        description="Neural style transfer by optimisation, in JAX.",
         args=arguments,
         config=(
+            tyro.conf.CascadeSubcommandArgs,
             tyro.conf.OmitArgPrefixes,
             tyro.conf.OmitSubcommandPrefixes,
             tyro.conf.FlagCreatePairsOff,
         ),
     )
+    set_log_level(parsed.log_level)
+    return parsed.command
 
 
 def _run(command) -> int:
@@ -250,7 +265,7 @@ def _run_plan(command: Plan) -> int:
 
     driver.check_settings(num_steps=command.steps, learning_rate=1.0, tolerance=None)
     if warning := environment.unused_gpu():
-        say(f"WARNING: {warning}")
+        warn(warning)
     found = estimate.estimate(
         command.size,
         command.variants,
@@ -272,7 +287,7 @@ def _run_weights(action: WeightsInfo | WeightsFetch | WeightsConvert) -> int:
         weights.convert(
             action.source, action.destination, arch=action.arch, convention=action.convention
         )
-        say(f"wrote {action.destination}")
+        inform(f"wrote {action.destination}")
     elif action.layers:
         say(inspection.layer_table(action.arch, action.size))
     else:

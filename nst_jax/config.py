@@ -42,6 +42,8 @@ class _StylizeFiles:
     """Write a run log there (HDF5): losses of every step, pictures, settings."""
     figures: Annotated[Path | None, _argument("DIR", "no figures")] = None
     """Write losses.png and overview.png into this folder."""
+    tensorboard: Annotated[Path | None, _argument("DIR", "no event files")] = None
+    """Write scalars and pictures for TensorBoard into this folder."""
     force: bool = False
     """Overwrite existing files."""
 
@@ -56,6 +58,8 @@ class _SweepFiles:
     """Write the run log of all variants there (HDF5)."""
     report: Annotated[Path | None, _argument("PATH", "no page")] = None
     """Write a page of all variants there (HTML)."""
+    tensorboard: Annotated[Path | None, _argument("DIR", "no event files")] = None
+    """Write scalars and pictures for TensorBoard into this folder."""
     force: bool = False
     """Overwrite existing files."""
 

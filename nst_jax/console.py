@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from nst_jax.choices import LogLevel, check_choice
 from nst_jax.interrupts import Stopped
 
 
@@ -22,8 +23,45 @@ def _escaped(letter: str) -> str:
     return letter.encode("unicode_escape").decode()
 
 
+_level: LogLevel = "info"
+
+
+def set_log_level(level: LogLevel) -> None:
+    """How much is said from now on.
+
+    error: what was asked for, and errors. warning: warnings too. info: and what happens on the
+    way, with progress bars on a terminal. debug: and what JAX compiles, and where errors arose.
+    """
+    global _level
+    check_choice("log level", level, LogLevel)
+    _level = level
+    if level == "debug":
+        # JAX reads them when it is imported, which may be later or never.
+        os.environ |= {"JAX_LOG_COMPILES": "1", "NST_JAX_TRACEBACK": "1"}
+
+
+def informs() -> bool:
+    """Whether lines and bars about what happens on the way are shown."""
+    return _level in ("debug", "info")
+
+
+def inform(line: object) -> None:
+    """Says what happens on the way."""
+    if informs():
+        say(line)
+
+
+def warn(line: object) -> None:
+    """Says on standard error what its owner may not expect."""
+    if _level != "error":
+        print(printable(f"WARNING: {line}"), file=sys.stderr)
+
+
 def say(line: object) -> None:
-    """Prints a line; a reader of the output that has left, as `head` does, stops no run."""
+    """Prints a line that was asked for.
+
+    A reader of the output that has left, as `head` does, stops no run.
+    """
     try:
         print(printable(str(line)), flush=True)
     except BrokenPipeError:

@@ -18,7 +18,7 @@ from jax.experimental import multihost_utils
 
 from nst_jax import checkpoint, report, results, runlog, runs
 from nst_jax.config import SweepConfig, from_json, to_json
-from nst_jax.console import say as console_say
+from nst_jax.console import inform
 from nst_jax.grid import Share, variants_of
 from nst_jax.runs import Say
 
@@ -36,7 +36,7 @@ _ProcessFailureError = getattr(multihost_utils, "ProcessFailureError", ValueErro
 def sweep_files(
     config: SweepConfig,
     *,
-    say: Say = console_say,
+    say: Say = inform,
     progress: bool | None = None,
     heartbeat_seconds: int = 100,
 ) -> int:

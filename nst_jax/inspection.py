@@ -8,7 +8,7 @@ import numpy as np
 from nst_jax import files, plotting, report, runlog, vgg, weights
 from nst_jax import image as images
 from nst_jax.choices import Arch
-from nst_jax.console import say
+from nst_jax.console import inform
 
 
 def plot(log: Path, folder: Path, *, force: bool = False) -> None:
@@ -23,7 +23,7 @@ def plot(log: Path, folder: Path, *, force: bool = False) -> None:
         files.check_output(path, force=force)
     for path, draw in figures.items():
         plotting.save(draw(record), path)
-        say(f"wrote {path}")
+        inform(f"wrote {path}")
 
 
 def write_report(log: Path, output: Path, *, force: bool = False) -> None:
@@ -31,7 +31,7 @@ def write_report(log: Path, output: Path, *, force: bool = False) -> None:
     record = runlog.load(log)
     files.check_output(output, force=force, suffixes=(".html",))
     report.write(record, output)
-    say(f"wrote {output}")
+    inform(f"wrote {output}")
 
 
 def show(log: Path) -> str:
@@ -119,17 +119,17 @@ def draw_features(
         files.check_output(path, force=force)
     if size < 1:
         raise ValueError(f"the size must be at least 1, got {size}")
-    with images.notes(say):
+    with images.notes(inform):
         image = images.load(picture, size=size)
     params = weights.load_params(source, arch=arch)
     maps = np.asarray(vgg.extract_features(params, image, [name], arch=arch)[name])
     height, width, channels = maps.shape
     title = f"{name}: {channels} feature maps of {width} x {height}, each scaled to its own maximum"
     plotting.save(plotting.feature_maps(maps, title=title), maps_path)
-    say(f"wrote {maps_path}")
+    inform(f"wrote {maps_path}")
     if has_filters:
         kernel = np.asarray(params[name]["kernel"])
         kind = "as colors" if kernel.shape[2] == 3 else "strongest input channel of each"
         title = f"{name}: {kernel.shape[3]} filters of 3 x 3, {kind}"
         plotting.save(plotting.filters(kernel, title=title), filters_path)
-        say(f"wrote {filters_path}")
+        inform(f"wrote {filters_path}")

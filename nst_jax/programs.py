@@ -20,6 +20,7 @@ from nst_jax import checkpoint, driver, memory, optimizers, runlog
 from nst_jax import image as images
 from nst_jax.choices import Driver
 from nst_jax.config import RunConfig
+from nst_jax.console import warn
 from nst_jax.inputs import Inputs, layers_of
 from nst_jax.interrupts import StopRequest
 from nst_jax.objective import (
@@ -223,7 +224,6 @@ def run(
     checkpoint_path: Path,
     request: StopRequest,
     on_chunk: OnChunk,
-    say: Callable[[str], None],
 ) -> list[Variant]:
     """Runs one program into its columns of the log, from its checkpoint if there is one.
 
@@ -238,7 +238,6 @@ def run(
       checkpoint_path: written every half minute and on a signal, removed at the end.
       request: a signal that ends the run after the present chunk.
       on_chunk: told of each chunk.
-      say: gets a line for the person if memory may not do.
 
     Returns:
       The variants with their status.
@@ -265,8 +264,8 @@ def run(
     )
     log.add_compile_seconds(compiled.seconds)
     if compiled.bytes > memory.available_bytes():
-        say(
-            f"WARNING: this takes about {compiled.bytes / 1e9:.1f} GB, and "
+        warn(
+            f"this takes about {compiled.bytes / 1e9:.1f} GB, and "
             f"{memory.available_bytes() / 1e9:.1f} GB are free: nst-jax plan tells what fits"
         )
     state = program.state

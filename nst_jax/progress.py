@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from tqdm import tqdm
 
+from nst_jax.console import informs
 from nst_jax.driver import Chunk
 from nst_jax.programs import Plan
 from nst_jax.runlog import Variant
@@ -15,6 +16,8 @@ class ProgressBar:
 
     def __init__(self, steps: int, variants: Sequence[Variant], progress: bool | None):
         self._steps, self._variants = steps, variants
+        if progress is None and not informs():
+            progress = False
         self._best: dict[str, float] = {}
         self._bar = tqdm(
             total=steps * len(variants),

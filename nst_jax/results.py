@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nst_jax import files, inputs, plotting, report, runlog
+from nst_jax import files, inputs, plotting, report, runlog, tensorboard
 from nst_jax import image as images
 from nst_jax.config import Config, StylizeConfig, SweepConfig
+from nst_jax.grid import variants_of
 from nst_jax.interrupts import StopRequest
 from nst_jax.runlog import RunRecord, Variant
 
@@ -45,6 +46,8 @@ def check_outputs(config: Config) -> None:
         taken[path.resolve()] = "named for two results"
     for path, suffixes in outputs:
         files.check_output(path, force=config.force, suffixes=suffixes)
+    if config.tensorboard:
+        tensorboard.check(config.tensorboard, len(variants_of(config)))
 
 
 def conclude(
@@ -82,6 +85,8 @@ def conclude(
     else:
         say(message)
     say("wrote " + ", ".join(map(str, written)))
+    if config.tensorboard:
+        say(f"to see its curves: tensorboard --logdir {config.tensorboard}")
     if request and config.log:
         say(f"to go on: nst-jax resume {config.log}")
     return Outcome(exit_code, record)
@@ -112,7 +117,7 @@ def _ending(record: RunRecord, config: Config) -> str:
 
 def _save_picture(config: StylizeConfig, record: RunRecord) -> None:
     # What has no influence on the picture is left out: the same picture, the same bytes.
-    beside = {"output", "log", "figures", "force", "snapshot_every"}
+    beside = {"output", "log", "figures", "tensorboard", "force", "snapshot_every"}
     settings = {k: str(v) for k, v in record.config.items() if v is not None and k not in beside}
     pictures, terms = record.results()
     metadata = {

@@ -37,7 +37,8 @@ from nst_jax import (
 )
 from nst_jax import image as images
 from nst_jax.config import Config, StylizeConfig, SweepConfig, to_json
-from nst_jax.console import say as console_say
+from nst_jax.console import inform, warn
+from nst_jax.driver import Chunk
 from nst_jax.grid import Share, check_variants, variants_of
 from nst_jax.inputs import Inputs, Network
 from nst_jax.interrupts import StopRequest, stop_requests
@@ -45,6 +46,7 @@ from nst_jax.programs import Plan
 from nst_jax.progress import ProgressBar
 from nst_jax.results import Outcome
 from nst_jax.runlog import RunLog, RunRecord, Variant
+from nst_jax.tensorboard import TensorBoard
 
 Say = Callable[[str], None]
 WHOLE = Share()
@@ -52,7 +54,7 @@ _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
 def stylize_files(
-    config: StylizeConfig, *, say: Say = console_say, progress: bool | None = None
+    config: StylizeConfig, *, say: Say = inform, progress: bool | None = None
 ) -> Outcome:
     """Runs `config`: reads the pictures, optimises, writes picture, log and figures.
 
@@ -75,7 +77,7 @@ def sweep_files(
     config: SweepConfig,
     *,
     share: Share = WHOLE,
-    say: Say = console_say,
+    say: Say = inform,
     progress: bool | None = None,
 ) -> Outcome:
     """Runs every combination of `config`'s settings into one log.
@@ -89,7 +91,7 @@ def sweep_files(
     return _run_files(config, say, progress, share)
 
 
-def resume(path: Path, *, say: Say = console_say, progress: bool | None = None) -> Outcome:
+def resume(path: Path, *, say: Say = inform, progress: bool | None = None) -> Outcome:
     """Goes on with an interrupted or killed run from its last checkpoint.
 
     It ends with the bytes of an uninterrupted run if device and versions are the same; if they
@@ -127,7 +129,7 @@ def rerun(
     *,
     new_log: Path | None = None,
     force: bool = False,
-    say: Say = console_say,
+    say: Say = inform,
     progress: bool | None = None,
 ) -> Outcome:
     """Repeats a run from its log alone, and compares what comes out.
@@ -174,7 +176,7 @@ def rerun(
 
 def _with_results_in(folder: Path, log: Path, config: Config) -> Config:
     """The same run with its log there, and whatever else it writes in a folder."""
-    config = replace(config, log=log)
+    config = replace(config, log=log, tensorboard=None)
     if isinstance(config, SweepConfig):
         return replace(config, report=None)
     return replace(config, output=folder / "out.png", figures=None)
@@ -218,7 +220,7 @@ def _prepare(config: Config, share: Share, say: Say, request: StopRequest) -> _R
     pictures = inputs.load_pictures(config, variants, say)
     say(f"device: {environment.device_line()}")
     if warning := environment.unused_gpu():
-        say(f"WARNING: {warning}")
+        warn(warning)
     request.check()
     network = inputs.load_network(config, say)
     request.check()
@@ -344,7 +346,16 @@ def _run_plans(
 ) -> None:
     """Runs the programs that have not ended yet, one after another."""
     variants = list(run.variants)
-    with ProgressBar(run.config.steps, variants, progress) as bar:
+    steps = run.config.steps
+    with (
+        ProgressBar(steps, variants, progress) as bar,
+        TensorBoard(run.config.tensorboard, variants, steps) as board,
+    ):
+
+        def show(plan: Plan, chunk: Chunk) -> None:
+            bar.show(plan, chunk)
+            board.show(plan, chunk)
+
         for number, plan in enumerate(run.plans):
             if all(map(runlog.ended, variants[plan.columns])):
                 bar.skip(plan)
@@ -359,8 +370,7 @@ def _run_plans(
                 number=number,
                 checkpoint_path=checkpoint.path_of(path),
                 request=request,
-                on_chunk=bar.show,
-                say=say,
+                on_chunk=show,
             )
             if request:
                 break

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -14,6 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+try:
+    import termios
+except ImportError:  # Windows
+    termios = None
 
 import nst_jax
 from nst_jax import cli, console, runlog
@@ -415,7 +421,8 @@ def test_a_signal_before_the_first_step_ends_in_one_line(seconds, number, code, 
     time.sleep(seconds)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == code
+    # On a busy machine the interpreter itself may not have started: the system ends it.
+    assert process.returncode == code or (seconds < 1 and process.returncode == -number)
     assert "Traceback" not in err
 
 
@@ -492,3 +499,112 @@ def test_a_log_is_readable_while_running_and_after_a_kill(pictures, tmp_path):
     assert np.isfinite(record.rows.total).all()
     assert len(record.rows.total) == len(record.rows.step) > 0
     assert cli.main(["plot", str(tmp_path / "run.h5"), "--force"]) == 0
+
+
+# Habits
+
+
+@pytest.mark.parametrize(
+    ("level", "informs", "warns"),
+    [
+        ("debug", True, True),
+        ("info", True, True),
+        ("warning", False, True),
+        ("error", False, False),
+    ],
+)
+def test_log_level_says_less_or_more(
+    level, informs, warns, pictures, tmp_path, monkeypatch, capsys
+):
+    # What --log-level debug sets is gone after the test.
+    monkeypatch.setenv("NST_JAX_TRACEBACK", "")
+    monkeypatch.setenv("JAX_LOG_COMPILES", "0")
+    monkeypatch.setattr("nst_jax.environment.unused_gpu", lambda: "a GPU is idle")
+    assert stylize(pictures, tmp_path, "--steps", "1", "--log-level", level) == 0
+    captured = capsys.readouterr()
+    assert ("device: CPU" in captured.out) == informs
+    assert bool(captured.out) == informs
+    assert ("WARNING: a GPU is idle" in captured.err) == warns
+
+
+def test_log_level_goes_before_the_command_too_and_spares_what_was_asked_for(capsys):
+    assert cli.main(["--log-level", "error", "weights", "info", "--weights", "random"]) == 0
+    assert "random" in capsys.readouterr().out
+
+
+def test_an_unknown_log_level_is_refused(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main(["show", "run.h5", "--log-level", "chatty"])
+    assert exit_info.value.code == 2
+    assert "chatty" in capsys.readouterr().err
+
+
+def in_a_terminal(command: list[str], **environ: str) -> bytes:
+    """What a command shows where its output is a terminal."""
+    leader, follower = os.openpty()
+    termios.tcsetwinsize(follower, (24, 80))
+    process = subprocess.Popen(
+        command,
+        stdout=follower,
+        stderr=follower,
+        env={k: v for k, v in os.environ.items() if k != "NO_COLOR"} | {"TERM": "xterm"} | environ,
+    )
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(leader, 65536)
+        except OSError:  # how Linux tells that the other end has closed
+            break
+    os.close(leader)
+    assert process.wait() == 0
+    return shown
+
+
+@pytest.mark.skipif(termios is None, reason="no terminals to be had")
+def test_no_color_is_heeded():
+    """https://no-color.org"""
+    command = [sys.executable, "-m", "nst_jax", "--help"]
+    assert b"\x1b[" in in_a_terminal(command)
+    assert b"\x1b[" not in in_a_terminal(command, NO_COLOR="1")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(termios is None, reason="no terminals to be had")
+def test_a_progress_bar_is_for_terminals(pictures, tmp_path):
+    options = [*pictures, "--output", str(tmp_path / "out.png"), *RANDOM, *SHALLOW, "--steps", "2"]
+    command = [sys.executable, "-m", "nst_jax", "stylize", *options, "--force"]
+    assert b"2/2" in in_a_terminal(command)
+    assert b"2/2" not in in_a_terminal([*command, "--log-level", "warning"])
+    piped = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert piped.stderr == ""
+    assert "\r" not in piped.stdout
+
+
+COMPLETE = """
+source {script}
+function_of() {{ complete -p nst-jax | sed 's/.*-F \\([^ ]*\\).*/\\1/'; }}
+COMP_WORDS=({words}); COMP_CWORD={last}; COMP_LINE="{words}"; COMP_POINT=${{#COMP_LINE}}
+$(function_of) nst-jax "${{COMP_WORDS[COMP_CWORD]}}"
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("nst-jax sty", "stylize"),
+        ("nst-jax stylize --opt", "--optimizer"),
+        ("nst-jax we", "weights"),
+    ],
+)
+def test_bash_completes_commands_and_options(words, expected, tmp_path, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main(["--tyro-print-completion", "bash"])
+    assert not exit_info.value.code
+    script = tmp_path / "nst-jax.bash"
+    script.write_text(capsys.readouterr().out)
+    code = COMPLETE.format(script=script, words=words, last=len(words.split()) - 1)
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
+    assert expected in done.stdout.split()
