@@ -15,10 +15,9 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import samples
 import tyro
 
-from nst_jax import runs, weights
+from nst_jax import presets, runs, samples, weights
 from nst_jax.config import StylizeConfig
 from nst_jax.console import exit_code_of, say
 
@@ -45,61 +44,20 @@ class Demo:
     """A weights file, or "random" (default: look for them, download, or random)."""
 
 
-def config_of(demo: Demo) -> StylizeConfig:
-    """The run of the demo with a trained network.
-
-    Chosen by eye. With each layer counted relative to its target, none drowns the others, and
-    strokes appear where the plain sum gives noise. Average pooling smooths. The TV weight is
-    small because relative losses are about 1.
-    """
-    return StylizeConfig(
+def config_of(demo: Demo, source: str | None) -> StylizeConfig:
+    """The run of the demo with the weights of a source."""
+    config = StylizeConfig(
         content=samples.PORTRAIT,
         style=samples.PAINTING,
         output=demo.output_dir / "stylized.png",
         log=demo.output_dir / "run.h5",
         figures=demo.output_dir,
         size=demo.size,
-        style_size=demo.size * 8 // 5,  # broader strokes
         steps=demo.steps,
-        content_weight=1.0,
-        style_weight=8.0,
-        tv_weight=1e-5,
-        content_layers=("block4_conv2",),
-        layer_balance="relative",
-        pooling="average",
-        weights=demo.weights,
+        weights=source,
         force=True,
     )
-
-
-def preview_of(config: StylizeConfig) -> StylizeConfig:
-    """The same run with random weights.
-
-    Chosen by eye: small steps for little noise, a large weight for the painting's colors, no
-    fifth block, which takes time and adds nothing to see.
-    """
-    return replace(
-        config,
-        learning_rate=config.learning_rate / 2,
-        style_weight=300.0,
-        content_layers=("block4_conv1",),
-        style_layers=tuple(f"block{n}_conv1" for n in range(1, 5)),
-        weights="random",
-    )
-
-
-def coarse_of(config: StylizeConfig, output: Path) -> StylizeConfig:
-    """The same run at half the size, where strokes are large and steps are cheap."""
-    return replace(
-        config,
-        output=output,
-        log=None,
-        figures=None,
-        size=config.size // 2,
-        style_size=config.style_size // 2,
-        steps=2 * config.steps,
-        learning_rate=2 * config.learning_rate,
-    )
+    return presets.painterly(config)
 
 
 def _say_coarse(line: str) -> None:
@@ -108,18 +66,15 @@ def _say_coarse(line: str) -> None:
         say(f"coarse: {line}")
 
 
+def _warn(problem: str) -> None:
+    print(f"{problem}\n{BANNER}", file=sys.stderr)
+
+
 def main(demo: Demo) -> int:
-    config = config_of(demo)
-    try:
-        weights.load_params(config.weights, arch=config.arch)
-    except weights.WeightsNotFound as error:
-        print(f"{error}\n{BANNER}", file=sys.stderr)
-        config = replace(config, weights="random")
-    if config.weights == "random":
-        config = preview_of(config)
+    config = config_of(demo, weights.trained_or_random(demo.weights, say=_warn))
     demo.output_dir.mkdir(parents=True, exist_ok=True)  # refused now, not after the coarse run
     with tempfile.TemporaryDirectory() as folder:
-        coarse = coarse_of(config, Path(folder) / "coarse.png")
+        coarse = presets.coarse(config, Path(folder) / "coarse.png")
         exit_code = runs.stylize_files(coarse, say=_say_coarse).exit_code
         if exit_code:
             return exit_code

@@ -1,13 +1,12 @@
-"""The pictures of the experiments: a public-domain portrait and the bundled painting."""
+"""The pictures of the experiments: those of the library, and three pairs of the study's own."""
 
-from importlib import resources
 from pathlib import Path
 
-from matplotlib import cbook
 from PIL import Image
 
-PORTRAIT = Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
-PAINTING = Path(str(resources.files("nst_jax") / "data" / "painting.png"))
+from nst_jax.samples import PAINTING, PORTRAIT
+
+__all__ = ["CONTENTS", "PAINTING", "PORTRAIT", "STYLES", "study_pictures"]
 
 CONTENTS = ("content_chelsea_cat.png", "content_coffee.png", "content_rocket.jpg")
 STYLES = (

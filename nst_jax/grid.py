@@ -7,6 +7,7 @@ optimizer.
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, NamedTuple, get_args
 
 from nst_jax.choices import OptimizerName
@@ -39,7 +40,7 @@ def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:
       ValueError: a learning rate that is not a number, or for an optimizer that is not run.
     """
     if isinstance(config, StylizeConfig):
-        config = _as_sweep(config)
+        config = as_sweep(config)
     content, style = DEFAULT_WEIGHTS[config.convention]
     rates = parse_learning_rates(config.learning_rates, config.optimizers)
     _check_count(config, rates)
@@ -76,17 +77,21 @@ def _check_count(config: SweepConfig, rates: Mapping[str, Sequence[float]]) -> N
         raise ValueError(f"a sweep has at most {_MOST_VARIANTS:,} variants, got {count:,}")
 
 
-def _as_sweep(config: StylizeConfig) -> SweepConfig:
-    """A single run is a sweep of one."""
+def as_sweep(config: StylizeConfig) -> SweepConfig:
+    """A single run as a sweep of one: a sweep around it is this with more values of something.
+
+    It is logged where the run would be: give it a log of its own.
+    """
 
     def one(value):
         return () if value is None else (value,)
 
     return SweepConfig(
+        **{field.name: getattr(config, field.name) for field in fields(RunConfig)},
         content=config.content,
         styles=(config.style,),
         log=config.log or config.output,
-        convention=config.convention,
+        force=config.force,
         optimizers=(config.optimizer,),
         learning_rates=(repr(config.learning_rate),),
         content_weights=one(config.content_weight),

@@ -161,22 +161,7 @@ def overview(record: RunRecord) -> Figure:
     titles = ["content", "style", *(v.label for v in record.variants)]
     if len(record.variants) == 1:
         titles[-1] = "result"
-    pictures = [record.content, *record.styles.values(), *results]
-    columns = len(pictures) if len(pictures) <= 4 else int(np.ceil(np.sqrt(len(pictures))))
-    rows = -(-len(pictures) // columns)
-    aspects = [picture.shape[1] / picture.shape[0] for picture in pictures]
-    # Relative to the height; narrow pictures need room for their titles.
-    widths = [max(0.4, *aspects[i::columns]) for i in range(columns)]
-    height = min(3.6 / np.sqrt(rows), 24 / sum(widths))
-    # At least as wide as the lines of text.
-    size = (max(6.8, height * sum(widths) + 0.2), rows * (height + 0.3) + 0.4)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(rows, columns, width_ratios=widths, squeeze=False).ravel()
-    for axes in grid:
-        axes.set_axis_off()
-    for axes, picture, title in zip(grid, pictures, titles, strict=False):
-        axes.imshow(picture)
-        axes.set_title(_shortened(title), fontsize=11 if rows == 1 else 8, parse_math=False)
+    figure = side_by_side([record.content, *record.styles.values(), *results], titles)
     figure.supxlabel(_settings_line(record), fontsize=8, parse_math=False)
     if record.attributes.get("weights_name") == "random":
         figure.suptitle(
@@ -184,6 +169,26 @@ def overview(record: RunRecord) -> Figure:
             color="#b91c1c",
             fontsize=11,
         )
+    return figure
+
+
+def side_by_side(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
+    """Pictures at one height with their titles; more than four go on over several rows."""
+    columns = len(pictures) if len(pictures) <= 4 else int(np.ceil(np.sqrt(len(pictures))))
+    rows = -(-len(pictures) // columns)
+    aspects = [picture.shape[1] / picture.shape[0] for picture in pictures]
+    # Relative to the height; narrow pictures need room for their titles.
+    widths = [max(0.4, *aspects[i::columns]) for i in range(columns)]
+    height = min(3.6 / np.sqrt(rows), 24 / sum(widths))
+    # At least as wide as the lines of text, with room for the gaps.
+    size = (max(6.8, (height + 0.12) * sum(widths) + 0.1 * columns), rows * (height + 0.3) + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(rows, columns, width_ratios=widths, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, picture, title in zip(grid, pictures, titles, strict=False):
+        axes.imshow(picture)
+        axes.set_title(_shortened(title), fontsize=11 if rows == 1 else 8, parse_math=False)
     return figure
 
 

@@ -54,7 +54,11 @@ _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
 def stylize_files(
-    config: StylizeConfig, *, say: Say = inform, progress: bool | None = None
+    config: StylizeConfig,
+    *,
+    say: Say = inform,
+    progress: bool | None = None,
+    on_chunk: Callable[[Chunk], object] = lambda chunk: None,
 ) -> Outcome:
     """Runs `config`: reads the pictures, optimises, writes picture, log and figures.
 
@@ -62,6 +66,7 @@ def stylize_files(
       config: see `StylizeConfig`.
       say: gets each line for the person.
       progress: show a progress bar on standard error; None: if that is a terminal.
+      on_chunk: as `driver.stylize`: called after each chunk of steps, to show the picture so far.
 
     Returns:
       The outcome: exit code 0 when done; 1 when a value was not finite, with the last good
@@ -70,7 +75,7 @@ def stylize_files(
     Raises:
       ValueError, OSError: bad input; nothing has been written.
     """
-    return _run_files(config, say, progress)
+    return _run_files(config, say, progress, on_chunk=on_chunk)
 
 
 def sweep_files(
@@ -88,7 +93,7 @@ def sweep_files(
       The outcome: exit code 0 when done, also if variants have diverged (the log says which);
       130 or 143 when a signal stopped the run: `resume` goes on.
     """
-    return _run_files(config, say, progress, share)
+    return _run_files(config, say, progress, share=share)
 
 
 def resume(path: Path, *, say: Say = inform, progress: bool | None = None) -> Outcome:
@@ -194,7 +199,14 @@ class _Run(NamedTuple):
     plans: Sequence[Plan]
 
 
-def _run_files(config: Config, say: Say, progress: bool | None, share: Share = WHOLE) -> Outcome:
+def _run_files(
+    config: Config,
+    say: Say,
+    progress: bool | None,
+    *,
+    share: Share = WHOLE,
+    on_chunk: Callable[[Chunk], object] = lambda chunk: None,
+) -> Outcome:
     started = time.perf_counter()
     check_config(config)
     results.check_outputs(config)
@@ -210,7 +222,7 @@ def _run_files(config: Config, say: Say, progress: bool | None, share: Share = W
         with _create_log(run, path) as log:
             # What fits into memory is known from the compiled program.
             log.add_compile_seconds(planning)
-            _run_plans(run, log, path, request, say, progress)
+            _run_plans(run, log, path, request, say, progress, on_chunk)
         return results.conclude(config, path, request, say, started)
 
 
@@ -342,7 +354,13 @@ def _create_log(run: _Run, path: Path) -> RunLog:
 
 
 def _run_plans(
-    run: _Run, log: RunLog, path: Path, request: StopRequest, say: Say, progress: bool | None
+    run: _Run,
+    log: RunLog,
+    path: Path,
+    request: StopRequest,
+    say: Say,
+    progress: bool | None,
+    on_chunk: Callable[[Chunk], object] = lambda chunk: None,
 ) -> None:
     """Runs the programs that have not ended yet, one after another."""
     variants = list(run.variants)
@@ -355,6 +373,7 @@ def _run_plans(
         def show(plan: Plan, chunk: Chunk) -> None:
             bar.show(plan, chunk)
             board.show(plan, chunk)
+            on_chunk(chunk)
 
         for number, plan in enumerate(run.plans):
             if all(map(runlog.ended, variants[plan.columns])):

@@ -20,7 +20,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,7 @@ __all__ = [
     "params_sha256",
     "random_params",
     "resolve",
+    "trained_or_random",
 ]
 
 Kind = Literal["path", "environment", "checkout", "shared", "cache", "download", "random"]
@@ -151,6 +152,33 @@ def load_params(
             raise
         kind = ValueError if isinstance(error, ValueError) else OSError
         raise kind(f"{error} (named by ${VARIABLE})") from error
+
+
+def trained_or_random(
+    source: str | None = None, *, arch: Arch = "vgg19", say: Callable[[str], None]
+) -> str | None:
+    """The source itself, or "random" if no trained weights can be had: for a first look.
+
+    What has to be downloaded is downloaded.
+
+    Args:
+      source: as `load_params`, which takes what comes back.
+      arch: "vgg19" or "vgg16".
+      say: gets what was tried and what can be done, if there are none.
+
+    Raises:
+      OSError: the file that is named, by argument or variable, is not there or is a folder.
+    """
+    found = resolve(source, arch=arch)
+    if found.kind == "random":
+        return "random"
+    if found.kind == "download":
+        try:
+            _fetch(arch, found.tried)
+        except WeightsNotFound as error:
+            say(str(error))
+            return "random"
+    return source
 
 
 def resolve(source: str | os.PathLike[str] | None = None, *, arch: Arch = "vgg19") -> Resolution:

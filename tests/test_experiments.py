@@ -32,12 +32,12 @@ def test_demo_goes_on_with_random_weights_after_a_loud_warning(tmp_path, monkeyp
 
     from nst_jax import runlog, weights
 
-    def not_found(source, *, arch):
-        if source != "random":
-            raise weights.WeightsNotFound("no weights for vgg19; tried everything")
-        return weights.random_params(arch)
+    def not_found(arch, tried):
+        raise weights.WeightsNotFound("no weights for vgg19; tried everything")
 
-    monkeypatch.setattr("nst_jax.weights.load_params", not_found)
+    monkeypatch.delenv("NST_JAX_WEIGHTS", raising=False)
+    monkeypatch.setattr("nst_jax.weights._places", lambda arch: [])
+    monkeypatch.setattr("nst_jax.weights._fetch", not_found)
     assert demo.main(demo.Demo(output_dir=tmp_path, size=64, steps=1)) == 0
     err = capsys.readouterr().err
     assert "tried everything" in err

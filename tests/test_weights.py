@@ -670,6 +670,23 @@ def test_download(places, server):
     assert server.asked == ["/vgg19.h5"]
 
 
+def test_random_weights_where_no_trained_ones_can_be_had(places, server, monkeypatch):
+    said = []
+    server.answer = (404, 0, b"")
+    assert weights.trained_or_random(say=said.append) == "random"
+    assert "no weights for vgg19; tried" in said[0]
+    server.answer = (200, len(server.body), server.body)
+    assert weights.trained_or_random(say=said.append) is None
+    assert _cached(places) == ["vgg19.h5"]
+    named = str(places / "cache" / "vgg19.h5")
+    assert weights.trained_or_random(named, say=said.append) == named
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        weights.trained_or_random("nowhere.h5", say=said.append)
+    monkeypatch.setenv("NST_JAX_WEIGHTS", "random")
+    assert weights.trained_or_random(say=said.append) == "random"
+    assert len(said) == 1
+
+
 def test_damaged_cache_is_downloaded_again(places, server):
     path = places / "cache" / "vgg19.h5"
     path.parent.mkdir()

@@ -1,0 +1,261 @@
+"""The notebook: run from end to end at a tiny size, as in Colab, and what its file must not hold."""
+
+import base64
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import pytest
+from IPython.core.inputtransformer2 import TransformerManager
+from nbclient import NotebookClient
+from PIL import Image
+
+import nst_jax
+
+ROOT = Path(__file__).resolve().parents[1]
+PATH = ROOT / "notebooks" / "nst_jax_colab.ipynb"
+TINY = {"SIZE": 32, "STEPS": 3, "LEARNING_RATES": "0.01, 0.05", "LAYER": "block1_conv1"}
+
+
+def notebook_with(**settings):
+    """The notebook with other values in its form, as a user would choose them."""
+    notebook = nbformat.read(PATH, as_version=4)
+    cell = cell_of(notebook, "settings")
+    for name, value in settings.items():
+        pattern = rf"^{name} = .*?(?=  # @param)"
+        cell.source, count = re.subn(pattern, f"{name} = {value!r}", cell.source, flags=re.M)
+        assert count == 1, name
+    return notebook
+
+
+def cell_of(notebook, name):
+    (cell,) = (cell for cell in notebook.cells if cell.id == name)
+    return cell
+
+
+def execute(notebook, names, **scope):
+    """Runs some cells in this process; returns their names."""
+    for name in names:
+        code = TransformerManager().transform_cell(cell_of(notebook, name).source)
+        exec(compile(code, name, "exec"), scope)
+    return scope
+
+
+def decode(png):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"))
+
+
+class Client(NotebookClient):
+    """Also keeps every picture that replaces another on the page."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.frames = []
+
+    def process_message(self, msg, cell, cell_index):
+        data = msg["content"].get("data", {})
+        if msg["msg_type"] == "update_display_data" and "image/png" in data:
+            self.frames.append(decode(data["image/png"]))
+        return super().process_message(msg, cell, cell_index)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The notebook after all its cells have run: `.texts`, `.pictures` by cell, `.frames`."""
+    folder = tmp_path_factory.mktemp("notebook")
+    client = Client(
+        notebook_with(**TINY), timeout=300, resources={"metadata": {"path": str(folder)}}
+    )
+    environment = {
+        "NST_JAX_WEIGHTS": "random",
+        "PYTHONPATH": str(ROOT),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "JAX_PLATFORMS": "cpu",
+    }
+    client.execute(env={**os.environ, **environment})
+    cells = [cell for cell in client.nb.cells if cell.cell_type == "code"]
+    return SimpleNamespace(
+        folder=folder / "nst_jax_out",
+        frames=client.frames,
+        texts={cell.id: "\n".join(map(text_of, cell.outputs)) for cell in cells},
+        pictures={
+            cell.id: [
+                decode(output.data["image/png"])
+                for output in cell.outputs
+                if "image/png" in output.get("data", {})
+            ]
+            for cell in cells
+        },
+    )
+
+
+def text_of(output):
+    return output.get("text") or output.get("data", {}).get("text/markdown", "")
+
+
+def test_it_says_what_it_runs_on_and_with(done):
+    assert done.texts["install"] == ""
+    assert done.texts["device"].startswith("CPU, ")
+    assert "32 pixels, 3 steps" in done.texts["device"]
+    assert "these weights are random" in done.texts["weights"]
+
+
+def test_the_picture_grows_until_it_is_the_one_that_is_saved(done):
+    with Image.open(done.folder / "stylized.png") as saved:
+        assert saved.size == (27, 32)
+        result = np.asarray(saved)
+    assert len(done.frames) >= 2, "a coarse one and a fine one"
+    assert all(frame.shape == result.shape for frame in done.frames)
+    assert not np.array_equal(done.frames[0], result)
+    np.testing.assert_array_equal(done.frames[-1], result)
+    np.testing.assert_array_equal(done.pictures["stylize"][0], result)
+    assert re.search(r"step 3, loss [\d.]+", done.texts["stylize"])
+    assert str(done.folder / "stylized.png") in done.texts["download"]
+
+
+def test_the_run_starts_at_the_coarse_picture(done):
+    from nst_jax import runlog
+
+    record = runlog.load(done.folder / "run.h5")
+    assert record.status == "finished"
+    assert record.variants[0].init == str(Path("nst_jax_out") / "coarse.png")
+    with Image.open(done.folder / "coarse.png") as coarse:
+        assert max(coarse.size) == 16
+
+
+@pytest.mark.parametrize(
+    ("cell", "count"), [("pictures", 1), ("curves", 2), ("sweep-curves", 2), ("features", 1)]
+)
+def test_figures_are_drawn(done, cell, count):
+    figures = done.pictures[cell]
+    assert len(figures) == count
+    for figure in figures:
+        assert min(figure.shape[:2]) > 200
+        assert figure.std() > 10, "not an empty page"
+
+
+def test_every_rate_of_the_sweep_is_a_lane_of_one_program(done):
+    from nst_jax import runlog
+
+    record = runlog.load(done.folder / "sweep.h5")
+    assert [variant.label for variant in record.variants] == ["adam 0.01", "adam 0.05"]
+    assert record.rows.total.shape == (3, 2)
+    assert np.isfinite(record.rows.total).all()
+    assert record.rows.total[0, 0] == pytest.approx(record.rows.total[0, 1], rel=1e-5)
+    assert record.rows.total[-1, 0] != record.rows.total[-1, 1]
+    assert len(json.loads(record.attributes["plans_json"])) == 1
+    assert "adam 0.05" in (done.folder / "sweep.html").read_text()
+
+
+@pytest.fixture
+def colab(monkeypatch, tmp_path):
+    """Colab's module, as far as the notebook uses it; `downloaded` and what the user uploads."""
+    files = types.ModuleType("google.colab.files")
+    files.downloaded = []
+    files.download = files.downloaded.append
+
+    def upload():
+        name = f"upload-{len(list(tmp_path.iterdir()))}.png"
+        Image.fromarray(np.full((20, 40, 3), 99, np.uint8)).save(tmp_path / name)
+        return {name: (tmp_path / name).read_bytes()}
+
+    files.upload = upload
+    google, module = types.ModuleType("google"), types.ModuleType("google.colab")
+    google.colab, module.files = module, files
+    for name, value in (("google", google), ("google.colab", module)):
+        monkeypatch.setitem(sys.modules, name, value)
+    monkeypatch.chdir(tmp_path)
+    return files
+
+
+def test_pictures_are_uploaded_and_downloaded_in_colab(colab):
+    notebook = notebook_with(CONTENT="upload", STYLE="upload")
+    scope = execute(notebook, ["settings", "pictures"], size=30)
+    assert [scope["content"], scope["style"]] == [Path("upload-0.png"), Path("upload-1.png")]
+    assert scope["pair"][0].shape == (15, 30, 3)
+    execute(notebook, ["download"], config=SimpleNamespace(output=Path("out.png")))
+    assert colab.downloaded == ["out.png"]
+
+
+def test_a_picture_may_be_named(tmp_path):
+    path = tmp_path / "mine.png"
+    Image.fromarray(np.zeros((20, 40, 3), np.uint8)).save(path)
+    scope = execute(notebook_with(CONTENT=str(path)), ["settings", "pictures"], size=30)
+    assert scope["content"] == path
+    assert scope["style"].name == "painting.png"
+
+
+@pytest.mark.parametrize(
+    ("package", "device", "expected"),
+    [
+        ("nst_jax.whl", "cpu", "nst_jax.whl"),
+        ("nst_jax.whl", "gpu", "nst_jax.whl[cuda]"),
+        ("git+https://host/x", "gpu", "nst_jax[cuda] @ git+https://host/x"),
+        ("https://host/nst_jax.whl", "tpu", "nst_jax[tpu] @ https://host/nst_jax.whl"),
+    ],
+)
+def test_what_is_installed_suits_the_device(package, device, expected, monkeypatch):
+    for name in ("TPU_NAME", "TPU_ACCELERATOR_TYPE", "COLAB_TPU_ADDR"):
+        monkeypatch.delenv(name, raising=False)
+    if device == "tpu":
+        monkeypatch.setenv("TPU_ACCELERATOR_TYPE", "v5e-1")
+    monkeypatch.setattr("shutil.which", lambda name: "nvidia-smi" if device == "gpu" else None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    asked = []
+    scope: dict = {"PACKAGE": package}
+    # IPython fills in names of the notebook the same way.
+    scope["get_ipython"] = lambda: SimpleNamespace(
+        run_line_magic=lambda name, line: asked.append((name, line.format(**scope)))
+    )
+    code = TransformerManager().transform_cell(cell_of(notebook_with(), "install").source)
+    exec(compile(code, "install", "exec"), scope)
+    assert asked == [("pip", f'install --quiet "{expected}"')]
+
+
+def test_the_default_package_is_this_version():
+    assert (
+        f'PACKAGE = "nst_jax-{nst_jax.__version__}-py3-none-any.whl"'
+        in PATH.read_text().replace('\\"', '"')
+    )
+
+
+def test_the_file_is_valid_and_clean():
+    text = PATH.read_text()
+    notebook = nbformat.reads(text, as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+    assert "accelerator" not in notebook.metadata, "the user chooses"
+    assert not re.search(r"/(home|Users|root|work|tmp|mnt|content|opt)/|[A-Z]:\\\\", text)
+
+
+def test_every_cell_is_short_and_told_about():
+    cells = nbformat.read(PATH, as_version=4).cells[1:]
+    for told, cell in zip(cells[::2], cells[1::2], strict=True):
+        assert (told.cell_type, cell.cell_type) == ("markdown", "code")
+        assert told.id == f"about-{cell.id}"
+        assert len(cell.source.splitlines()) <= 26, cell.id
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
+def test_its_code_is_in_style(command):
+    pytest.importorskip("ruff")
+    answer = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, str(PATH)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stdout
