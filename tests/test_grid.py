@@ -1,5 +1,6 @@
 """The grid of a sweep."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -45,6 +46,30 @@ def test_a_single_run_is_a_sweep_of_one():
     assert variant.optimizer == "adam"
     assert variant.learning_rate == 1 / 3
     assert (variant.content_weight, variant.style_weight) == (1e4, 1e-2)
+
+
+def test_a_sweep_around_a_single_run_keeps_its_settings():
+    single = config.StylizeConfig(
+        content=Path("c.png"),
+        style=Path("s.png"),
+        output=Path("o.png"),
+        force=True,
+        size=99,
+        steps=7,
+        pooling="average",
+        content_layers=("relu1_1",),
+        style_weight=3.0,
+        optimizer="rmsprop",
+        init="noise",
+        seed=4,
+    )
+    one = grid.as_sweep(single)
+    assert grid.variants_of(one) == grid.variants_of(single)
+    for field in dataclasses.fields(config.RunConfig):
+        assert getattr(one, field.name) == getattr(single, field.name), field.name
+    assert one.force
+    wider = dataclasses.replace(one, log=Path("run.h5"), learning_rates=("0.1, 0.2",))
+    assert [variant.learning_rate for variant in grid.variants_of(wider)] == [0.1, 0.2]
 
 
 def test_default_weights_are_the_conventions():

@@ -245,6 +245,15 @@ def test_overview_of_a_sweep_shows_every_result(variants):
     assert width < 6 * height
 
 
+@pytest.mark.parametrize("variants", [1, 4, 7])
+def test_pictures_of_an_overview_have_one_height(variants):
+    figure = plotting.overview(make_record(variants))
+    figure.draw_without_rendering()
+    heights = [axes.get_window_extent().height for axes in figure.axes if axes.images]
+    assert len(heights) == variants + 2
+    assert max(heights) / min(heights) < 1.03
+
+
 def test_overview_of_a_running_run_shows_the_last_snapshot():
     record = dataclasses.replace(make_record(), images=None)
     shown = pictures(plotting.overview(record))

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import cli, comparison, config, runlog, runs
+from nst_jax import cli, comparison, config, driver, runlog, runs
+from nst_jax import image as images
 
 
 def quiet(line: str) -> None:
@@ -29,6 +30,17 @@ def stylize(sweep) -> config.StylizeConfig:
         **shared,
         **layers,
     )
+
+
+def test_a_single_run_shows_its_picture_as_it_grows(stylize):
+    seen = []
+
+    def show(chunk):
+        seen.append((int(chunk.state.step[0]), driver.pictures(chunk.state)[0]))
+
+    record = runs.stylize_files(stylize, say=quiet, progress=False, on_chunk=show).record
+    assert seen[-1][0] == stylize.steps
+    np.testing.assert_array_equal(images.to_uint8(seen[-1][1]), record.images[0])
 
 
 def test_a_sweep_repeated_from_its_log_gives_the_same_bytes(sweep, capsys):
