@@ -93,7 +93,7 @@ def run_all(folder):
     client.execute(env={**os.environ, **environment})
     cells = [cell for cell in client.nb.cells if cell.cell_type == "code"]
     return SimpleNamespace(
-        folder=folder / "nst_jax_out",
+        folder=folder / "out" / "notebook",
         frames=client.frames,
         texts={cell.id: "\n".join(map(text_of, cell.outputs)) for cell in cells},
         pictures={cell.id: pictures_of(cell) for cell in cells},
@@ -135,7 +135,7 @@ def check_growth(done):
 def check_runs(done):
     record = runlog.load(done.folder / "run.h5")
     assert record.status == "finished"
-    assert record.variants[0].init == str(Path("nst_jax_out") / "coarse.png")
+    assert record.variants[0].init == str(Path("out/notebook/coarse.png"))
     sweep = runlog.load(done.folder / "sweep.h5")
     assert [variant.label for variant in sweep.variants] == ["adam 0.01", "adam 0.05"]
     assert len(json.loads(sweep.attributes["plans_json"])) == 1, "one program"
