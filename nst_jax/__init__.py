@@ -13,14 +13,17 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax import config as config
     from nst_jax import driver as driver
     from nst_jax import environment as environment
+    from nst_jax import grid as grid
     from nst_jax import image as image
     from nst_jax import losses as losses
     from nst_jax import objective as objective
     from nst_jax import optimizers as optimizers
     from nst_jax import plotting as plotting
+    from nst_jax import presets as presets
     from nst_jax import report as report
     from nst_jax import runlog as runlog
     from nst_jax import runs as runs
+    from nst_jax import samples as samples
     from nst_jax import vgg as vgg
     from nst_jax import weights as weights
     from nst_jax.driver import StylizeResult as StylizeResult
