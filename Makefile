@@ -1,4 +1,4 @@
-# Targets: demo, sweep, study, bench, test, test-fast, torture, lint, clean. `make help` explains them.
+# Targets: demo, sweep, study, bench, test, test-fast, torture, lint, wheel, clean. `make help` explains them.
 #
 # PYTHON=... picks the interpreter that makes the environment; VENV=... an environment to use
 # instead of .venv (an existing one is used as it is, with what is missing installed into it).
@@ -20,7 +20,7 @@ EXTRA_DEV = [dev$(if $(ACCELERATOR),$(comma)$(ACCELERATOR))]
 # The code of this checkout, whatever else the environment holds.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo sweep study bench test test-fast torture lint clean
+.PHONY: help demo sweep study bench test test-fast torture lint wheel clean
 
 help:
 	@echo "make demo       install into $(VENV), then stylise a portrait into out/demo/"
@@ -31,7 +31,8 @@ help:
 	@echo "make test-fast  the quick ones (about three minutes)"
 	@echo "make torture    faults and hostile files by the thousand (the kills: 14 minutes)"
 	@echo "make lint       ruff: style and formatting; mypy: the types of the library"
-	@echo "make clean      remove $(VENV), out/ and caches"
+	@echo "make wheel      build into dist/; try it with the oldest and newest Python and libraries"
+	@echo "make clean      remove $(VENV), out/, dist/ and caches"
 
 demo: $(INSTALLED)
 	$(BIN)/python experiments/demo.py $(ARGS)
@@ -59,6 +60,9 @@ lint: $(INSTALLED)-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+wheel: $(INSTALLED)-dev
+	$(BIN)/python tests/try_wheel.py $(ARGS)
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "nst_jax needs Python >= 3.11; name one with make PYTHON=python3.12" >&2; exit 1; }
@@ -73,4 +77,4 @@ $(INSTALLED)-dev: pyproject.toml | $(BIN)/python
 	@touch $@ $(INSTALLED)
 
 clean:
-	rm -rf .venv out .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv out build dist .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,97 @@
+"""What pyproject.toml, CITATION.cff and CHANGELOG.md say, against each other and the package.
+
+That the wheel works is tried by `make wheel`.
+"""
+
+import re
+from fnmatch import fnmatch
+from importlib import metadata
+
+import pytest
+import try_wheel
+from packaging.requirements import Requirement
+from packaging.version import Version
+from try_wheel import PROJECT, ROOT
+
+import nst_jax
+
+EXTRAS = PROJECT["optional-dependencies"]
+REQUIREMENTS = [Requirement(text) for text in PROJECT["dependencies"]]
+
+
+def read(name):
+    return (ROOT / name).read_text()
+
+
+def test_the_version_is_one():
+    assert PROJECT["dynamic"] == ["version"]
+    assert re.search(r"^version: (.+)$", read("CITATION.cff"), re.MULTILINE)[1] == (
+        nst_jax.__version__
+    )
+    headings = re.findall(r"^## (.+)$", read("CHANGELOG.md"), re.MULTILINE)
+    for heading in headings:
+        assert re.fullmatch(r"\d+\.\d+\.\d+ \((unreleased|\d{4}-\d\d-\d\d)\)", heading)
+    assert headings[0].split()[0] == nst_jax.__version__
+
+
+def test_the_license_is_one():
+    assert PROJECT["license"] == "Apache-2.0"
+    assert f"\nlicense: {PROJECT['license']}\n" in read("CITATION.cff")
+    assert "Apache License" in read("LICENSE")[:200]
+
+
+def test_extras():
+    assert {"cuda", "tpu", "torch", "safetensors", "test", "dev"} <= set(EXTRAS)
+    (jax,) = (each for each in REQUIREMENTS if each.name == "jax")
+    for name in ("cuda", "tpu"):
+        (accelerated,) = map(Requirement, EXTRAS[name])
+        assert (accelerated.name, accelerated.specifier) == ("jax", jax.specifier)
+
+
+@pytest.mark.parametrize("requirement", REQUIREMENTS, ids=lambda each: each.name)
+def test_each_dependency_has_a_lower_bound_that_is_met_here(requirement):
+    (bound,) = requirement.specifier
+    assert bound.operator == ">="
+    assert Version(metadata.version(requirement.name)) in requirement.specifier
+
+
+def test_the_oldest_versions_are_the_lower_bounds():
+    for pinned, requirement in zip(
+        map(Requirement, try_wheel.oldest(PROJECT["dependencies"])), REQUIREMENTS, strict=True
+    ):
+        (pin,), (bound,) = pinned.specifier, requirement.specifier
+        assert (pinned.name, pin.operator, pin.version) == (requirement.name, "==", bound.version)
+
+
+def test_pythons():
+    oldest, newest = try_wheel.supported_pythons()
+    assert PROJECT["requires-python"] == f">={oldest}"
+    assert Version(oldest) < Version(newest)
+
+
+def test_each_file_of_the_package_is_in_the_wheel():
+    tool = try_wheel.PYPROJECT["tool"]["setuptools"]
+    folders = {path.parent for path in (ROOT / "nst_jax").rglob("__init__.py")}
+    assert {path.relative_to(ROOT).as_posix() for path in folders} == set(tool["packages"])
+    (patterns,) = tool["package-data"].values()
+    names = {name.removeprefix("nst_jax/") for name in try_wheel.package_files()}
+    assert "py.typed" in names
+    for name in names:
+        assert name.endswith(".py") or any(fnmatch(name, pattern) for pattern in patterns)
+
+
+def test_a_python_that_does_not_run_is_not_found(tmp_path, monkeypatch):
+    """Like a shim of pyenv, which is there for each version that any project uses."""
+    shim = tmp_path / "python3.99"
+    shim.write_text("#!/bin/sh\nexit 127\n")
+    shim.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    assert try_wheel.find_python("3.99") is None
+
+
+def test_the_design_says_why_each_dependency_is_there():
+    section = read("docs/design.md").partition("## Dependencies")[2]
+    used = {*PROJECT["dependencies"], *(text for extra in EXTRAS.values() for text in extra)}
+    missing = {Requirement(text).name for text in used} - set(re.findall(r"[\w-]+", section))
+    assert missing == {"nst_jax"}
