@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 MOST_BYTES = 2_000_000
+# Of the source archive, beside the package.
 BESIDE = {
     "CHANGELOG.md",
     "CITATION.cff",
@@ -56,7 +57,16 @@ COMMANDS = (
     "nst-jax features p.png --layer relu1_1 --output maps --size 32 --weights random",
     "nst-jax weights info --layers",
 )
-RESULTS = ("o.png", "r.h5", "f/losses.png", "again/overview.png", "r.html", "s.h5", "s.html")
+RESULTS = {
+    "again/overview.png",
+    "f/losses.png",
+    "maps/block1_conv1_filters.png",
+    "o.png",
+    "r.h5",
+    "r.html",
+    "s.h5",
+    "s.html",
+}
 LOSSES_ALONE = """
 import sys
 import jax.numpy as jnp
@@ -122,8 +132,8 @@ def check_contents(wheel: Path, archive: Path) -> None:
     beside = {name for name in names - package if "nst_jax.egg-info/" not in name}
     expect("the package in the archive", names & package, package)
     expect("what is beside the package in the archive", beside, BESIDE)
-    for path in (wheel, archive):
-        assert path.stat().st_size < MOST_BYTES, f"{path.name} has {path.stat().st_size:,} bytes"
+    large = {path.name for path in (wheel, archive) if path.stat().st_size > MOST_BYTES}
+    expect(f"what has more than {MOST_BYTES:,} bytes", large, set())
 
 
 def package_files() -> set[str]:
@@ -172,8 +182,7 @@ def try_in_fresh_environment(wheel: Path, interpreter: Path, version: str) -> No
         for command in COMMANDS:
             first, *arguments = command.split()
             run(binaries / first, *arguments, cwd=folder, cache=Path(name))
-        for result in RESULTS:
-            assert (folder / result).stat().st_size > 0, result
+        expect("the results", {name for name in RESULTS if (folder / name).is_file()}, RESULTS)
 
 
 def oldest(requirements: list[str]) -> list[str]:
@@ -209,8 +218,8 @@ def expect(what: str, found: object, expected: object) -> None:
     if found == expected:
         return
     if isinstance(found, set) and isinstance(expected, set):
-        found, expected = sorted(found - expected), f"without these, and with {expected - found}"
-    sys.exit(f"error: {what}: found {found}, expected {expected}")
+        sys.exit(f"error: {what}: missing {expected - found}, unexpected {found - expected}")
+    sys.exit(f"error: {what}: expected {expected}, found {found}")
 
 
 def run(*command: str | Path, cwd: Path = ROOT, cache: Path | None = None) -> None:
