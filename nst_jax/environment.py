@@ -56,7 +56,7 @@ def keep_compiled_programs() -> None:
 
     from nst_jax import weights
 
-    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]  # dynamic
+    if getattr(jax.config, "jax_compilation_cache_dir", None) is not None:
         return
     folder = weights.cache_folder() / f"programs-{zlib.crc32(_processor().encode()):x}"
     try:

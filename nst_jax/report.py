@@ -224,7 +224,7 @@ def _device(record: RunRecord) -> dict[str, str]:
     programs = np.unique(_seconds(record))
     programs = programs[np.isfinite(programs)]
     facts = {
-        "optimizing, seconds": _number(programs.sum()),
+        "optimizing, seconds": _number(float(programs.sum())),
         "programs, one after another": str(len(programs)),
     }
     for name, value in attributes.items():
@@ -303,7 +303,7 @@ def _statuses(record: RunRecord) -> list[str]:
 
 def _seconds(record: RunRecord) -> Float[np.ndarray, "v"]:
     """How long the program of each variant has run; NaN if it has not."""
-    return np.fmax.reduce(record.rows.wall_time, axis=0, initial=np.nan)
+    return np.fmax.reduce(record.rows.wall_time, keepdims=True, initial=np.nan)[0]
 
 
 def _layer_columns(record: RunRecord) -> list[_Column]:
