@@ -29,9 +29,6 @@ _VARIABLES = {
     "process_id": ("JAX_PROCESS_ID", int),
 }
 
-# jax 0.10.0 has no name of its own for it.
-_ProcessFailureError = getattr(multihost_utils, "ProcessFailureError", ValueError)
-
 
 def sweep_files(
     config: SweepConfig,
@@ -125,7 +122,7 @@ def _wait_for_the_living() -> list[int]:
         try:
             with multihost_utils.live_devices(jax.devices()) as devices:
                 return sorted({device.process_index for device in devices})
-        except _ProcessFailureError:
+        except multihost_utils.ProcessFailureError:
             continue
 
 
