@@ -1,4 +1,4 @@
-# Targets: demo, sweep, study, bench, test, test-fast, torture, lint, wheel, clean. `make help` explains them.
+# Targets: demo, sweep, study, bench, docs, test, test-fast, torture, lint, wheel, clean. `make help` explains them.
 #
 # PYTHON=... picks the interpreter that makes the environment; VENV=... an environment to use
 # instead of .venv (an existing one is used as it is, with what is missing installed into it).
@@ -20,13 +20,14 @@ EXTRA_DEV = [dev$(if $(ACCELERATOR),$(comma)$(ACCELERATOR))]
 # The code of this checkout, whatever else the environment holds.
 export PYTHONPATH := $(CURDIR)
 
-.PHONY: help demo sweep study bench test test-fast torture lint wheel clean
+.PHONY: help demo sweep study bench docs test test-fast torture lint wheel clean
 
 help:
 	@echo "make demo       install into $(VENV), then stylise a portrait into out/demo/"
 	@echo "make sweep      every optimizer and learning rate at once, into out/sweep/"
 	@echo "make study      every experiment of docs/study.md (hours on a CPU), and that page"
 	@echo "make bench      how fast a step is on this device (under twenty minutes on a CPU)"
+	@echo "make docs       the documentation, into site/"
 	@echo "make test       all tests (ten to twelve minutes on two cores)"
 	@echo "make test-fast  the quick ones (about three minutes)"
 	@echo "make torture    faults and hostile files by the thousand (the kills: 14 minutes)"
@@ -45,6 +46,10 @@ study: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python experiments/benchmark.py $(ARGS)
+
+docs: export PYTHONPATH := $(CURDIR):$(CURDIR)/tools
+docs: $(INSTALLED)-dev
+	$(BIN)/zensical build --strict --clean $(ARGS)
 
 test: $(INSTALLED)-dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)
@@ -77,4 +82,4 @@ $(INSTALLED)-dev: pyproject.toml | $(BIN)/python
 	@touch $@ $(INSTALLED)
 
 clean:
-	rm -rf .venv out build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv out site build dist .cache .pytest_cache .ruff_cache .mypy_cache

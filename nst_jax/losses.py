@@ -6,10 +6,8 @@ content image, G and A the Gram matrices of the generated and of the style image
 
 Two conventions are in use, and published weights belong to one of them:
 
-=========  ============================  =======================================
-`report`   content = mean (F - P)^2      style = mean (G - A)^2, G = F^T F / M
-`gatys`    content = 1/2 sum (F - P)^2   style = 1/(4 N^2 M^2) sum (G - A)^2, G = F^T F
-=========  ============================  =======================================
+- `report`: content = mean (F - P)^2, style = mean (G - A)^2 with G = F^T F / M
+- `gatys`: content = 1/2 sum (F - P)^2, style = 1/(4 N^2 M^2) sum (G - A)^2 with G = F^T F
 
 so that content_gatys = (N M / 2) content_report and style_gatys = style_report / 4.
 
@@ -101,7 +99,8 @@ def content_loss(
 ) -> Float[Array, "*batch"]:
     """How far the features of the generated image are from those of the content image.
 
-    `report`: mean (F - P)^2. `gatys`: 1/2 sum (F - P)^2.
+    - `report`: mean (F - P)^2
+    - `gatys`: 1/2 sum (F - P)^2
 
     Args:
       features: F, activations of one layer for the generated image.
@@ -130,10 +129,10 @@ def style_loss(
 ) -> Float[Array, "*batch"]:
     """How far the Gram matrix of one layer is from that of the style image.
 
-    `report`: mean (G - A)^2 with both Gram matrices divided by their number of locations.
-    `gatys`: E_l = 1/(4 N^2 M^2) sum (G - A)^2 with the plain sums; A must then be one over as
-    many locations as the features have: scale it by M_image / M_style if the pictures differ
-    in size (`objective.compute_targets` does).
+    - `report`: mean (G - A)^2 with both Gram matrices divided by their number of locations
+    - `gatys`: E_l = 1/(4 N^2 M^2) sum (G - A)^2 with the plain sums; A must then be one over as
+      many locations as the features have: scale it by M_image / M_style if the pictures differ
+      in size (`objective.compute_targets` does)
 
     The weighted sum over layers belongs to the objective.
 

@@ -60,8 +60,13 @@ class Targets:
 class LossWeights(NamedTuple):
     """Weights of the terms, all traced; see `make_weights`.
 
-    `content_layers` and `style_layers` weigh the layers within a term, in the order of the
-    targets; they are not normalised.
+    Attributes:
+      content: alpha.
+      style: beta.
+      total_variation: gamma.
+      content_layers: of the layers within the content term, in the order of the targets; not
+        normalised.
+      style_layers: the same of the style term.
     """
 
     content: Float[ArrayLike, "*v"]
@@ -74,8 +79,14 @@ class LossWeights(NamedTuple):
 class LossTerms(NamedTuple):
     """The loss of an image and its terms before their weights are applied.
 
-    total = content_weight content + style_weight style + tv_weight total_variation;
-    `style_per_layer` holds the terms of which `style` is the sum weighted by layer.
+    total = content_weight content + style_weight style + tv_weight total_variation
+
+    Attributes:
+      total: what is minimised.
+      content: the sum over layers, weighted by layer.
+      style: as `content`.
+      total_variation: of the image.
+      style_per_layer: the terms of which `style` is the weighted sum.
     """
 
     total: Float[Array, "*v"]

@@ -3,14 +3,11 @@
 The three optimizers that the report compares come in two forms, because the rules it prints
 (section 4.3) are not the ones its program ran (Keras's):
 
-=========  ==========================================  =========================================
-form       `keras` (default: what was run)             `report` (what was printed)
-=========  ==========================================  =========================================
-Adam       epsilon beside sqrt(v) before the bias      epsilon inside the root of the corrected
-           correction                                  second moment
-RMSprop    epsilon inside the root                     epsilon beside the root
-Adagrad    epsilon inside the root, G_0 = 0.1          epsilon beside the root, G_0 = 0
-=========  ==========================================  =========================================
+| form    | `keras` (default: what was run)                 | `report` (what was printed)       |
+|---------|-------------------------------------------------|-----------------------------------|
+| Adam    | epsilon beside the root, before bias correction | epsilon inside the root, after it |
+| RMSprop | epsilon inside the root                         | epsilon beside the root           |
+| Adagrad | epsilon inside the root, G_0 = 0.1              | epsilon beside the root, G_0 = 0  |
 
 At the gradients of this problem under the report's weights the forms agree to 4e-7 in a pixel;
 with small weights or losses of another scale they differ from the first step on.
@@ -39,8 +36,9 @@ def adam(
     """Adam with beta_1 = 0.9, beta_2 = 0.999.
 
     m = 0.9 m + 0.1 g;  v = 0.999 v + 0.001 g^2;  with m', v' their bias corrected values
-    `keras`:  x -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps)
-    `report`: x -= lr m' / sqrt(v' + eps)
+
+    - `keras`:  x -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps)
+    - `report`: x -= lr m' / sqrt(v' + eps)
 
     Args:
       learning_rate: positive; may be traced.
@@ -62,7 +60,10 @@ def rmsprop(
 ) -> optax.GradientTransformation:
     """RMSprop with decay 0.9.
 
-    v = 0.9 v + 0.1 g^2;  `keras`: x -= lr g / sqrt(v + eps);  `report`: x -= lr g / (sqrt(v) + eps)
+    v = 0.9 v + 0.1 g^2
+
+    - `keras`:  x -= lr g / sqrt(v + eps)
+    - `report`: x -= lr g / (sqrt(v) + eps)
 
     Args:
       learning_rate: positive; may be traced.
@@ -79,8 +80,10 @@ def adagrad(
 ) -> optax.GradientTransformation:
     """Adagrad.
 
-    G = G + g^2;  `keras`: x -= lr g / sqrt(G + eps), G_0 = 0.1;
-    `report`: x -= lr g / (sqrt(G) + eps), G_0 = 0
+    G = G + g^2
+
+    - `keras`:  x -= lr g / sqrt(G + eps), G_0 = 0.1
+    - `report`: x -= lr g / (sqrt(G) + eps), G_0 = 0
 
     Args:
       learning_rate: positive; may be traced.

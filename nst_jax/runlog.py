@@ -129,7 +129,8 @@ class RunRecord:
       styles: `{name: picture}`, as the variants name them.
       images: the saved pictures, (v, h, w, 3); None until a first variant has ended, black for
         those that have not.
-      snapshots, snapshot_steps: (s, v, h, w, 3) and (s,); s may be 0.
+      snapshots: pictures of some steps, (s, v, h, w, 3); s may be 0.
+      snapshot_steps: those steps, (s,).
       capacity: rows that the file has room for.
     """
 

@@ -69,7 +69,7 @@ def stylize_files(
       on_chunk: as `driver.stylize`: called after each chunk of steps, to show the picture so far.
 
     Returns:
-      The outcome: exit code 0 when done; 1 when a value was not finite, with the last good
+      The outcome, with exit code 0 when done; 1 when a value was not finite, with the last good
       picture saved; 130 or 143 when a signal stopped the run, with the picture so far saved.
 
     Raises:
@@ -90,8 +90,8 @@ def sweep_files(
     Arguments and errors: as `stylize_files`; `share` is which of the combinations.
 
     Returns:
-      The outcome: exit code 0 when done, also if variants have diverged (the log says which);
-      130 or 143 when a signal stopped the run: `resume` goes on.
+      The outcome, with exit code 0 when done, also if variants have diverged (the log says
+      which); 130 or 143 when a signal stopped the run, and `resume` goes on.
     """
     return _run_files(config, say, progress, share=share)
 
@@ -149,8 +149,8 @@ def rerun(
       progress: as `stylize_files`.
 
     Returns:
-      The outcome: exit code 0 if the bytes are the same, 1 if not; 130 or 143 when a signal
-      stopped the run. The record is that of the repetition.
+      The outcome, with exit code 0 if the bytes are the same, 1 if not; 130 or 143 when a
+      signal stopped the run. The record is that of the repetition.
 
     Raises:
       ValueError, OSError: the run cannot be repeated; its pictures or weights are not those that

@@ -19,7 +19,12 @@ from nst_jax.optimizers import OptimizerFactory
 
 
 class Hyperparameters(NamedTuple):
-    """What may differ between variants of one program, all traced, all with a leading axis v."""
+    """What may differ between variants of one program, all traced, all with a leading axis v.
+
+    Attributes:
+      learning_rate: ignored by L-BFGS.
+      weights: of the loss terms.
+    """
 
     learning_rate: Float[ArrayLike, "*v"]
     weights: LossWeights
@@ -45,13 +50,19 @@ class State(NamedTuple):
 
 
 class History(NamedTuple):
-    """One row a step, NaN after a variant has diverged. Row i is of the image before update i."""
+    """One row a step, NaN after a variant has diverged. Row i is of the image before update i.
+
+    Attributes:
+      terms: the losses.
+      grad_norm: L2 norm of the total's gradient.
+      update_norm: L2 norm of the change of the image.
+      evaluations: of the objective and its gradient that the step took.
+    """
 
     terms: LossTerms
     grad_norm: Float[Array, "*tv"]
     update_norm: Float[Array, "*tv"]
     evaluations: Int[Array, "*tv"]
-    """Evaluations of the objective and its gradient that the step took."""
 
 
 def init_state(

@@ -234,8 +234,8 @@ def extract_features(
         first; features come in bfloat16).
 
     Returns:
-      `{name: (..., h_l, w_l, c_l)}`, one entry a layer, under the name by which it was asked
-      for. Nothing above the deepest of them is computed.
+      The features (..., h_l, w_l, c_l) of each layer, under the name by which it was asked for.
+      Nothing above the deepest of them is computed.
 
     Raises:
       ValueError: an unknown layer or option, or an image too small for the layers.
@@ -259,7 +259,11 @@ def feature_fn(
     are its arguments, never constants compiled into it.
 
     Args:
-      params, layers, arch, pooling, precision: as `extract_features`.
+      params: as the next four, see `extract_features`.
+      layers: names in either family.
+      arch: "vgg19" or "vgg16".
+      pooling: "max" or "average".
+      precision: "float32", "tf32" or "bfloat16".
       winograd: take the deep layers by `winograd.convolve`: on a CPU in float32 a step is a third
         faster. Derivatives go backward only (no `jax.jvp`), and to the image alone; parameters
         take up to four times their memory.

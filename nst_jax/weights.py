@@ -135,7 +135,8 @@ def load_params(
       convention: what a torch file's weights expect, see `weight_formats.read_file`.
 
     Returns:
-      `{layer: {"kernel": (3, 3, in, out), "bias": (out,)}}`, float32 NumPy arrays.
+      A dict of layers, each with "kernel" (3, 3, in, out) and "bias" (out,), float32 NumPy
+      arrays.
 
     Raises:
       WeightsNotFound: no source was named, nothing was found and nothing could be downloaded.

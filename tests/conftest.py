@@ -129,6 +129,18 @@ def sweep(tmp_path):
     )
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A real browser, see `browser.Browser`."""
+    from browser import CHROMIUM, Browser
+
+    if not CHROMIUM:
+        pytest.skip("Chromium is not installed")
+    browser = Browser(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
 @pytest.fixture
 def quick_to_compile(monkeypatch):
     """The ordinary convolution on a CPU too: its programs compile in half the time."""

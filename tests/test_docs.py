@@ -1,0 +1,222 @@
+"""Every example of README.md and of the pages runs as it is printed, but for sizes and steps."""
+
+import re
+import shlex
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [
+    path.relative_to(ROOT).as_posix()
+    for path in [ROOT / "README.md", ROOT / "weights/README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+]
+# A page's Python blocks share one namespace; `console` shows what comes out; `text` is no code.
+LANGUAGES = ("python", "sh", "console", "text", "math")
+
+# What an example costs is reduced to what a test may cost. Nothing else is changed.
+REDUCED = {
+    r"(\bsize=|--size )\d+": r"\g<1>32",
+    r"(\b(?:num_)?steps=|--steps )\d+": r"\g<1>4",
+    r"--snapshot-every \d+": "--snapshot-every 2",
+    r"relu[45]_2": "relu3_1",
+}
+ADDED = {
+    "--size": "32",
+    "--steps": "4",
+    "--content-layers": "relu1_2",
+    "--style-layers": "relu1_1",
+}
+# Only read: they want a cluster, the network, a file that nobody has, or compile a whole VGG
+# (`test_estimate` does).
+NOT_RUN = ("--distributed", "fetch", "convert", "plan")
+
+
+class Block(NamedTuple):
+    line: int
+    language: str
+    code: str
+
+
+def blocks_of(page: str) -> list[Block]:
+    """The blocks of a page as they run."""
+    text = (ROOT / page).read_text()
+    for pattern, replacement in REDUCED.items():
+        text = re.sub(pattern, replacement, text)
+    return [
+        # A block without a language is a command.
+        Block(text[: match.start()].count("\n") + 2, match[2] or "sh", match[3])
+        for match in re.finditer(r"^( *)```([^\n`]*)\n(.*?)^\1```$", text, re.DOTALL | re.MULTILINE)
+    ]
+
+
+def runs(page: str) -> bool:
+    return any(block.language in ("python", "console", "sh") for block in blocks_of(page))
+
+
+@pytest.fixture(scope="module")
+def random_params():
+    """`weights.random_params`, made once."""
+    from nst_jax import weights
+
+    return cache(weights.random_params)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, quick_to_compile, random_params):
+    """Where an example runs: a folder with pictures; the network is a random one."""
+    from nst_jax import samples
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NST_JAX_WEIGHTS", "random")
+    monkeypatch.setattr("nst_jax.weights.random_params", random_params)
+    names = ("portrait.jpg", "painting.jpg", "waves.jpg")
+    for name, path in zip(names, (samples.PORTRAIT, *[samples.PAINTING] * 2), strict=True):
+        with Image.open(path) as picture:
+            picture.convert("RGB").resize((40, 48)).save(tmp_path / name)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if runs(page)])
+def test_the_examples_of_a_page_run(page, folder, capsys):
+    scope: dict = {}
+    for block in blocks_of(page):
+        where = f"{page}, line {block.line}"
+        if block.language == "python":
+            code = "\n" * (block.line - 1) + block.code
+            exec(compile(code, ROOT / page, "exec"), scope)
+        elif block.language == "sh":
+            for command in _joined(block.code).splitlines():
+                code, said = run(command, capsys)
+                assert code == 0, f"{where}: {command}\n{said}"
+        elif block.language == "console":
+            for shown in re.split(r"^\$ ", _joined(block.code), flags=re.MULTILINE)[1:]:
+                command, _, expected = shown.partition("\n")
+                said = run(command, capsys)[1]
+                assert _matches(said, expected), f"{where}: {command}\n{said}"
+
+
+def run(command: str, capsys) -> tuple[int, str]:
+    """Exit code and output of a line of a shell; what is not ours is only checked.
+
+    Raises:
+      AssertionError: it names something that does not exist, or there is no rule for it.
+    """
+    match shlex.split(command, comments=True):
+        case []:
+            pass
+        case [("nst-jax" | ".venv/bin/nst-jax"), *arguments]:
+            return run_ours(arguments, capsys)
+        case ["make", *arguments]:
+            targets = [argument for argument in arguments if "=" not in argument]
+            assert targets, command
+            assert set(targets) <= make_targets(), command
+        case ["pip", *packages] | ["python", "-m", "pip", *packages]:
+            for extras in re.findall(r"(?:nst_jax|\.|\.whl)\[(.*?)\]", " ".join(packages)):
+                assert set(extras.split(",")) <= set(project()["optional-dependencies"]), command
+        case ["python", script, *_]:
+            assert (ROOT / script).is_file(), command
+        case ["export", setting]:
+            name = setting.partition("=")[0]
+            assert any(name in path.read_text() for path in ROOT.glob("nst_jax/*.py")), command
+        case ["srun", *rest]:
+            ours = rest.index("nst-jax")
+            return run(shlex.join(rest[ours:]), capsys)
+        case [("git" | "cd"), *_]:
+            pass
+        case _:
+            raise AssertionError(f"no rule for the command {command!r}")
+    return 0, ""
+
+
+def run_ours(arguments: list[str], capsys) -> tuple[int, str]:
+    from nst_jax import cli
+
+    if set(arguments) & set(NOT_RUN):
+        cli._parse(arguments)
+        return 0, ""
+    if arguments[0] in ("stylize", "sweep"):
+        for option, value in ADDED.items():
+            arguments += [] if option in arguments else [option, value]
+    capsys.readouterr()
+    code = cli.main(arguments)
+    printed = capsys.readouterr()
+    return code, printed.out + printed.err
+
+
+def _joined(commands: str) -> str:
+    return re.sub(r"\\\n\s*", "", commands)
+
+
+def _matches(output: str, expected: str) -> bool:
+    """Whether the lines shown come out, in this order; `...` stands for anything in a line."""
+    pattern = r"(?:.*\n)*?".join(
+        ".*".join(map(re.escape, line.split("..."))) + r"\n" for line in expected.splitlines()
+    )
+    return re.search("^" + pattern, output, re.MULTILINE) is not None
+
+
+@cache
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@cache
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.mark.slow
+def test_the_schema_on_the_page_is_that_of_a_log(folder, capsys):
+    command = "nst-jax sweep portrait.jpg painting.jpg waves.jpg --log run.h5 --optimizers adam"
+    assert run(command, capsys)[0] == 0
+    described = {}
+    for names, what in re.findall(
+        r"^\| (`.*?) \| (.*?) \|", (ROOT / "docs/run-log.md").read_text(), re.MULTILINE
+    ):
+        first, *others = re.findall(r"`([^`]+)`", names)
+        parent = first[: first.rfind("/") + 1]
+        described |= {first: what, **{parent + name: what for name in others}}
+    with h5py.File("run.h5") as file:
+        datasets = {}
+        file.visititems(lambda name, item: datasets.update({f"/{name}": item}))
+        datasets = {name: item for name, item in datasets.items() if hasattr(item, "dtype")}
+        assert set(described) == {*datasets, *file.attrs}
+        for name, dataset in datasets.items():
+            shape, kind = re.fullmatch(r"(\(.*\)) (\w+)", described[name]).groups()
+            assert len(re.findall(r"\w+", shape)) == dataset.ndim, name
+            assert kind == ("string" if dataset.dtype.kind in "SO" else dataset.dtype.name), name
+
+
+def test_the_errors_that_are_explained_are_those_that_are_said():
+    sources = "".join(path.read_text() for path in ROOT.glob("nst_jax/*.py"))
+    said = re.sub(r'"\n\s*f?"', "", sources)
+    table = (ROOT / "docs/getting-started.md").read_text().partition("| message |")[2]
+    messages = re.findall(r"^\| ([^-|]+) \|", table, re.MULTILINE)
+    assert len(messages) == 5
+    for message in messages:
+        assert all(part.strip() in said for part in message.split("...")), message
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_only_what_exists(page):
+    """Languages of blocks; commands, targets, extras and files within sentences."""
+    from nst_jax import cli
+
+    text = (ROOT / page).read_text()
+    assert {block.language for block in blocks_of(page)} <= set(LANGUAGES)
+    assert set(re.findall(r"`make ([a-z-]+)", text)) <= make_targets()
+    for extras in re.findall(r"nst_jax\[([a-z,]+)\]", text):
+        assert set(extras.split(",")) <= set(project()["optional-dependencies"])
+    for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|md|ipynb))", text):
+        assert (ROOT / path).is_file(), path
+    for command in set(re.findall(r"`nst-jax ([a-z]+)", text)):
+        with pytest.raises(SystemExit) as exit_info:
+            cli.main([command, "--help"])
+        assert exit_info.value.code == 0, command
