@@ -79,7 +79,7 @@ class RunConfig:
     optimizer_form: OptimizerForm = "keras"
     """The update rules as Keras runs them, or as the report prints them."""
     content_layers: tuple[str, ...] = CONTENT_LAYERS
-    """Layers whose features are kept; block4_conv2 and relu4_2 mean the same."""
+    """Layers whose features are kept; the default weight suits block5_conv2 (relu5_2) alone."""
     style_layers: tuple[str, ...] = STYLE_LAYERS
     """Layers whose Gram matrices are matched."""
     layer_balance: LayerBalance = "equal"

@@ -111,6 +111,10 @@ def run(command: str, capsys) -> tuple[int, str]:
     match shlex.split(command, comments=True):
         case []:
             pass
+        case ["nst-jax", *arguments, ">", file]:
+            code, output = run_ours(arguments, capsys)
+            Path(file).write_text(output)
+            return code, ""
         case [("nst-jax" | ".venv/bin/nst-jax"), *arguments]:
             return run_ours(arguments, capsys)
         case ["make", *arguments]:
@@ -145,7 +149,10 @@ def run_ours(arguments: list[str], capsys) -> tuple[int, str]:
         for option, value in ADDED.items():
             arguments += [] if option in arguments else [option, value]
     capsys.readouterr()
-    code = cli.main(arguments)
+    try:
+        code = cli.main(arguments)
+    except SystemExit as exit_:  # --help and the like
+        code = exit_.code or 0
     printed = capsys.readouterr()
     return code, printed.out + printed.err
 
