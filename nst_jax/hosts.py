@@ -16,7 +16,7 @@ from pathlib import Path
 import jax
 from jax.experimental import multihost_utils
 
-from nst_jax import checkpoint, report, results, runlog, runs
+from nst_jax import checkpoint, logwriter, report, results, runlog, runs
 from nst_jax.config import SweepConfig, from_json, to_json
 from nst_jax.console import inform
 from nst_jax.grid import Share, variants_of
@@ -156,7 +156,7 @@ def _check_other_parts(config: SweepConfig, count: int) -> None:
 
 def _join_parts(config: SweepConfig, parts: Sequence[SweepConfig], say: Say) -> None:
     records = [runlog.load(part.log) for part in parts]
-    runlog.merge(config.log, records, config=to_json(config))
+    logwriter.merge(config.log, records, config=to_json(config))
     if config.report:
         report.write(runlog.load(config.log), config.report)
     for part in parts:

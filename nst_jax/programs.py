@@ -23,6 +23,7 @@ from nst_jax.config import RunConfig
 from nst_jax.console import warn
 from nst_jax.inputs import Inputs, layers_of
 from nst_jax.interrupts import StopRequest
+from nst_jax.logwriter import RunLog
 from nst_jax.objective import (
     Objective,
     Targets,
@@ -31,7 +32,7 @@ from nst_jax.objective import (
     make_weights,
     relative_weights,
 )
-from nst_jax.runlog import RunLog, Variant
+from nst_jax.runlog import Variant
 
 CHECKPOINT_SECONDS = 30.0
 

@@ -42,10 +42,11 @@ from nst_jax.driver import Chunk
 from nst_jax.grid import Share, check_variants, variants_of
 from nst_jax.inputs import Inputs, Network
 from nst_jax.interrupts import StopRequest, stop_requests
+from nst_jax.logwriter import RunLog
 from nst_jax.programs import Plan
 from nst_jax.progress import ProgressBar
 from nst_jax.results import Outcome
-from nst_jax.runlog import RunLog, RunRecord, Variant
+from nst_jax.runlog import RunRecord, Variant
 from nst_jax.tensorboard import TensorBoard
 
 Say = Callable[[str], None]

@@ -27,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nst_jax import checkpoint, image, runlog, trial, vgg, weight_formats, weights
+from nst_jax import checkpoint, image, logwriter, runlog, trial, vgg, weight_formats, weights
 from nst_jax.config import StylizeConfig, to_json
 
 GIGABYTE = 2**30
@@ -63,7 +63,7 @@ def write_log(path: Path) -> None:
     ]
     step = np.arange(6, dtype=np.int32)
     series = np.exp(-step[:, None] + np.zeros(2, np.float32))
-    with runlog.RunLog.create(
+    with logwriter.RunLog.create(
         path,
         attributes={"command": "nst-jax stylize", "versions_json": json.dumps({"nst_jax": "1"})},
         config=SETTINGS,

@@ -75,7 +75,7 @@ def test_bundled_painting_is_small_and_lossless():
 def test_sweep_writes_log_page_and_figures_and_is_done(tmp_path):
     import sweep
 
-    from nst_jax import runlog
+    from nst_jax import logwriter
 
     settings = sweep.Sweep(
         output_dir=tmp_path,
@@ -91,7 +91,7 @@ def test_sweep_writes_log_page_and_figures_and_is_done(tmp_path):
     assert names == {"sweep.h5", "sweep.html", "losses.png", "overview.png"}
     config = sweep.config_of(settings, accelerator=False)
     assert not sweep.can_resume(config)
-    with runlog.RunLog.reopen(config.log) as log:
+    with logwriter.RunLog.reopen(config.log) as log:
         log.finish("interrupted")
     assert sweep.can_resume(config)
 

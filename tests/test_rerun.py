@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import cli, comparison, config, driver, runlog, runs
+from nst_jax import cli, comparison, config, driver, logwriter, runlog, runs
 from nst_jax import image as images
 
 
@@ -102,7 +102,7 @@ def record(path, *, steps: int = 5, status: str = "finished") -> runlog.RunRecor
     variants = [
         runlog.Variant(f"v{i}", "adam", 0.02, 1.0, 1.0, 0.0, "s", "content", i) for i in (0, 1)
     ]
-    with runlog.RunLog.create(
+    with logwriter.RunLog.create(
         path,
         attributes={},
         config={},

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nst_jax import runlog
+from nst_jax import logwriter, runlog
 
 CHUNK = 4
 SERIES = [field.name for field in dataclasses.fields(runlog.Rows)]
@@ -64,7 +64,7 @@ def make_pictures(*shape):
 
 
 def create(path, variants=1, layers=2, **options):
-    return runlog.RunLog.create(
+    return logwriter.RunLog.create(
         path,
         **{
             "attributes": ATTRIBUTES,
@@ -340,13 +340,13 @@ def test_series_has_a_unit(finished, name):
 
 def test_file_has_its_name_only_when_complete(path, monkeypatch):
     existed = []
-    write_images = runlog._write_images
+    write_images = logwriter._write_images
 
     def spy(*arguments):
         write_images(*arguments)
         existed.append(path.exists())
 
-    monkeypatch.setattr(runlog, "_write_images", spy)
+    monkeypatch.setattr(logwriter, "_write_images", spy)
     create(path).close()
     assert existed == [False]
     assert path.exists()
@@ -464,7 +464,7 @@ WRITER = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from nst_jax import runlog
+from nst_jax import logwriter, runlog
 
 path, pause, count = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
 assert "jax" not in sys.modules
@@ -472,7 +472,7 @@ picture = np.zeros((4, 6, 3), np.uint8)
 variants = [
     runlog.Variant(f"variant {i}", "adam", 0.02, 1.0, 1.0, 0.0, "s", "content", i) for i in (0, 1)
 ]
-with runlog.RunLog.create(
+with logwriter.RunLog.create(
     path, attributes={}, config={}, variants=variants, style_layers=["one", "two", "three"],
     content=picture, styles={"s": picture}, chunk_length=4, num_steps=4 * count,
 ) as log:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import checkpoint, cli, config, grid, hosts, memory, runlog, runs
+from nst_jax import checkpoint, cli, config, grid, hosts, logwriter, memory, runlog, runs
 
 
 def quiet(line: str) -> None:
@@ -357,12 +357,12 @@ def test_parts_of_other_pictures_are_not_joined(sweep):
         runs.sweep_files(replace(settings, log=log), share=share, say=quiet, progress=False)
         halves.append(runlog.load(log))
     merged = sweep.log.with_name("merged.h5")
-    runlog.merge(merged, halves, config=config.to_json(settings))
+    logwriter.merge(merged, halves, config=config.to_json(settings))
     whole = run(settings)
     assert_close(runlog.load(merged), whole)
     other = {**halves[1].attributes, "content_sha256": "another"}
     with pytest.raises(ValueError, match="different content"):
-        runlog.merge(merged, [halves[0], replace(halves[1], attributes=other)], config={})
+        logwriter.merge(merged, [halves[0], replace(halves[1], attributes=other)], config={})
 
 
 def test_a_share_of_another_number_of_processes_is_not_left_behind(sweep):
@@ -375,7 +375,7 @@ def test_a_share_of_another_number_of_processes_is_not_left_behind(sweep):
 def test_a_run_killed_between_its_last_variant_and_its_end_is_finished_by_resume(sweep):
     settings = replace(sweep, optimizers=("adam",), report=sweep.log.with_suffix(".html"))
     run(settings)
-    with runlog.RunLog.reopen(settings.log):
+    with logwriter.RunLog.reopen(settings.log):
         pass
     settings.report.unlink()
     assert runlog.load(settings.log).status == "running"
