@@ -236,7 +236,7 @@ def _confine(seconds: int) -> None:
 
 def check(kind: str, path: Path) -> str:
     """Tries a file; "read", "refused" or "died" where the library has its own cage for that."""
-    # The largest picture that is read takes seven seconds.
+    # A picture of fifty million pixels takes two seconds, and three times as many are read.
     found = caged(KINDS[kind].read, path, seconds=2 if KINDS[kind].may_die else 20)
     assert not found.startswith("WRONG"), found
     if found == "died":
