@@ -319,11 +319,12 @@ def _plan_line(run: _Run) -> str:
     what = f"optimising {width} x {height} pixels: {run.config.steps} steps of "
     if len(run.variants) == 1:
         return what + run.variants[0].label
-    widest = max(plan.width for plan in run.plans)
-    return (
-        f"{what}{len(run.variants)} variants in {len(run.plans)} programs of {widest} at most, "
-        f"on {max(plan.devices for plan in run.plans)} device(s)"
-    )
+    count = len(run.plans)
+    widest, devices = (max(getattr(plan, x) for plan in run.plans) for x in ("width", "devices"))
+    where = "one program" if count == 1 else f"{count} programs of {widest} at most"
+    if devices > 1:
+        where += f", on {devices} devices"
+    return f"{what}{len(run.variants)} variants in {where}"
 
 
 def _create_log(run: _Run, path: Path) -> RunLog:
