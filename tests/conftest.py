@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -145,6 +146,12 @@ def browser(tmp_path_factory):
 def quick_to_compile(monkeypatch):
     """The ordinary convolution on a CPU too: its programs compile in half the time."""
     monkeypatch.setattr("nst_jax.vgg.winograd_pays", lambda precision: False)
+
+
+@pytest.fixture
+def shallow():
+    """Settings of a run with shallow layers instead: its programs compile in a second."""
+    return partial(replace, content_layers=("relu2_1",), style_layers=("relu1_1", "relu2_1"))
 
 
 @pytest.fixture

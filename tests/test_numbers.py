@@ -14,12 +14,11 @@ LAYERS = {"content_layers": CONTENT_LAYERS, "style_layers": STYLE_LAYERS}
 
 
 def extreme_pictures(height: int, width: int) -> dict[str, np.ndarray]:
-    """RGB in [0, 1]: flat ones, of one color, and as rough as a picture can be."""
+    """RGB in [0, 1]: flat, of one color, and as rough as a picture can be."""
     rng = np.random.default_rng(0)
     flat = np.ones((height, width, 3), np.float32)
     return {
         "black": 0 * flat,
-        "white": flat,
         "red": flat * np.array([1, 0, 0], np.float32),
         "saturated": rng.integers(0, 2, flat.shape).astype(np.float32),
     }

@@ -263,8 +263,11 @@ def small_study(tmp_path, rng, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_to_compile")
-def test_a_study_from_pictures_to_page(small_study, tmp_path):
+def test_a_study_from_pictures_to_page(small_study, tmp_path, monkeypatch, shallow):
+    record_of = study.record_of
+    monkeypatch.setattr(
+        study, "record_of", lambda config, **options: record_of(shallow(config), **options)
+    )
     path = study.main(small_study)
     text = path.read_text()
     assert "After 4 gradient evaluations" in text

@@ -91,10 +91,11 @@ def test_too_few_repeats_are_refused(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("quick_to_compile")
-def test_table_is_made_from_one_log_which_is_used_again(tmp_path, monkeypatch):
+def test_table_is_made_from_one_log_which_is_used_again(tmp_path, monkeypatch, shallow):
     from nst_jax import runlog
 
+    config_of = table1.config_of
+    monkeypatch.setattr(table1, "config_of", lambda settings: shallow(config_of(settings)))
     settings = table1.Table1(
         output_dir=tmp_path,
         size=48,

@@ -358,12 +358,12 @@ def gradients_at_noise(params, precision):
         jnp.asarray(rng.uniform(size=(32, 32, 3)) ** power, jnp.float32) for power in (1, 2, 1)
     )
     fn = vgg.feature_fn(params, (*STYLE_LAYERS, *CONTENT_LAYERS), precision=precision)
-    targets = objective.compute_targets(
-        fn, content, style, content_layers=CONTENT_LAYERS, style_layers=STYLE_LAYERS
-    )
-    gradient = jax.jit(jax.grad(objective.make_objective(fn, targets), has_aux=True))
+    layers = {"content_layers": CONTENT_LAYERS, "style_layers": STYLE_LAYERS}
+    targets = jax.jit(partial(objective.compute_targets, **layers))(fn, content, style)
+    gradient = jax.jit(lambda loss, *args: jax.grad(loss, has_aux=True)(*args)[0])
+    loss = objective.make_objective(fn, targets)
     return {
-        term: np.asarray(gradient(noise, weights)[0], np.float64).ravel()
+        term: np.asarray(gradient(loss, noise, weights), np.float64).ravel()
         for term, weights in {
             "content": objective.make_weights(targets, style=0.0, total_variation=0.0),
             "style": objective.make_weights(targets, content=0.0, total_variation=0.0),
