@@ -17,6 +17,7 @@ References:
 
 import hashlib
 import os
+import re
 import threading
 import time
 import warnings
@@ -30,7 +31,7 @@ import numpy as np
 import pooch
 from tqdm import tqdm
 
-from nst_jax import locks
+from nst_jax import files, locks
 from nst_jax.choices import Arch, InputConvention
 from nst_jax.weight_formats import (
     CREDIT,
@@ -364,7 +365,10 @@ def _fetch(arch: Arch, tried: Sequence[str]) -> Path:
     path = cache_folder() / _OFFICIAL[arch].name
     if _is_whole(path, arch):
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        files.check_folder(path.parent)
+    except OSError as error:
+        raise _not_found(arch, [*tried, f"{error} (XDG_CACHE_HOME names another)"]) from error
     with locks.held(path, wait=True):
         # Another process may have fetched it meanwhile.
         return path if _is_whole(path, arch) else _fetch_anew(arch, tried)
@@ -382,12 +386,23 @@ def _fetch_anew(arch: Arch, tried: Sequence[str]) -> Path:
             return _download(url, _OFFICIAL[arch], PATIENCE / len(urls))
         # requests' errors are OSErrors; a wrong checksum is a ValueError.
         except (OSError, ValueError) as error:
-            attempts.append(f"{url}: {error}")
-    raise WeightsNotFound(
+            attempts.append(f"{url}: {_reason(error)}")
+    raise _not_found(arch, attempts)
+
+
+def _not_found(arch: Arch, attempts: Sequence[str]) -> WeightsNotFound:
+    return WeightsNotFound(
         "\n  ".join([f"no weights for {arch}; tried", *attempts])
-        + f"\nName a file by --weights PATH or by the environment variable {VARIABLE} (any VGG in "
-        "HDF5, safetensors or torch format), or take an untrained network by --weights random."
+        + "\nDownload the file where there is a network, and name it by --weights PATH or by the "
+        f"environment variable {VARIABLE}; any {arch.upper()} in HDF5, safetensors or torch format "
+        "will do. For a preview, take an untrained network by --weights random."
     )
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the address, which `requests` wraps around it several times."""
+    innermost = getattr(error.args[0] if error.args else None, "reason", None) or error
+    return re.sub(r"HTTPS?Connection(Pool)?\([^)]*\): ", "", str(innermost))
 
 
 class _Progress(tqdm):

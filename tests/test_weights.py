@@ -742,6 +742,16 @@ def test_nothing_found_says_what_was_tried_and_what_to_do(places, server):
     assert _cached(places) == []
 
 
+def test_a_cache_that_cannot_be_written_is_named(places, server):
+    (places / "cache").write_text("a file in the way")
+    with pytest.raises(weights.WeightsNotFound) as caught:
+        weights.fetch()
+    assert f"cannot write into the folder {places}/cache" in str(caught.value)
+    assert "XDG_CACHE_HOME" in str(caught.value)
+    assert weights.trained_or_random(say=lambda line: None) == "random"
+    assert server.asked == []
+
+
 def test_truncated_download(places, server):
     server.answer = (200, len(server.body), server.body[:1000])
     with pytest.raises(weights.WeightsNotFound, match=r"IncompleteRead|expected md5"):
@@ -772,8 +782,13 @@ def test_refused_connection(places, server, monkeypatch):
     url = f"http://127.0.0.1:{port}/x"
     official = weights._OFFICIAL["vgg19"]
     monkeypatch.setitem(weights._OFFICIAL, "vgg19", official._replace(urls=(url,)))
-    with pytest.raises(weights.WeightsNotFound, match="Connection refused"):
+    with pytest.raises(weights.WeightsNotFound) as caught:
         weights.fetch()
+    attempt = str(caught.value).splitlines()[1].strip()
+    # Each layer of libraries wraps the address around the reason; it is told once.
+    assert attempt.count(str(port)) == 1
+    assert attempt.startswith(f"{url}: ")
+    assert attempt.endswith("Connection refused")
 
 
 def test_silent_host_is_given_up(places, server, monkeypatch):
