@@ -3,19 +3,28 @@
 Nothing heavy is imported before a command runs: `--help` answers within a second.
 """
 
+import difflib
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import tyro
 
 from nst_jax import __version__
 from nst_jax.choices import Arch, InputConvention, LogLevel, Pooling, Precision
 from nst_jax.config import StylizeConfig, SweepConfig
-from nst_jax.console import ended_by_ctrl_c, exit_code_of, inform, say, set_log_level, warn
+from nst_jax.console import (
+    ended_by_ctrl_c,
+    exit_code_of,
+    inform,
+    printable,
+    say,
+    set_log_level,
+    warn,
+)
 
 
 @dataclass(frozen=True)
@@ -193,6 +202,7 @@ def _parse(arguments: list[str]) -> Command:
     if arguments == ["--version"]:
         print(f"nst-jax {__version__}")
         sys.exit(0)
+    _check_name(arguments)
     # https://no-color.org
     if os.environ.get("NO_COLOR"):
         tyro._experimental_options["ansi_codes"] = False
@@ -209,6 +219,18 @@ def _parse(arguments: list[str]) -> Command:
     )
     set_log_level(parsed.log_level)
     return parsed.command
+
+
+def _check_name(arguments: list[str]) -> None:
+    """Exits if there is no such command: tyro would call all that follows it misplaced."""
+    name = arguments[0] if arguments else "-"
+    names = [command.__metadata__[0].name for command in get_args(Command)]
+    if name.startswith("-") or name in names:
+        return
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(names)}"
+    print(printable(f"error: there is no command {name}; {hint}"), file=sys.stderr)
+    sys.exit(2)
 
 
 def _run(command) -> int:
@@ -278,17 +300,21 @@ def _run_plan(command: Plan) -> int:
 
 
 def _run_weights(action: WeightsInfo | WeightsFetch | WeightsConvert) -> int:
-    from nst_jax import files, inspection, weights
+    from nst_jax import files, weights
 
     if isinstance(action, WeightsFetch):
         say(weights.fetch(action.arch))
-    elif isinstance(action, WeightsConvert):
+        return 0
+    if isinstance(action, WeightsConvert):
         files.check_output(action.destination, force=action.force, suffixes=(".h5", ".hdf5"))
         weights.convert(
             action.source, action.destination, arch=action.arch, convention=action.convention
         )
         inform(f"wrote {action.destination}")
-    elif action.layers:
+        return 0
+    from nst_jax import inspection
+
+    if action.layers:
         say(inspection.layer_table(action.arch, action.size))
     else:
         say(inspection.weights_info(action.weights, action.arch))

@@ -17,9 +17,9 @@ def check_output(path: Path, *, force: bool = False, suffixes: Sequence[str] = (
       OSError: the path is a folder, or the folder cannot be made or written to.
     """
     if suffixes and path.suffix.lower() not in suffixes:
-        found = path.suffix or "no ending"
+        found = path.suffix or "none"
         raise ValueError(
-            f"cannot write {path}: its ending must be one of {', '.join(suffixes)}, not {found}"
+            f"cannot write {path}: its ending must be one of {', '.join(suffixes)}, got {found}"
         )
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name in it")

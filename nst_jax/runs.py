@@ -295,16 +295,18 @@ def check_config(config: Config) -> None:
             raise ValueError(f"the {name} must be at least {least}, got {value}")
     for layer in (*config.content_layers, *config.style_layers):
         vgg.canonical_name(layer, config.arch)
+    if isinstance(config, SweepConfig) and not config.styles:
+        raise ValueError("there is no style picture: name one or more after the content")
     if not (*config.content_layers, *config.style_layers):
         raise ValueError("there is nothing to match: name a content layer or a style layer")
     if config.snapshot_every and not config.log:
         raise ValueError("snapshots are kept in the run log: give --log with --snapshot-every")
+    check_variants(variants_of(config), config)
     if config.snapshot_every > config.steps:
         raise ValueError(
             f"the snapshot period must be at most the number of steps, {config.steps}, got "
             f"{config.snapshot_every}"
         )
-    check_variants(variants_of(config), config)
 
 
 def prepare_device(config: Config) -> None:

@@ -227,6 +227,7 @@ def refused(capsys, code: int) -> str:
         (["--style-weight", "nan"], "style weight must be finite"),
         (["--content-weight", "0", "--style-weight", "0", "--tv-weight", "0"], "all zero"),
         (["--steps", "0"], "number of steps must be at least 1"),
+        (["--steps", "-5"], "number of steps must be at least 1"),
         (["--size", "0"], "size must be at least 1"),
         (["--size", "4", "--style-layers", "relu5_1"], "at least 16"),
         (["--init-noise", "-1"], "initial noise must be at least 0"),
@@ -260,6 +261,22 @@ def test_wrong_settings_are_refused(options, words, pictures, tmp_path, capsys, 
     before = sorted(tmp_path.iterdir())
     assert words in refused(capsys, stylize(pictures, tmp_path, *options))
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_sweep_without_a_style_picture_is_refused(pictures, tmp_path, capsys):
+    code = cli.main(["sweep", pictures[0], "--log", str(tmp_path / "run.h5")])
+    assert "no style picture" in refused(capsys, code)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("stylise", "did you mean stylize?"), ("photo.jpg", "expected one of stylize, sweep, resume")],
+)
+def test_a_command_that_does_not_exist_is_named(name, hint, pictures, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main([name, *pictures, "--output", "out.png"])
+    assert exit_info.value.code == 2
+    assert f"error: there is no command {name}; {hint}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

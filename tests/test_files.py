@@ -24,10 +24,10 @@ def test_any_ending_is_accepted_without_a_list(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "found"), [("out.tiff", ".tiff"), ("out", "no ending"), (".png", "no ending")]
+    ("name", "found"), [("out.tiff", ".tiff"), ("out", "none"), (".png", "none")]
 )
 def test_unknown_ending_is_refused(tmp_path, name, found):
-    with pytest.raises(ValueError, match=rf"one of \.png, \.jpg, not {found}"):
+    with pytest.raises(ValueError, match=rf"one of \.png, \.jpg, got {found}"):
         files.check_output(tmp_path / name, suffixes=PNG)
 
 
