@@ -206,19 +206,31 @@ def _parse(arguments: list[str]) -> Command:
     # https://no-color.org
     if os.environ.get("NO_COLOR"):
         tyro._experimental_options["ansi_codes"] = False
-    parsed = tyro.cli(
-        Arguments,
-        prog="nst-jax",
-        args=arguments,
-        config=(
-            tyro.conf.CascadeSubcommandArgs,
-            tyro.conf.OmitArgPrefixes,
-            tyro.conf.OmitSubcommandPrefixes,
-            tyro.conf.FlagCreatePairsOff,
-        ),
-    )
+    try:
+        parsed = tyro.cli(
+            Arguments,
+            prog="nst-jax",
+            args=arguments,
+            config=(
+                tyro.conf.CascadeSubcommandArgs,
+                tyro.conf.OmitArgPrefixes,
+                tyro.conf.OmitSubcommandPrefixes,
+                tyro.conf.FlagCreatePairsOff,
+            ),
+        )
+    except SystemExit:
+        if arguments == ["--tyro-print-completion", "bash"]:
+            print(_COMPLETE_FILES)
+        raise
     set_log_level(parsed.log_level)
     return parsed.command
+
+
+# For a picture or a log tyro's function offers one empty word, which keeps bash from file names.
+_COMPLETE_FILES = """
+_nst_jax() { _tyro_nst_jax; [ -n "${COMPREPLY[0]}" ] || COMPREPLY=(); }
+complete -o default -F _nst_jax nst-jax
+"""
 
 
 def _check_name(arguments: list[str]) -> None:

@@ -603,8 +603,19 @@ source {script}
 function_of() {{ complete -p nst-jax | sed 's/.*-F \\([^ ]*\\).*/\\1/'; }}
 COMP_WORDS=({words}); COMP_CWORD={last}; COMP_LINE="{words}"; COMP_POINT=${{#COMP_LINE}}
 $(function_of) nst-jax "${{COMP_WORDS[COMP_CWORD]}}"
-printf '%s\\n' "${{COMPREPLY[@]}}"
+printf '%s\\n' "${{COMPREPLY[@]}}" "${{#COMPREPLY[@]}}"
 """
+
+
+def completions(words: str, tmp_path, capsys) -> list[str]:
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main(["--tyro-print-completion", "bash"])
+    assert not exit_info.value.code
+    script = tmp_path / "nst-jax.bash"
+    script.write_text(capsys.readouterr().out)
+    code = COMPLETE.format(script=script, words=words, last=len(words.split()) - 1)
+    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
@@ -617,11 +628,14 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
     ],
 )
 def test_bash_completes_commands_and_options(words, expected, tmp_path, capsys):
-    with pytest.raises(SystemExit) as exit_info:
-        cli.main(["--tyro-print-completion", "bash"])
-    assert not exit_info.value.code
+    assert expected in completions(words, tmp_path, capsys)
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+def test_bash_completes_pictures(tmp_path, capsys):
+    """Bash falls back to the names of files where it is offered nothing, if it is allowed to."""
+    assert completions("nst-jax stylize portr", tmp_path, capsys) == ["0"]
     script = tmp_path / "nst-jax.bash"
-    script.write_text(capsys.readouterr().out)
-    code = COMPLETE.format(script=script, words=words, last=len(words.split()) - 1)
-    done = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True)
-    assert expected in done.stdout.split()
+    registered = ["bash", "-c", f"source {script}; complete -p nst-jax"]
+    answer = subprocess.run(registered, capture_output=True, text=True, check=True)
+    assert "-o default" in answer.stdout
