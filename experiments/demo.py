@@ -1,6 +1,7 @@
 """A first look: a portrait in the style of the bundled painting.
 
-    python experiments/demo.py [--output-dir out/demo] [--size N] [--steps N] [--weights W]
+    make demo                                                    # or: python experiments/demo.py
+    make demo ARGS="--content portrait.jpg --style painting.jpg"   # the same with your own
 
 Runs at half the size first, for large strokes, and goes on from there at full size. Writes
 stylized.png, overview.png, losses.png and run.h5, replacing those of an earlier call.
@@ -32,8 +33,12 @@ BANNER = """
 
 @dataclass(frozen=True)
 class Demo:
-    """Stylise a portrait with the bundled painting."""
+    """Paint a portrait in the style of the bundled painting, or pictures of your own."""
 
+    content: Path = samples.PORTRAIT
+    """Picture whose subject is kept."""
+    style: Path = samples.PAINTING
+    """Picture whose style is taken."""
     output_dir: Path = Path("out/demo")
     """Where the four files go."""
     size: int = 320
@@ -47,8 +52,8 @@ class Demo:
 def config_of(demo: Demo, source: str | None) -> StylizeConfig:
     """The run of the demo with the weights of a source."""
     config = StylizeConfig(
-        content=samples.PORTRAIT,
-        style=samples.PAINTING,
+        content=demo.content,
+        style=demo.style,
         output=demo.output_dir / "stylized.png",
         log=demo.output_dir / "run.h5",
         figures=demo.output_dir,

@@ -26,6 +26,16 @@ def test_demo_writes_its_files_and_overwrites_them(tmp_path):
     assert all(second[name] > first[name] for name in FILES)
 
 
+def test_demo_takes_pictures_of_your_own(tmp_path):
+    import demo
+
+    own = demo.Demo(content=tmp_path / "missing.png", output_dir=tmp_path / "out", weights="random")
+    with pytest.raises(OSError, match=r"cannot read .*missing\.png"):
+        demo.main(own)
+    config = demo.config_of(demo.Demo(style=tmp_path / "style.png"), "random")
+    assert config.style == tmp_path / "style.png"
+
+
 @pytest.mark.slow
 def test_demo_goes_on_with_random_weights_after_a_loud_warning(tmp_path, monkeypatch, capsys):
     import demo
