@@ -73,7 +73,7 @@ def conclude(
         written.insert(0, config.output)
         if config.figures:
             plotting.save_run_figures(record, config.figures)
-            written.append(config.figures)
+            written += [config.figures / name for name in plotting.RUN_FIGURES]
     elif config.report:
         report.write(record, config.report)
         written.append(config.report)

@@ -70,6 +70,8 @@ def test_stylize_writes_picture_log_and_figures(pictures, tmp_path, capsys):
     assert "device: CPU" in out
     assert "random numbers" in out
     assert "7 of 7 steps" in out
+    written = [tmp_path / "out.png", log, figures / "losses.png", figures / "overview.png"]
+    assert out.splitlines()[-1] == "wrote " + ", ".join(map(str, written))
 
 
 def test_the_saved_picture_carries_its_settings(pictures, tmp_path):
