@@ -33,6 +33,7 @@ from tqdm import tqdm
 
 from nst_jax import files, locks
 from nst_jax.choices import Arch, InputConvention
+from nst_jax.console import informs
 from nst_jax.weight_formats import (
     CREDIT,
     Params,
@@ -435,8 +436,10 @@ def _download(url: str, official: _Official, patience: float) -> Path:
       OSError, ValueError: no answer for `patience` seconds, an error, or a wrong checksum.
     """
     outcome: Future[str] = Future()
+    pooch.get_logger().disabled = not informs()
     # No bar where standard error is not a terminal.
-    progress = _Progress(desc=official.name, unit="B", unit_scale=True, delay=0.2, disable=None)
+    disable = None if informs() else True
+    progress = _Progress(desc=official.name, unit="B", unit_scale=True, delay=0.2, disable=disable)
     responses = []
 
     def work() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import importlib.util
+import io
 import itertools
 import re
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pooch
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -694,6 +696,17 @@ def test_damaged_cache_is_downloaded_again(places, server):
     assert "expected the md5" in weights.resolve().tried[-1]
     assert weights.fetch() == path
     assert path.read_bytes() == server.body
+
+
+@pytest.mark.parametrize(("level", "announced"), [("info", True), ("warning", False)])
+def test_a_download_is_announced_where_one_wants_to_know(
+    level, announced, places, server, monkeypatch
+):
+    said = io.StringIO()
+    monkeypatch.setattr("nst_jax.console._level", level)
+    monkeypatch.setattr(pooch.get_logger().handlers[0], "stream", said)
+    weights.fetch()
+    assert (server.url in said.getvalue()) == announced
 
 
 def test_redirects_are_followed_and_one_without_end_is_given_up(places, server):
