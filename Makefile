@@ -5,6 +5,9 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+ifeq ($(strip $(VENV)),)
+$(error VENV is empty: name an environment, or leave it out for .venv)
+endif
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.nst_jax
 
@@ -33,7 +36,7 @@ help:
 	@echo "make torture    faults and hostile files by the thousand (the kills: 14 minutes)"
 	@echo "make lint       ruff: style and formatting; mypy: the types of the library"
 	@echo "make wheel      build into dist/; try it with the oldest and newest Python and libraries"
-	@echo "make clean      remove $(VENV), out/, dist/ and caches"
+	@echo "make clean      remove .venv, out/, dist/ and caches"
 
 demo: $(INSTALLED)
 	$(BIN)/python experiments/demo.py $(ARGS)
