@@ -1,5 +1,6 @@
 """Scalars and pictures of a run for TensorBoard, while it goes on."""
 
+import os
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -79,7 +80,10 @@ class TensorBoard:
 
             label = re.sub(r"[^\w.+-]+", "_", self._variants[variant].label)[:100]
             self._writers[variant] = SummaryWriter(
-                str(folder / f"{variant:03d}_{label}"), purge_step=step
+                str(folder / f"{variant:03d}_{label}"),
+                purge_step=step,
+                # Else a run that is resumed within the second would overwrite its own file.
+                filename_suffix=f".{os.getpid()}.{step}",
             )
         return self._writers[variant]
 

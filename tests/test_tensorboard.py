@@ -17,7 +17,7 @@ event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
 def events_of(folder: Path) -> list:
     """All events in order; a record is its length, a checksum, the event, a checksum."""
     events = []
-    for path in sorted(folder.glob("events.*")):
+    for path in sorted(folder.glob("events.*"), key=lambda path: path.stat().st_mtime_ns):
         file = io.BytesIO(path.read_bytes())
         while header := file.read(12):
             (length,) = struct.unpack("<Q", header[:8])
