@@ -17,6 +17,7 @@ from nst_jax import __version__
 from nst_jax.choices import Arch, InputConvention, LogLevel, Pooling, Precision
 from nst_jax.config import StylizeConfig, SweepConfig
 from nst_jax.console import (
+    debugs,
     ended_by_ctrl_c,
     exit_code_of,
     inform,
@@ -235,13 +236,15 @@ complete -o default -F _nst_jax nst-jax
 
 def _check_name(arguments: list[str]) -> None:
     """Exits if there is no such command: tyro would call all that follows it misplaced."""
+    if arguments[:1] == ["--log-level"]:
+        arguments = arguments[2:]
     name = arguments[0] if arguments else "-"
     names = [command.__metadata__[0].name for command in get_args(Command)]
     if name.startswith("-") or name in names:
         return
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(names)}"
-    print(printable(f"error: there is no command {name}; {hint}"), file=sys.stderr)
+    print(printable(f"error: there is no command {name!r}; {hint}"), file=sys.stderr)
     sys.exit(2)
 
 
@@ -275,8 +278,11 @@ def _run(command) -> int:
 
 def _run_optimisation(command: StylizeConfig | SweepConfig | Resume | Rerun) -> int:
     with ended_by_ctrl_c():
+        import jax
+
         from nst_jax import environment, runs
 
+    jax.config.update("jax_log_compiles", debugs())
     environment.keep_compiled_programs()
     if isinstance(command, Resume):
         outcome = runs.resume(command.log)

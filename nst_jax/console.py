@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -35,9 +36,11 @@ def set_log_level(level: LogLevel) -> None:
     global _level
     check_choice("log level", level, LogLevel)
     _level = level
-    if level == "debug":
-        # JAX reads them when it is imported, which may be later or never.
-        os.environ |= {"JAX_LOG_COMPILES": "1", "NST_JAX_TRACEBACK": "1"}
+
+
+def debugs() -> bool:
+    """Whether all is said, errors with their place."""
+    return _level == "debug"
 
 
 def informs() -> bool:
@@ -83,7 +86,7 @@ def exit_code_of(run: Callable[[], int]) -> int:
         return stopped.exit_code
     # Failures of the device, such as too little memory, are RuntimeErrors.
     except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
-        if os.environ.get("NST_JAX_TRACEBACK"):
+        if debugs() or os.environ.get("NST_JAX_TRACEBACK"):
             raise
         print(printable(f"error: {error}"), file=sys.stderr)
         return 1
@@ -92,6 +95,7 @@ def exit_code_of(run: Callable[[], int]) -> int:
 def main() -> None:
     """The `nst-jax` command."""
     signal.signal(signal.SIGTERM, _end)
+    warnings.showwarning = lambda message, *_: warn(message)
     # A file name need not be valid text.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -423,7 +423,8 @@ def stylize(
       init_image: where to start, RGB in [0, 1]; the report's program starts from the content.
       weights: of the loss terms, see `objective.make_weights`.
       optimizer: a name of `choices.OptimizerName`, or any function from a learning rate to an optax
-        transformation (the same object again does not compile again).
+        transformation (the same object again does not compile again). One with a line search is
+        clipped after each step and counts as one evaluation: for L-BFGS take its name.
       learning_rate: positive; ignored by L-BFGS.
       num_steps: at least 1.
       tolerance: stop earlier when the total falls by less than this fraction, see
@@ -537,13 +538,16 @@ def _one_each(variants: int, images: Any, weights: LossWeights) -> tuple[Array, 
         return x
 
     of_weights = {name: each(name, value) for name, value in weights._asdict().items()}
+    for name, value in of_weights.items():
+        if not jnp.all(jnp.isfinite(value) & (value >= 0)):
+            raise ValueError(f"the weight `{name}` must be finite and not negative, got {value}")
     return each("init_images", images), LossWeights(**of_weights)
 
 
 def check_settings(*, num_steps: int, learning_rate: float, tolerance: float | None) -> None:
     """Refuses settings with which no run can work."""
-    if not isinstance(num_steps, int) or num_steps < 1:
-        raise ValueError(f"the number of steps must be at least 1, got {num_steps}")
+    if not isinstance(num_steps, int | np.integer) or num_steps < 1:
+        raise ValueError(f"the number of steps must be at least 1, and whole, got {num_steps}")
     if num_steps > MAX_STEPS:
         raise ValueError(f"the number of steps must be at most {MAX_STEPS}, got {num_steps}")
     with np.errstate(over="ignore", under="ignore"):

@@ -62,7 +62,9 @@ def keep_compiled_programs() -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_unfinished(folder)
-    except OSError:
+    except filelock.Timeout:
+        pass  # another process is at it
+    except (OSError, NotImplementedError):  # the latter of a file system without locks
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", _MAX_CACHE_BYTES)
@@ -74,7 +76,7 @@ def _remove_unfinished(folder: Path) -> None:
 
     JAX writes the time of an entry's last use behind the entry itself, under this lock.
     """
-    with filelock.FileLock(folder / ".lockfile", timeout=10):
+    with filelock.FileLock(folder / ".lockfile", timeout=1):
         for entry in folder.glob("*-cache"):
             if not entry.with_name(entry.name.removesuffix("-cache") + "-atime").exists():
                 entry.unlink()

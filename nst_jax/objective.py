@@ -193,6 +193,11 @@ def _objective(
 
 
 def _weighted_sum(terms: list[Array], weights: Array | np.ndarray) -> Array:
+    # JAX would take the last weight for all that are missing.
+    if np.shape(weights) != (len(terms),):
+        raise ValueError(
+            f"{len(terms)} layers need as many weights, got weights of shape {np.shape(weights)}"
+        )
     return sum((weights[i] * term for i, term in enumerate(terms)), start=jnp.zeros(()))
 
 

@@ -38,6 +38,7 @@ from nst_jax import (
 from nst_jax import image as images
 from nst_jax.config import Config, StylizeConfig, SweepConfig, to_json
 from nst_jax.console import inform, warn
+from nst_jax.console import say as console_say
 from nst_jax.driver import Chunk
 from nst_jax.grid import Share, check_variants, variants_of
 from nst_jax.inputs import Inputs, Network
@@ -136,6 +137,7 @@ def rerun(
     new_log: Path | None = None,
     force: bool = False,
     say: Say = inform,
+    answer: Say = console_say,
     progress: bool | None = None,
 ) -> Outcome:
     """Repeats a run from its log alone, and compares what comes out.
@@ -146,7 +148,8 @@ def rerun(
       path: the run log; its pictures and weights have to be where it names them.
       new_log: where to keep the log of the repetition; None: nowhere.
       force: overwrite it.
-      say: gets each line for the person.
+      say: gets each line about what happens on the way.
+      answer: gets what differs, and the verdict.
       progress: as `stylize_files`.
 
     Returns:
@@ -173,10 +176,10 @@ def rerun(
             again = runlog.load(path_of_log)
     found = comparison.differences(record, again)
     for line in found:
-        say(line)
+        answer(line)
     if request:
         return Outcome(request.exit_code, again)
-    say(f"{path}: " + ("other bytes" if found else "the same bytes"))
+    answer(f"{path}: " + ("other bytes" if found else "the same bytes"))
     return Outcome(1 if found else 0, again)
 
 
@@ -259,8 +262,7 @@ def _prepare_again(
         config, share, plans = resumption.read(record)
         config = place(config)
         check_config(config)
-        # A log from elsewhere decides where results go: at least no input is overwritten, and
-        # nothing but pictures and pages.
+        # A log from elsewhere decides where results go: at least no input is overwritten.
         results.check_outputs(replace(config, force=True))
     run = _prepare(config, share, say, request)
     inputs.check_same(record, inputs.hashes(config, run.network))
@@ -371,7 +373,7 @@ def _run_plans(
     steps = run.config.steps
     with (
         ProgressBar(steps, variants, progress) as bar,
-        TensorBoard(run.config.tensorboard, variants, steps) as board,
+        TensorBoard(run.config.tensorboard, variants, steps, run.share) as board,
     ):
 
         def show(plan: Plan, chunk: Chunk) -> None:

@@ -77,12 +77,14 @@ def init_state(
         raise ValueError(f"images must be floating in [0, 1], got {images.dtype}")
     variants = images.shape[0]
     init = jax.vmap(lambda image, rate: factory(rate).init(image))
+    opt_state = init(jnp.asarray(images, jnp.float32), jnp.asarray(hyper.learning_rate))
     return State(
         step=jnp.zeros(variants, jnp.int32),
         image=jnp.array(images, jnp.float32),
-        # A second copy: the state is donated, and a buffer can be donated only once.
+        # Copies: the state is donated, a buffer can be donated only once, and the caller's never.
+        # An optimizer may keep the image in its state as well.
         last_good=jnp.array(images, jnp.float32),
-        opt_state=init(jnp.asarray(images, jnp.float32), jnp.asarray(hyper.learning_rate)),
+        opt_state=jax.tree.map(jnp.array, opt_state),
         diverged_step=jnp.full(variants, -1, jnp.int32),
     )
 

@@ -12,6 +12,7 @@ import numpy as np
 from nst_jax import driver, files
 from nst_jax import image as images
 from nst_jax.driver import Chunk
+from nst_jax.grid import Share
 from nst_jax.programs import Plan
 from nst_jax.runlog import TERMS, Variant
 
@@ -45,11 +46,12 @@ class TensorBoard:
     from the same step on is marked as superseded, so that a resumed run goes on with its curves.
     """
 
-    def __init__(self, folder: Path | None, variants: Sequence[Variant], steps: int):
-        """Args: `folder`: None writes nothing; `steps`: of the whole run."""
+    def __init__(self, folder: Path | None, variants: Sequence[Variant], steps: int, share: Share):
+        """Args: `folder`: None writes nothing; `steps`: of the whole run; `share`: of a sweep."""
         self._folder, self._variants = folder, variants
         self._period = max(1, steps // _PICTURES)
         self._last = steps
+        self._share = share
         self._writers: dict[int, Any] = {}
 
     def __enter__(self) -> "TensorBoard":
@@ -78,9 +80,10 @@ class TensorBoard:
         if variant not in self._writers:
             from tensorboardX import SummaryWriter
 
+            number = self._share.number + self._share.total * variant
             label = re.sub(r"[^\w.+-]+", "_", self._variants[variant].label)[:100]
             self._writers[variant] = SummaryWriter(
-                str(folder / f"{variant:03d}_{label}"),
+                str(folder / f"{number:03d}_{label}"),
                 purge_step=step,
                 # Else a run that is resumed within the second would overwrite its own file.
                 filename_suffix=f".{os.getpid()}.{step}",
@@ -95,4 +98,5 @@ class TensorBoard:
         # Rows in which a diverged variant stands still say nothing.
         for row in np.flatnonzero(np.asarray(history.evaluations)[:, lane]):
             for name, values in curves.items():
-                writer.add_scalar(name, float(values[row, lane]), first + int(row))
+                if np.isfinite(values[row, lane]):  # else tensorboardX complains on the terminal
+                    writer.add_scalar(name, float(values[row, lane]), first + int(row))

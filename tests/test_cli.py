@@ -278,7 +278,7 @@ def test_a_command_that_does_not_exist_is_named(name, hint, pictures, capsys):
     with pytest.raises(SystemExit) as exit_info:
         cli.main([name, *pictures, "--output", "out.png"])
     assert exit_info.value.code == 2
-    assert f"error: there is no command {name}; {hint}" in capsys.readouterr().err
+    assert f"error: there is no command {name!r}; {hint}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -535,15 +535,35 @@ def test_a_log_is_readable_while_running_and_after_a_kill(pictures, tmp_path):
 def test_log_level_says_less_or_more(
     level, informs, warns, pictures, tmp_path, monkeypatch, capsys
 ):
-    # What --log-level debug sets is gone after the test.
-    monkeypatch.setenv("NST_JAX_TRACEBACK", "")
-    monkeypatch.setenv("JAX_LOG_COMPILES", "0")
     monkeypatch.setattr("nst_jax.environment.unused_gpu", lambda: "a GPU is idle")
     assert stylize(pictures, tmp_path, "--steps", "1", "--log-level", level) == 0
     captured = capsys.readouterr()
     assert ("device: CPU" in captured.out) == informs
     assert bool(captured.out) == informs
     assert ("WARNING: a GPU is idle" in captured.err) == warns
+
+
+def test_log_level_debug_shows_where_an_error_arose_in_its_own_call_alone(tmp_path, capsys):
+    missing = str(tmp_path / "run.h5")
+    with pytest.raises(FileNotFoundError):
+        cli.main(["show", missing, "--log-level", "debug"])
+    assert cli.main(["show", missing]) == 1
+    assert "no such file" in capsys.readouterr().err
+
+
+def test_the_verdict_of_rerun_is_said_at_every_level(pictures, tmp_path, capsys):
+    log = tmp_path / "run.h5"
+    stylize(pictures, tmp_path, "--steps", "2", *NOISE, "--log", str(log))
+    capsys.readouterr()
+    assert cli.main(["rerun", str(log), "--log-level", "error"]) == 0
+    assert capsys.readouterr().out == f"{log}: the same bytes\n"
+
+
+def test_a_warning_of_a_library_is_one_line(tmp_path):
+    code = "import warnings, sys\nfrom nst_jax import cli, console\n"
+    code += "cli.main = lambda: warnings.warn('beware') or 0\nconsole.main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "WARNING: beware\n"
 
 
 def test_log_level_goes_before_the_command_too_and_spares_what_was_asked_for(capsys):

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from nst_jax import driver, programs, runs, tensorboard
+from nst_jax.grid import Share
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
 
@@ -92,6 +93,19 @@ def test_a_resumed_run_goes_on_with_its_curves(board, monkeypatch):
         runs.sweep_files(board)
     outcome = runs.resume(board.log)
     assert_same_as_log(outcome.record, board.tensorboard)
+
+
+def test_variants_of_several_processes_have_folders_of_their_own(board):
+    """Style pictures of one name, a variant a process."""
+    folders = [board.content.with_name(name) for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "s.png").write_bytes(board.styles[0].read_bytes())
+    styles = tuple(folder / "s.png" for folder in folders)
+    settings = replace(board, styles=styles, optimizers=("adam",), learning_rates=("0.02",))
+    for number in range(2):
+        runs.sweep_files(settings, share=Share(number, 2))
+    assert len(list(board.tensorboard.iterdir())) == 2
 
 
 def test_without_the_package_a_run_is_refused_before_it_starts(board, monkeypatch):

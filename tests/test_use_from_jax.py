@@ -225,6 +225,10 @@ def test_a_sweep_has_weights_and_starts_of_its_own_for_each_variant(toy_objectiv
         ([0.1, -1.0], {}, "the learning rate must be positive"),
         ([0.1, 0.2], {"style": np.ones(3)}, "the 2 learning rates, got the shape \\(3,\\)"),
         ([0.1, 0.2], {"style_layers": np.ones((3, 2))}, "`style_layers` must have 1 axes"),
+        ([0.1], {"style_layers": np.ones(1)}, "2 layers need as many weights"),
+        ([0.1], {"style_layers": np.ones(3)}, "2 layers need as many weights"),
+        ([0.1], {"style": np.float32(-1)}, "`style` must be finite and not negative"),
+        ([0.1], {"content": np.float32("nan")}, "`content` must be finite and not negative"),
     ],
 )
 def test_a_sweep_refuses_what_is_not_one_a_variant(
@@ -270,6 +274,26 @@ def test_any_optax_chain_descends_alone_and_in_a_sweep(chain, toy_objective):
         loss, start, weights, optimizer=chain, learning_rates=[0.02, 0.005], num_steps=20
     )
     np.testing.assert_allclose(together.history.terms.total[:5, 0], total[:5], rtol=1e-5)
+
+
+def twice(rate):
+    """Keeps the image in its state, two times."""
+    return optax.GradientTransformation(
+        lambda image: (image, image),
+        lambda g, state, _: (jax.tree.map(lambda x: -rate * x, g), state),
+    )
+
+
+@pytest.mark.parametrize("driver", ["python", "scan"])
+@pytest.mark.parametrize("chain", [optax.contrib.prodigy, twice])
+def test_an_optimizer_may_keep_the_image_and_the_caller_keeps_its_own(chain, driver, toy_objective):
+    """The state is donated: what is in it may be neither the caller's nor there twice."""
+    loss, weights, image = toy_objective
+    images = jnp.stack([image])
+    nst_jax.sweep(
+        loss, images, weights, learning_rates=[0.1], optimizer=chain, num_steps=2, driver=driver
+    )
+    assert not images.is_deleted()
 
 
 # Features of one's own
