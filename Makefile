@@ -33,7 +33,7 @@ help:
 	@echo "make docs       the documentation, into site/"
 	@echo "make test       all tests (nine to ten minutes on two cores)"
 	@echo "make test-fast  the quick ones (about three minutes)"
-	@echo "make torture    faults and hostile files by the thousand (half an hour)"
+	@echo "make torture    faults and hostile files by the thousand (about forty minutes)"
 	@echo "make lint       ruff: style and formatting; mypy: the types of the library"
 	@echo "make wheel      build into dist/; try it with the oldest and newest Python and libraries"
 	@echo "make clean      remove .venv, out/, dist/ and caches"
