@@ -24,11 +24,9 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax import runlog as runlog
     from nst_jax import runs as runs
     from nst_jax import samples as samples
+    from nst_jax import solve as solve
     from nst_jax import vgg as vgg
     from nst_jax import weights as weights
-    from nst_jax.driver import StylizeResult as StylizeResult
-    from nst_jax.driver import stylize as stylize
-    from nst_jax.driver import sweep as sweep
     from nst_jax.losses import content_loss as content_loss
     from nst_jax.losses import gram_matrix as gram_matrix
     from nst_jax.losses import style_loss as style_loss
@@ -39,6 +37,9 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax.objective import compute_targets as compute_targets
     from nst_jax.objective import make_objective as make_objective
     from nst_jax.objective import make_weights as make_weights
+    from nst_jax.solve import StylizeResult as StylizeResult
+    from nst_jax.solve import stylize as stylize
+    from nst_jax.solve import sweep as sweep
     from nst_jax.vgg import extract_features as extract_features
     from nst_jax.vgg import feature_fn as feature_fn
     from nst_jax.weights import load_params as load_params
@@ -58,6 +59,7 @@ _MODULES = (
     "runlog",
     "runs",
     "samples",
+    "solve",
     "vgg",
     "weights",
 )
@@ -72,11 +74,11 @@ _NAMES = {
     "gram_matrix": "losses",
     "load_params": "weights",
     "make_objective": "objective",
-    "StylizeResult": "driver",
+    "StylizeResult": "solve",
     "style_loss": "losses",
     "make_weights": "objective",
-    "stylize": "driver",
-    "sweep": "driver",
+    "stylize": "solve",
+    "sweep": "solve",
     "total_variation": "losses",
 }
 

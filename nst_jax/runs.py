@@ -68,7 +68,7 @@ def stylize_files(
       config: see `StylizeConfig`.
       say: gets each line for the person.
       progress: show a progress bar on standard error; None: if that is a terminal.
-      on_chunk: as `driver.stylize`: called after each chunk of steps, to show the picture so far.
+      on_chunk: as `solve.stylize`: called after each chunk of steps, to show the picture so far.
 
     Returns:
       The outcome, with exit code 0 when done; 1 when a value was not finite, with the last good

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from nst_jax import driver, objective, optimizers, vgg
+from nst_jax import driver, objective, optimizers, solve, vgg
 from nst_jax.objective import LossTerms, LossWeights
 
 DRIVERS = ["python", "scan"]
@@ -106,7 +106,7 @@ def breaks_at_step_three(rate):
 @pytest.mark.parametrize("name", ["adam", "sgd"])
 def test_a_row_is_of_the_image_before_its_update(toy_objective, name):
     toy, weights, image = toy_objective
-    result = driver.stylize(
+    result = solve.stylize(
         toy, image, weights, optimizer=name, learning_rate=RATES[name], num_steps=6
     )
     optimizer = optimizers.factory(name)(RATES[name])
@@ -234,7 +234,7 @@ def test_pixels_are_clipped_after_each_step(name, which):
 @pytest.mark.parametrize("which", DRIVERS)
 @pytest.mark.slow
 def test_lbfgs_is_clipped_at_the_end_only(which):
-    result = driver.stylize(
+    result = solve.stylize(
         bright, jnp.full((4, 4, 3), 0.9), WEIGHTS, optimizer="lbfgs", num_steps=3, driver=which
     )
     np.testing.assert_allclose(result.state.image, np.full((1, 4, 4, 3), 1.5), rtol=1e-4)
@@ -316,7 +316,7 @@ def test_a_run_ends_when_every_variant_has_diverged(which):
 
 def test_stylize_returns_the_last_good_image():
     start = jnp.full((4, 4, 3), 0.42)
-    result = driver.stylize(
+    result = solve.stylize(
         falls_off, start, WEIGHTS, optimizer="sgd", learning_rate=0.05, num_steps=9
     )
     assert result.state.diverged_step == 3
@@ -339,7 +339,7 @@ def test_a_variant_runs_as_it_does_alone(toy_objective, name, which):
 
 def test_stylize_is_a_run_with_one_variant(toy_objective):
     toy, weights, image = toy_objective
-    result = driver.stylize(toy, image, weights, learning_rate=0.05, num_steps=5)
+    result = solve.stylize(toy, image, weights, learning_rate=0.05, num_steps=5)
     chunks = run(toy, weights, image, [0.05], num_steps=5)
     np.testing.assert_array_equal(result.image, chunks[-1].state.image[0])
     assert_same_bytes(result.history, jax.tree.map(lambda x: x[:, 0], history_of(chunks)))
@@ -348,7 +348,7 @@ def test_stylize_is_a_run_with_one_variant(toy_objective):
 def test_stylize_shows_each_chunk(toy_objective):
     toy, weights, image = toy_objective
     seen = []
-    result = driver.stylize(
+    result = solve.stylize(
         toy,
         image,
         weights,
@@ -366,7 +366,7 @@ def test_stylize_shows_each_chunk(toy_objective):
 
 
 def test_stylize_takes_any_optax_transformation():
-    result = driver.stylize(
+    result = solve.stylize(
         bright,
         jnp.full((4, 4, 3), 0.5),
         WEIGHTS,
@@ -417,7 +417,7 @@ def test_the_init_image_survives_a_run(toy_objective):
     """The state is donated: its buffers must be its own."""
     toy, weights, image = toy_objective
     before = np.array(image)
-    driver.stylize(toy, image, weights, num_steps=2)
+    solve.stylize(toy, image, weights, num_steps=2)
     np.testing.assert_array_equal(image, before)
 
 
@@ -443,7 +443,7 @@ def test_convergence_of_a_resumed_run_counts_the_steps_before():
 
 
 def test_without_tolerance_a_flat_objective_runs_all_steps():
-    result = driver.stylize(flat, jnp.full((2, 2, 3), 0.5), WEIGHTS, num_steps=60)
+    result = solve.stylize(flat, jnp.full((2, 2, 3), 0.5), WEIGHTS, num_steps=60)
     assert len(result.history.grad_norm) == 60
 
 
@@ -627,7 +627,7 @@ def test_both_drivers_of_lbfgs_agree(toy_objective):
 def test_stylize_refuses_a_setting_with_which_no_run_can_work(toy_objective, setting, message):
     toy, weights, image = toy_objective
     with pytest.raises(ValueError, match=message):
-        driver.stylize(toy, image, weights, **setting)
+        solve.stylize(toy, image, weights, **setting)
 
 
 @pytest.mark.parametrize(
@@ -644,6 +644,6 @@ def test_an_optimizer_of_ones_own_gets_what_it_needs(toy_objective):
     """The README promises any optax transformation: some need the loss beside the gradient."""
     toy, weights, image = toy_objective
     start = jnp.clip(image + 0.3, 0, 1)
-    result = driver.stylize(toy, start, weights, optimizer=optax.polyak_sgd, num_steps=4)
+    result = solve.stylize(toy, start, weights, optimizer=optax.polyak_sgd, num_steps=4)
     assert np.isfinite(result.history.terms.total).all()
     assert result.history.terms.total[-1] < result.history.terms.total[0]

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nst_jax import driver, objective, vgg, weights
+from nst_jax import objective, solve, vgg, weights
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS
 
 FOLDER = Path(__file__).parent / "golden"
@@ -210,7 +210,7 @@ def test_the_path_of_keras_starts_at_the_content_picture(case):
 def free_trace(case, start, optimizer):
     """Relative differences of the totals of forty free steps."""
     rate = 0.001 if (start, optimizer) == ("noise", "rmsprop") else 0.02
-    result = driver.stylize(
+    result = solve.stylize(
         case.objective,
         case.picture(start),
         case.loss_weights,

@@ -80,12 +80,12 @@ def test_type_checkers_and_editors_find_the_same_names():
 
 
 def test_names_are_those_of_their_modules():
-    from nst_jax import driver, losses, objective, vgg
+    from nst_jax import losses, objective, solve, vgg
 
     assert nst_jax.gram_matrix is losses.gram_matrix
     assert nst_jax.make_objective is objective.make_objective
     assert nst_jax.extract_features is vgg.extract_features
-    assert nst_jax.stylize is driver.stylize
+    assert nst_jax.stylize is solve.stylize
 
 
 def test_an_unknown_name_is_an_attribute_error():

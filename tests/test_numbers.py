@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nst_jax import driver, objective, optimizers, vgg
+from nst_jax import driver, objective, optimizers, solve, vgg
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS
 
 LAYERS = {"content_layers": CONTENT_LAYERS, "style_layers": STYLE_LAYERS}
@@ -88,8 +88,8 @@ def test_a_picture_with_nan_ends_its_variant_with_the_first_step(toy_fn, picture
     )
     loss = objective.make_objective(toy_fn, targets)
     start = jnp.full_like(content, 0.5)
-    result = driver.stylize(loss, start, objective.make_weights(targets), num_steps=5)
+    result = solve.stylize(loss, start, objective.make_weights(targets), num_steps=5)
     assert int(result.state.diverged_step[0]) == 0
     np.testing.assert_array_equal(result.image, start)
     with pytest.raises(ValueError, match="finite"):
-        driver.stylize(loss, content, objective.make_weights(targets), num_steps=5)
+        solve.stylize(loss, content, objective.make_weights(targets), num_steps=5)

@@ -1,0 +1,182 @@
+"""Whole runs from Python: one image by `stylize`, several at once by `sweep`.
+
+The commands take the same chunks of steps from `driver`, by way of the run log (`runs`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from nst_jax import optimizers
+from nst_jax.choices import Driver, OptimizerName
+from nst_jax.driver import (
+    Chunk,
+    check_settings,
+    concatenate,
+    default_chunk_length,
+    pictures,
+    run_chunks,
+)
+from nst_jax.objective import LossWeights, Objective, as_pytree
+from nst_jax.optimizers import OptimizerFactory
+from nst_jax.steps import History, Hyperparameters, State, init_state
+
+
+class StylizeResult(NamedTuple):
+    """What a run ends with. After `stylize` the variant axis is gone from all but `state`.
+
+    Attributes:
+      image: RGB in [0, 1]; of a diverged variant the last good one.
+      history: NumPy arrays, one row a step.
+      state: to go on from.
+    """
+
+    image: np.ndarray
+    history: History
+    state: State
+
+
+def stylize(
+    objective: Objective,
+    init_image: Float[Array | np.ndarray, "h w 3"],
+    weights: LossWeights,
+    *,
+    optimizer: OptimizerName | OptimizerFactory = "adam",
+    learning_rate: float = 0.02,
+    num_steps: int = 250,
+    tolerance: float | None = None,
+    driver: Driver | None = None,
+    on_chunk: Callable[[Chunk], object] = lambda chunk: None,
+) -> StylizeResult:
+    """Optimises one image: the report's algorithm, steps 7 to 12.
+
+    Args:
+      objective: what to minimise, (image, weights) -> (total, terms); see
+        `objective.make_objective`. A plain function does as well; what it closes over is compiled
+        in, which takes longer.
+      init_image: where to start, RGB in [0, 1]; the report's program starts from the content.
+      weights: of the loss terms, see `objective.make_weights`.
+      optimizer: a name of `choices.OptimizerName`, or any function from a learning rate to an optax
+        transformation (the same object again does not compile again). One with a line search is
+        clipped after each step and counts as one evaluation: for L-BFGS take its name.
+      learning_rate: positive; ignored by L-BFGS.
+      num_steps: at least 1.
+      tolerance: stop earlier when the total falls by less than this fraction, see
+        `driver.has_converged`.
+      driver: "python" or "scan"; default: what is fast on this device.
+      on_chunk: called after each chunk of steps, to show how far the run is:
+        `driver.pictures(chunk.state)[0]` is the image so far. The state itself may not be kept: the
+        next step overwrites it.
+
+    Returns:
+      The image in [0, 1], the history (one row a step, row i for the image before update i),
+      and the state. If a loss is not finite, the run ends there, `state.diverged_step` says
+      where, and the image is the last good one.
+
+    Raises:
+      ValueError: an option out of its range.
+    """
+    if np.ndim(init_image) != 3:
+        raise ValueError(
+            "`init_image` must be one image (height, width, 3), got the shape "
+            f"{np.shape(init_image)}; several at once are a `sweep`"
+        )
+    swept = sweep(
+        objective,
+        init_image,
+        weights,
+        learning_rates=[learning_rate],
+        optimizer=optimizer,
+        num_steps=num_steps,
+        tolerance=tolerance,
+        driver=driver,
+        on_chunk=on_chunk,
+    )
+    history = jax.tree.map(lambda x: x[:, 0], swept.history)
+    return StylizeResult(swept.image[0], history, swept.state)
+
+
+def sweep(
+    objective: Objective,
+    init_images: Float[Array | np.ndarray, "*v h w 3"],
+    weights: LossWeights,
+    *,
+    learning_rates: Sequence[float] | Float[Array | np.ndarray, "v"],
+    optimizer: OptimizerName | OptimizerFactory = "adam",
+    num_steps: int = 250,
+    tolerance: float | None = None,
+    driver: Driver | None = None,
+    on_chunk: Callable[[Chunk], object] = lambda chunk: None,
+) -> StylizeResult:
+    """`stylize` with several learning rates at once, in one `vmap`ped program.
+
+    Args:
+      objective: as `stylize`, and so are the arguments not named here.
+      init_images: where to start, one image for all variants or one each.
+      weights: of the loss terms. What shall differ between variants has a leading axis v, as in
+        `make_weights(targets)._replace(style=jnp.array([1e-3, 1e-2]))`.
+      learning_rates: positive, one a variant.
+
+    Returns:
+      As `stylize`, with the axis of the variants: images (v, h, w, 3), histories (t, v).
+
+    Raises:
+      ValueError: an option out of its range, or not one a variant.
+    """
+    rates = np.asarray(learning_rates)
+    if rates.ndim != 1 or not len(rates):
+        raise ValueError(f"`learning_rates` must be a list of at least one, got {learning_rates}")
+    for rate in rates:
+        check_settings(num_steps=num_steps, learning_rate=rate, tolerance=tolerance)
+    factory = optimizers.factory(optimizer) if isinstance(optimizer, str) else optimizer
+    images, weights = _one_each(len(rates), init_images, weights)
+    if not jnp.all(jnp.isfinite(images)):
+        raise ValueError("the images to start from must be finite")
+    objective = as_pytree(objective)
+    hyper = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), Hyperparameters(rates, weights))
+    state = init_state(images, factory, hyper)
+    length = default_chunk_length(
+        objective, hyper, state, factory=factory, num_steps=num_steps, tolerance=tolerance
+    )
+    histories = []
+    for chunk in run_chunks(
+        objective,
+        hyper,
+        state,
+        factory=factory,
+        num_steps=num_steps,
+        chunk_length=length,
+        driver=driver,
+        tolerance=tolerance,
+    ):
+        on_chunk(chunk)
+        state = chunk.state
+        histories.append(chunk.history)
+    return StylizeResult(pictures(state), concatenate(histories), state)
+
+
+_RANKS = {"init_images": 3, "content_layers": 1, "style_layers": 1}
+
+
+def _one_each(variants: int, images: Any, weights: LossWeights) -> tuple[Array, LossWeights]:
+    """Images and loss weights with a leading axis of variants, repeated where they have none."""
+
+    def each(name: str, value: Any) -> Array:
+        x, rank = jnp.asarray(value), _RANKS.get(name, 0)
+        x = jnp.broadcast_to(x, (variants, *x.shape)) if x.ndim == rank else x
+        if x.ndim != rank + 1 or len(x) != variants:
+            raise ValueError(
+                f"`{name}` must have {rank} axes, or {rank + 1} of which the first counts the "
+                f"{variants} learning rates, got the shape {x.shape}"
+            )
+        return x
+
+    of_weights = {name: each(name, value) for name, value in weights._asdict().items()}
+    for name, value in of_weights.items():
+        if not jnp.all(jnp.isfinite(value) & (value >= 0)):
+            raise ValueError(f"the weight `{name}` must be finite and not negative, got {value}")
+    return each("init_images", images), LossWeights(**of_weights)
