@@ -16,8 +16,10 @@ trap 'exit 1' HUP INT TERM
 
 try() {
   command -v "$1" >/dev/null || return
-  "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' </dev/null >/dev/null 2>&1 || return
-  "$1" -m venv --clear "$folder/environment" </dev/null >>"$folder/said" 2>&1 || return
+  {
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' &&
+      "$1" -m venv --clear "$folder/environment"
+  } </dev/null >>"$folder/said" 2>&1 || return
   command -v "$1"
   exit
 }
