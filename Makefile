@@ -9,6 +9,9 @@ ifeq ($(strip $(VENV)),)
 $(error VENV is empty: name an environment, or leave it out for .venv)
 endif
 BIN = $(VENV)/bin
+ifneq ($(and $(PYTHON),$(wildcard $(BIN)/python)),)
+$(info $(VENV) exists and is used as it is: PYTHON=$(PYTHON) makes no difference to it)
+endif
 INSTALLED = $(VENV)/.nst_jax
 
 # A GPU box installs the CUDA build, a TPU host libtpu; elsewhere JAX runs on the CPU.

@@ -138,6 +138,7 @@ def test_an_environment_that_exists_is_used_as_it_is(tmp_path, install, make):
         check=True,
     )
     assert "up to date" in answer.stdout
+    assert "exists and is used as it is: PYTHON=missing makes no difference" in answer.stdout
 
 
 def test_the_wheel_is_tried_with_the_same_search(install):

@@ -28,7 +28,7 @@ for python; do
   case $python in
     [0-9]*)
       try "python$python"
-      for kept in "${PYENV_ROOT:-$HOME/.pyenv}/versions/$python".*/bin/python; do
+      for kept in "${PYENV_ROOT:-${HOME:-}/.pyenv}/versions/$python".*/bin/python; do
         try "$kept"
       done
       ;;
