@@ -14,7 +14,7 @@ from typing import Annotated, get_args
 import tyro
 
 from nst_jax import __version__
-from nst_jax.choices import Arch, InputConvention, LogLevel, Pooling, Precision
+from nst_jax.choices import Arch, InputConvention, LogLevel, Pooling, PrecisionSetting
 from nst_jax.config import StylizeConfig, SweepConfig
 from nst_jax.console import (
     debugs,
@@ -114,7 +114,7 @@ class Plan:
     """The network."""
     pooling: Pooling = "max"
     """As in `stylize`."""
-    precision: Precision = "float32"
+    precision: PrecisionSetting = "float32"
     """As in `stylize`."""
 
 
@@ -301,7 +301,7 @@ def _run_optimisation(command: StylizeConfig | SweepConfig | Resume | Rerun) -> 
 
 def _run_plan(command: Plan) -> int:
     with ended_by_ctrl_c():
-        from nst_jax import driver, environment, estimate
+        from nst_jax import driver, environment, estimate, vgg
 
     driver.check_settings(num_steps=command.steps, learning_rate=1.0, tolerance=None)
     if warning := environment.unused_gpu():
@@ -311,7 +311,7 @@ def _run_plan(command: Plan) -> int:
         command.variants,
         arch=command.arch,
         pooling=command.pooling,
-        precision=command.precision,
+        precision=vgg.resolve_precision(command.precision),
     )
     say(estimate.in_words(found, size=command.size, variants=command.variants, steps=command.steps))
     return 0

@@ -114,6 +114,8 @@ def describe() -> dict[str, Any]:
     """The environment as attributes of a run log."""
     import jax
 
+    from nst_jax import compiler
+
     commit, dirty = _git_state()
     return {
         "versions_json": json.dumps(
@@ -125,6 +127,7 @@ def describe() -> dict[str, Any]:
         "device_kind": jax.local_devices()[0].device_kind,
         "device_count": jax.local_device_count(),
         "threads": available_cores(),
+        "onednn": compiler.has_onednn(),
         "pid": os.getpid(),
     }
 
@@ -137,8 +140,9 @@ def differences(attributes: dict[str, Any]) -> list[str]:
     now = describe()
     found = [
         f"{name} was {attributes.get(name)}, is {now[name]}"
-        for name in ("backend", "device_kind", "device_count", "threads")
-        if attributes.get(name) != now[name]
+        for name in ("backend", "device_kind", "device_count", "threads", "onednn")
+        # Older logs do not tell the last one: of them the versions differ.
+        if attributes.get(name, now[name] if name == "onednn" else None) != now[name]
     ]
     before, after = (versions_of(each) for each in (attributes, now))
     found += [

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from nst_jax import driver, environment, memory, objective, optimizers, vgg, weights
+from nst_jax import compiler, driver, environment, memory, objective, optimizers, vgg, weights
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS, Arch, Pooling, Precision
 from nst_jax.objective import FeatureFn, LossWeights, Objective
 from nst_jax.steps import Hyperparameters, single
@@ -128,7 +128,7 @@ class _Problem:
         self._feature_fn = vgg.feature_fn(
             params,
             (*STYLE_LAYERS, *CONTENT_LAYERS),
-            winograd=vgg.winograd_pays(precision),
+            convolutions=vgg.fastest_convolutions(precision),
             **self._options,
         )
         self._factory = optimizers.factory("adam")
@@ -152,7 +152,7 @@ class _Problem:
     def compile_objective(self, size: int) -> Callable[[], Objective]:
         """What gives the objective of a picture of noise: its targets are another program."""
         arguments = self._feature_fn, _noise(size)
-        return partial(jax.jit(_objective).lower(*arguments).compile(), *arguments)
+        return partial(compiler.Program(_objective).lower(*arguments).compile(), *arguments)
 
     def seconds_a_step(self, loss: Objective, size: int) -> float:
         """From some steps of one variant."""
