@@ -119,6 +119,23 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Check:
+    """Tell whether this device computes what it should, how fast, and in which precision.
+
+    Takes one to five minutes, and no network. Example: nst-jax check --output check.json
+    """
+
+    output: Path | None = None
+    """Write all of it there (JSON), for a report."""
+    size: int | None = None
+    """Side of the picture in pixels for memory and time (default: 256 on a CPU, else 512)."""
+    weights: str | None = None
+    """A weights file, or "random" (default: as `stylize` looks for them, downloading none)."""
+    force: bool = False
+    """Overwrite an existing file."""
+
+
+@dataclass(frozen=True)
 class WeightsInfo:
     """Tell which weights would be used, from where, with hash and licence."""
 
@@ -177,6 +194,7 @@ Command = (
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Features, tyro.conf.subcommand("features")]
     | Annotated[Plan, tyro.conf.subcommand("plan")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
     | Annotated[Weights, tyro.conf.subcommand("weights")]
 )
 
@@ -255,6 +273,8 @@ def _run(command) -> int:
         return _run_weights(command.action)
     if isinstance(command, Plan):
         return _run_plan(command)
+    if isinstance(command, Check):
+        return _run_check(command)
     from nst_jax import inspection
 
     if isinstance(command, Plot):
@@ -315,6 +335,22 @@ def _run_plan(command: Plan) -> int:
     )
     say(estimate.in_words(found, size=command.size, variants=command.variants, steps=command.steps))
     return 0
+
+
+def _run_check(command: Check) -> int:
+    with ended_by_ctrl_c():
+        from nst_jax import check, files
+
+    if command.output:
+        files.check_output(command.output, force=command.force, suffixes=(".json",))
+    report = check.check(command.size, source=command.weights)
+    if warning := report.facts.get("unused_gpu"):
+        warn(warning)
+    say(check.in_words(report))
+    if command.output:
+        check.write(report, command.output)
+        inform(f"wrote {command.output}")
+    return 0 if check.passed(report) else 1
 
 
 def _run_weights(action: WeightsInfo | WeightsFetch | WeightsConvert) -> int:
