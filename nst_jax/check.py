@@ -56,7 +56,7 @@ class Report:
       weights: the name of its file, or "random".
       facts: see `probe.facts`.
       measured: by precision.
-      errors: in words, by the precision that could not be measured.
+      errors: in words, by what could not be measured: a precision, or float32 once more.
       repeated: float32 once more, in another process.
       deterministic: float32 with --deterministic, if two runs of a GPU gave other bytes.
       seconds: that all of it took.
@@ -66,7 +66,7 @@ class Report:
     weights: str
     facts: dict[str, Any] = field(default_factory=dict)
     measured: dict[Precision, Measured] = field(default_factory=dict)
-    errors: dict[Precision, str] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
     repeated: Measured | None = None
     deterministic: Measured | None = None
     seconds: float = 0.0
@@ -123,41 +123,40 @@ def check(
         weights.load_params(path)
     report = Report(*(("trained", found.name) if trained else ("random", "random")))
     start = time.monotonic()
-    _measure(report, "float32", Task("float32", size, path), say)
-    if "float32" in report.measured:
-        for precision in _lower(report.facts["backend"]):
-            _measure(report, precision, Task(precision, size, path), say)
-        _repeat(report, Task("float32", size, None, parity=False), say)
+    _measure_all(report, size, path, say)
     report.seconds = time.monotonic() - start
     return report
+
+
+def _measure_all(report: Report, size: int | None, path: str | None, say: Callable) -> None:
+    """float32, lower precisions, float32 again; if other bytes come on a GPU, --deterministic."""
+
+    def measure(name: str, task: Task, variables: dict[str, str] | None = None) -> Measured | None:
+        say(f"measuring in {name}")
+        answer = run(task, variables or {})
+        report.facts = answer.get("facts", report.facts)
+        if "measured" in answer:
+            return Measured.from_json(answer["measured"])
+        report.errors[name] = answer["error"]
+        return None
+
+    first = measure("float32", Task("float32", size, path))
+    if first is None:
+        return
+    report.measured["float32"] = first
+    for precision in _lower(report.facts["backend"]):
+        if measured := measure(precision, Task(precision, size, path)):
+            report.measured[precision] = measured
+    again = Task("float32", size, parity=False)
+    report.repeated = measure("float32 once more", again)
+    if report.facts["backend"] == "gpu" and not report.same_bytes("float32"):
+        strict = measure("float32 with --deterministic", again, environment.deterministic())
+        report.deterministic = strict
 
 
 def _lower(backend: str) -> tuple[Precision, ...]:
     # A CPU has no TF32 and would take float32.
     return ("bfloat16",) if backend == "cpu" else ("tf32", "bfloat16")
-
-
-def _measure(report: Report, precision: Precision, task: Task, say: Callable) -> None:
-    say(f"measuring in {precision}")
-    answer = run(task, {})
-    report.facts = answer.get("facts", report.facts)
-    if "measured" in answer:
-        report.measured[precision] = Measured.from_json(answer["measured"])
-    else:
-        report.errors[precision] = answer["error"]
-
-
-def _repeat(report: Report, task: Task, say: Callable) -> None:
-    """float32 in another process; if that gives other bytes on a GPU, as --deterministic does."""
-    say("measuring in float32 once more")
-    report.repeated = _measured(run(task, {}))
-    if report.facts["backend"] == "gpu" and not report.same_bytes("float32"):
-        say("measuring in float32 with --deterministic")
-        report.deterministic = _measured(run(task, environment.deterministic()))
-
-
-def _measured(answer: dict[str, Any]) -> Measured | None:
-    return Measured.from_json(answer["measured"]) if "measured" in answer else None
 
 
 def run(task: Task, variables: dict[str, str]) -> dict[str, Any]:
@@ -192,8 +191,8 @@ def run(task: Task, variables: dict[str, str]) -> dict[str, Any]:
 def findings(report: Report) -> list[Finding]:
     """What has failed, with what to do, and what its owner may not expect."""
     found = [
-        Finding("failure" if p == "float32" else "note", f"{p} does not run: {error}")
-        for p, error in report.errors.items()
+        Finding("failure" if name.startswith("float32") else "note", f"{name}: {error}")
+        for name, error in report.errors.items()
     ]
     if "float32" not in report.measured:
         return found
@@ -244,8 +243,8 @@ def _of_bytes(report: Report) -> list[Finding]:
     strict = report.deterministic
     if "float32" not in others:
         return [Finding("note", f"{words}: use --deterministic where that matters")]
-    if strict is None:
-        return [Finding("failure", f"{words}, and with --deterministic none could be made")]
+    if strict is None:  # it is among the errors why
+        return [Finding("failure", words)]
     if len(set(strict.digests)) > 1:
         return [Finding("failure", f"{words}, with --deterministic too: do not rely on `rerun`")]
     return [

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 import tyro
 
@@ -118,6 +118,11 @@ class Plan:
     """As in `stylize`."""
 
 
+def _argument(metavar: str, default: str) -> Any:
+    """How the help shows an argument whose default a bare None would not explain."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+
+
 @dataclass(frozen=True)
 class Check:
     """Tell whether this device computes what it should, how fast, and in which precision.
@@ -125,12 +130,12 @@ class Check:
     Takes one to five minutes, and no network. Example: nst-jax check --output check.json
     """
 
-    output: Path | None = None
+    output: Annotated[Path | None, _argument("PATH", "no file")] = None
     """Write all of it there (JSON), for a report."""
-    size: int | None = None
-    """Side of the picture in pixels for memory and time (default: 256 on a CPU, else 512)."""
-    weights: str | None = None
-    """A weights file, or "random" (default: as `stylize` looks for them, downloading none)."""
+    size: Annotated[int | None, _argument("INT", "256 on a CPU, else 512")] = None
+    """Side of the picture in pixels, for memory and time."""
+    weights: Annotated[str | None, _argument("PATH|random", "see nst-jax weights info")] = None
+    """The network's weights; nothing is downloaded."""
     force: bool = False
     """Overwrite an existing file."""
 

@@ -176,15 +176,44 @@ def test_a_precision_that_does_not_run_is_told(monkeypatch, capsys, report):
     monkeypatch.setattr(check, "run", run)
     assert cli.main(["check", "--size", "32", "--weights", "random"]) == 0
     out = capsys.readouterr().out
-    assert "note: tf32 does not run: no such matrix unit" in out
-    assert "note: bfloat16 does not run" in out
+    assert "note: tf32: no such matrix unit" in out
+    assert "note: bfloat16: no" in out
+
+
+def test_float32_that_does_not_run_twice_fails(monkeypatch, report):
+    def run(task, variables):
+        answer = {"facts": report.facts}
+        if not task.parity:
+            return {**answer, "error": "gone"}
+        return {**answer, "measured": report.measured[task.precision].to_json()}
+
+    monkeypatch.setattr(check, "run", run)
+    found = check.check(SIZE, source="random", say=lambda line: None)
+    assert failures(found) == ["float32 once more: gone"]
+
+
+def test_a_gpu_is_asked_with_deterministic_if_bytes_differ(monkeypatch, report):
+    asked = []
+
+    def run(task, variables):
+        asked.append((task.precision, variables.get("XLA_FLAGS", "")))
+        one = report.measured["float32"]._replace(digests=[str(len(asked))] * 2)
+        return {"facts": {**report.facts, "backend": "gpu"}, "measured": one.to_json()}
+
+    monkeypatch.setattr(check, "run", run)
+    found = check.check(SIZE, source="random", say=lambda line: None)
+    assert [precision for precision, _ in asked] == ["float32", "tf32", "bfloat16"] + 2 * [
+        "float32"
+    ]
+    assert ["deterministic" in flags for _, flags in asked] == [False] * 4 + [True]
+    assert failures(found) == []
 
 
 def test_a_device_that_does_not_run_at_all_fails(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(check, "run", lambda task, variables: {"error": "no device"})
     path = tmp_path / "check.json"
     assert cli.main(["check", "--weights", "random", "--output", str(path)]) == 1
-    assert "FAILED: float32 does not run: no device" in capsys.readouterr().out
+    assert "FAILED: float32: no device" in capsys.readouterr().out
     assert json.loads(path.read_text())["passed"] is False
 
 
