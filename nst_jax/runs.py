@@ -54,7 +54,6 @@ from nst_jax.tensorboard import TensorBoard
 
 Say = Callable[[str], None]
 WHOLE = Share()
-_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
 def stylize_files(
@@ -339,9 +338,8 @@ def check_config(config: Config) -> None:
 
 def prepare_device(config: Config) -> None:
     """What has to come before JAX starts its backend."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    if config.deterministic and _DETERMINISTIC not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {_DETERMINISTIC}".strip()
+    if config.deterministic:
+        os.environ |= environment.deterministic()
 
 
 def _plan_line(run: _Run) -> str:
