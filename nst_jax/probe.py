@@ -17,7 +17,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nst_jax import driver, environment, estimate, files, memory, objective, vgg, weights
+from nst_jax import (
+    compiler,
+    driver,
+    environment,
+    estimate,
+    files,
+    memory,
+    objective,
+    vgg,
+    weights,
+)
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS, Precision
 
 # A run of a probe; a chunk is shorter where steps are slow.
@@ -102,11 +112,6 @@ class Measured(NamedTuple):
         return cls(**{**values, "parity": Parity(**parity) if parity else None})
 
 
-def fastest_precision() -> Precision:
-    """What `--precision fast` stands for on this device."""
-    return "float32"
-
-
 def measure(task: Task) -> Measured:
     """Runs steps, then compares with the golden tensors.
 
@@ -124,7 +129,7 @@ def measure(task: Task) -> Measured:
         gradient = _evaluate(weights.load_params(task.weights), task.precision)[2]
     return Measured(
         size=size,
-        convolutions="winograd" if vgg.winograd_pays(task.precision) else "plain",
+        convolutions=vgg.fastest_convolutions(task.precision),
         driver=driver.default_driver(),
         parity=parity,
         gradient=np.ravel(gradient).tolist(),
@@ -173,8 +178,7 @@ def golden() -> dict[str, np.ndarray]:
         return dict(np.load(file))
 
 
-@jax.jit
-def _program(feature_fn, content, style, image):
+def _losses_and_gradient(feature_fn, content, style, image):
     targets = objective.compute_targets(
         feature_fn, content, style, content_layers=CONTENT_LAYERS, style_layers=STYLE_LAYERS
     )
@@ -184,13 +188,16 @@ def _program(feature_fn, content, style, image):
     return feature_fn(image), terms, gradient
 
 
+_program = compiler.Program(_losses_and_gradient)
+
+
 def _evaluate(params: weights.Params, precision: Precision) -> tuple[Any, ...]:
     """Features, loss terms and gradient at the golden picture, by the report's program."""
     feature_fn = vgg.feature_fn(
         params,
         (*STYLE_LAYERS, *CONTENT_LAYERS),
         precision=precision,
-        winograd=vgg.winograd_pays(precision),
+        convolutions=vgg.fastest_convolutions(precision),
     )
     pictures = (golden()[name].astype(np.float32) / 255 for name in ("content", "style", "noise"))
     return jax.device_get(_program(feature_fn, *pictures))
@@ -228,7 +235,7 @@ def facts() -> dict[str, Any]:
         **described,
         **environment.hardware(),
         "device": environment.device_line(),
-        "fastest_precision": fastest_precision(),
+        "fastest_precision": vgg.resolve_precision("fast"),
         "unused_gpu": environment.unused_gpu(),
     }
 

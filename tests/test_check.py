@@ -25,7 +25,7 @@ def in_this_process(task, variables):
 def report():
     """Of this device, with random weights."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nst_jax.vgg.winograd_pays", lambda precision: False)
+        patch.setattr("nst_jax.vgg.fastest_convolutions", lambda precision: "plain")
         patch.setattr(weights, "random_params", cache(weights.random_params))
         patch.setattr(probe, "_MOST_STEPS_A_CHUNK", 2)
         patch.setattr(check, "run", in_this_process)
@@ -104,7 +104,7 @@ def test_features_that_are_slightly_wrong_are_found(report):
     kernel = params["block4_conv1"]["kernel"] * np.float32(1.0001)
     wrong = {**params, "block4_conv1": {**params["block4_conv1"], "kernel": kernel}}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nst_jax.vgg.winograd_pays", lambda precision: False)
+        patch.setattr("nst_jax.vgg.fastest_convolutions", lambda precision: "plain")
         parity, _ = probe._compare(wrong, "float32")
     assert any("features" in each for each in failures(changed(report, "float32", parity=parity)))
 
@@ -131,7 +131,10 @@ def test_the_precision_to_take_is_clearly_faster(gain, taken, report):
     found = changed(report, "bfloat16", chunk_milliseconds=[time])
     assert found.precision == taken
     assert f"take --precision {taken}" in check.in_words(found)
-    assert any("--precision fast" in each for each in notes(found)) == (taken != "float32")
+    for fast in ("float32", "bfloat16"):
+        found = replace(found, facts={**found.facts, "fastest_precision": fast})
+        assert any("--precision fast" in each for each in notes(found)) == (taken != fast)
+        assert ("fast stands for it" in check.in_words(found)) == (taken == fast)
 
 
 def other_bytes(report, backend):
