@@ -20,6 +20,7 @@ import study
 import tyro
 
 from nst_jax import files
+from nst_jax.choices import PrecisionSetting
 from nst_jax.console import exit_code_of, say
 
 _TITLE = "# The report's four questions"
@@ -40,6 +41,8 @@ class Answers:
     """Folder of the experiments' own folders."""
     pictures: Path = Path("../shared/images")
     """Folder of the study's pictures, see `study.py`."""
+    precision: PrecisionSetting = "float32"
+    """Of the convolutions, as in `nst-jax sweep`; float32 reproduces the report."""
     weights: str | None = None
     """A weights file, or "random" (default: see `nst-jax weights info`)."""
     page: Path = Path("docs/study.md")
@@ -49,12 +52,11 @@ class Answers:
 def main(settings: Answers) -> Path:
     """Returns the path of the page."""
     out, weights = settings.output_dir, settings.weights
+    shared = {"precision": settings.precision, "weights": weights}
     sections = [
-        study.main(
-            study.Study(output_dir=out / "study", pictures=settings.pictures, weights=weights)
-        ),
+        study.main(study.Study(output_dir=out / "study", pictures=settings.pictures, **shared)),
         features.main(features.Features(output_dir=out / "features", weights=weights)),
-        losses.main(losses.Losses(output_dir=out / "losses", weights=weights)),
+        losses.main(losses.Losses(output_dir=out / "losses", **shared)),
     ]
     join(sections, settings.page)
     say(f"wrote {settings.page}")

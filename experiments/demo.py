@@ -5,9 +5,9 @@
 
 Runs at half the size first, for large strokes, and goes on from there at full size. Writes
 stylized.png, overview.png, losses.png and run.h5, replacing those of an earlier call.
-On two CPU cores it takes one to two minutes. Where no trained weights can be found or
-downloaded it says so and goes on with random ones: a preview of what the program does, not of
-how well.
+On two CPU cores it takes one to two minutes, less where they multiply bfloat16 fast. Where no
+trained weights can be found or downloaded it says so and goes on with random ones: a preview of
+what the program does, not of how well.
 """
 
 import signal
@@ -60,6 +60,7 @@ def config_of(demo: Demo, source: str | None) -> StylizeConfig:
         size=demo.size,
         steps=demo.steps,
         weights=source,
+        precision="fast",
         force=True,
     )
     return presets.painterly(config)

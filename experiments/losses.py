@@ -27,7 +27,7 @@ from records import described, record_of
 from nst_jax import files, losses, plotting, vgg
 from nst_jax import image as images
 from nst_jax import weights as network_weights
-from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS
+from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS, PrecisionSetting
 from nst_jax.config import SweepConfig
 from nst_jax.console import exit_code_of, say
 from nst_jax.objective import DEFAULT_WEIGHTS
@@ -62,6 +62,8 @@ class Losses:
     """Steps of each run."""
     learning_rate: float = 0.03
     """Of Adam."""
+    precision: PrecisionSetting = "float32"
+    """Of the convolutions, as in `nst-jax sweep`; float32 reproduces the report."""
     weights: str | None = None
     """A weights file, or "random" (default: see `nst-jax weights info`)."""
     vgg16_weights: str | None = None
@@ -103,6 +105,7 @@ def base_of(settings: Losses) -> SweepConfig:
         optimizers=("adam",),
         learning_rates=(repr(settings.learning_rate),),
         tv_weights=(0.0,),
+        precision=settings.precision,
         weights=settings.weights,
         force=True,
     )

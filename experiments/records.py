@@ -65,4 +65,5 @@ def described(record: RunRecord) -> str:
     version = json.loads(attributes["versions_json"])["jax"]
     random = attributes["weights_name"] == "random"
     warning = "; **the network's weights are random: the numbers mean nothing**" if random else ""
-    return f"{device}, {attributes['created_utc'][:10]}, jax {version}{warning}"
+    low = "" if attributes["precision"] == "float32" else f", {attributes['precision']}"
+    return f"{device}{low}, {attributes['created_utc'][:10]}, jax {version}{warning}"

@@ -29,6 +29,7 @@ from records import record_of
 from study_page import Stage
 
 from nst_jax import files
+from nst_jax.choices import PrecisionSetting
 from nst_jax.config import SweepConfig
 from nst_jax.console import exit_code_of, say
 
@@ -59,6 +60,8 @@ class Study:
     """Of the noise that is added to the start; the second stage has the first of them."""
     init_noise: float = 0.02
     """Standard deviation of that noise."""
+    precision: PrecisionSetting = "float32"
+    """Of the convolutions, as in `nst-jax sweep`; float32 reproduces the report."""
     weights: str | None = None
     """A weights file, or "random" (default: see `nst-jax weights info`)."""
     fresh: bool = False
@@ -118,6 +121,7 @@ def configs_of(
         seeds=plan.seeds,
         init_noise=study.init_noise,
         snapshot_every=max(1, plan.evaluations // 4),
+        precision=study.precision,
         weights=study.weights,
         force=True,
     )

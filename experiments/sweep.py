@@ -18,7 +18,7 @@ import samples
 import tyro
 
 from nst_jax import environment, inspection, runlog, runs
-from nst_jax.choices import OptimizerName
+from nst_jax.choices import OptimizerName, PrecisionSetting
 from nst_jax.config import SweepConfig, from_json
 from nst_jax.console import exit_code_of, say
 
@@ -48,6 +48,8 @@ class Sweep:
     """Of the noise added to the start."""
     init_noise: float = 0.0
     """Standard deviation of that noise."""
+    precision: PrecisionSetting = "float32"
+    """Of the convolutions, as in `nst-jax sweep`; float32 reproduces the report."""
     weights: str | None = None
     """A weights file, or random ones (default: see `nst-jax weights info`)."""
     fresh: bool = False
@@ -71,6 +73,7 @@ def config_of(sweep: Sweep, *, accelerator: bool) -> SweepConfig:
         tv_weights=(0.0,),
         seeds=sweep.seeds,
         init_noise=sweep.init_noise,
+        precision=sweep.precision,
         weights=sweep.weights,
         force=True,
     )

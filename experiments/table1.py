@@ -32,6 +32,7 @@ from matplotlib.figure import Figure
 from records import described, record_of
 
 from nst_jax import files, plotting
+from nst_jax.choices import PrecisionSetting
 from nst_jax.config import SweepConfig
 from nst_jax.console import exit_code_of, say
 from nst_jax.runlog import RunRecord
@@ -116,6 +117,8 @@ class Table1:
     """Steps of each short run that times an optimizer alone."""
     alone_repeats: int = 3
     """How often each of them is run: their range is the noise of a timing."""
+    precision: PrecisionSetting = "float32"
+    """Of the convolutions, as in `nst-jax sweep`; float32 reproduces the report."""
     weights: str | None = None
     """A weights file, or "random" (default: see `nst-jax weights info`)."""
     fresh: bool = False
@@ -157,6 +160,7 @@ def config_of(settings: Table1) -> SweepConfig:
         optimizers=tuple(text.partition(":")[0] for text in LEARNING_RATES),
         learning_rates=LEARNING_RATES,
         tv_weights=(0.0,),
+        precision=settings.precision,
         weights=settings.weights,
         force=True,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from nst_jax import image as images
 from nst_jax import vgg
 from nst_jax import weights as network_weights
-from nst_jax.choices import Arch, Convolutions
+from nst_jax.choices import Arch
 from nst_jax.config import Config, RunConfig, SweepConfig
 from nst_jax.grid import variants_of
 from nst_jax.objective import FeatureFn
@@ -49,7 +49,7 @@ class Network(NamedTuple):
     feature_fn: FeatureFn
     name: str
     sha256: str
-    convolutions: Convolutions
+    form: vgg.Form
 
 
 def paths(config: Config) -> list[Path]:
@@ -120,11 +120,8 @@ def _init_path(text: str) -> Path:
     return path
 
 
-def load_network(
-    config: RunConfig, convolutions: Convolutions, say: Callable[[str], None]
-) -> Network:
+def load_network(config: RunConfig, form: vgg.Form, say: Callable[[str], None]) -> Network:
     """Finds, reads and names the network."""
-    assert config.precision != "fast", "`runs` resolves it"
     source = network_weights.resolve(config.weights, arch=config.arch)
     params = network_weights.load_params(config.weights, arch=config.arch)
     say(f"weights: {source.description}")
@@ -134,12 +131,11 @@ def load_network(
         layers,
         arch=config.arch,
         pooling=config.pooling,
-        precision=config.precision,
-        convolutions=convolutions,
+        **form._asdict(),
         rematerialize=config.rematerialize,
     )
     sha256 = network_weights.params_sha256(params)
-    return Network(feature_fn, source.name, sha256, convolutions)
+    return Network(feature_fn, source.name, sha256, form)
 
 
 def layers_of(names: Sequence[str], arch: Arch) -> tuple[str, ...]:

@@ -1,14 +1,14 @@
 """What a log says about how to go on with its run or repeat it: it may come from a stranger."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
-from nst_jax import compiler, environment, programs
-from nst_jax.choices import Convolutions, check_choice
+from nst_jax import compiler, environment, programs, vgg
+from nst_jax.choices import Convolutions, Precision, check_choice
 from nst_jax.config import Config, from_json
 from nst_jax.grid import Share, variants_of
 from nst_jax.runlog import RunRecord, parse_json
@@ -25,7 +25,7 @@ class Resumption(NamedTuple):
     config: Config
     share: Share
     plans: list[programs.Plan]
-    convolutions: Convolutions | None
+    form: vgg.Form | None
 
 
 def read(record: RunRecord) -> Resumption:
@@ -51,20 +51,26 @@ def read(record: RunRecord) -> Resumption:
         raise ValueError(f"it has {len(record.variants)} variants, its settings {count}")
     _check_sizes(record, config)
     plans = parse_json(attributes["plans_json"], list)
-    # Older logs do not tell.
-    convolutions = attributes.get("convolutions")
-    if convolutions is not None:
-        check_choice("convolutions", convolutions, Convolutions)
-    return Resumption(config, share, programs.from_json(plans, count, config.steps), convolutions)
+    plans = programs.from_json(plans, count, config.steps)
+    return Resumption(config, share, plans, _form(attributes))
 
 
-def check_convolutions(convolutions: Convolutions | None) -> None:
+def _form(attributes: Mapping[str, Any]) -> vgg.Form | None:
+    """That of the network; None of older logs, which do not tell it whole."""
+    if "convolutions" not in attributes:
+        return None
+    check_choice("precision", attributes.get("precision"), Precision)
+    check_choice("convolutions", attributes["convolutions"], Convolutions)
+    return vgg.Form(attributes["precision"], attributes["convolutions"])
+
+
+def check_form(form: vgg.Form | None) -> None:
     """Refuses a form of the network that this machine has not: it would be another program.
 
     Raises:
       ValueError: oneDNN in bfloat16 is not to be had here.
     """
-    if convolutions != "onednn":
+    if form is None or form.convolutions != "onednn":
         return
     where = None if jax.default_backend() == "cpu" else "this device is no CPU"
     if obstacle := where or compiler.obstacle_to_bfloat16():

@@ -37,7 +37,6 @@ from nst_jax import (
     vgg,
 )
 from nst_jax import image as images
-from nst_jax.choices import Convolutions
 from nst_jax.config import Config, StylizeConfig, SweepConfig, to_json
 from nst_jax.console import inform, warn
 from nst_jax.console import say as console_say
@@ -228,7 +227,7 @@ def _run_files(
             # What fits into memory is known from the compiled program.
             log.add_compile_seconds(planning)
             _run_plans(run, log, path, request, say, progress, on_chunk)
-        return results.conclude(run.config, path, request, say, started)
+        return results.conclude(config, path, request, say, started)
 
 
 def _prepare(
@@ -237,21 +236,19 @@ def _prepare(
     say: Say,
     request: StopRequest,
     *,
-    convolutions: Convolutions | None = None,
+    form: vgg.Form | None = None,
 ) -> _Run:
-    """Reads what a run needs; `convolutions` of a run that is repeated, else what is fastest."""
+    """Reads what a run needs; `form` is that of a run to repeat, else what is fastest."""
     prepare_device(config)
-    precision = vgg.resolve_precision(config.precision)
-    config = replace(config, precision=precision)
     variants = variants_of(config)[share.columns]
     pictures = inputs.load_pictures(config, variants, say)
     say(f"device: {environment.device_line()}")
     if warning := environment.unused_gpu():
         warn(warning)
     request.check()
-    convolutions = convolutions or vgg.fastest_convolutions(precision)
-    _say_precision(config, convolutions, say)
-    network = inputs.load_network(config, convolutions, say)
+    form = form or vgg.fastest_form(config.precision)
+    _say_form(form, say)
+    network = inputs.load_network(config, form, say)
     request.check()
     problems = programs.make_problems(config, network.feature_fn, pictures)
     # An interpreter that ends while XLA computes would crash.
@@ -260,14 +257,13 @@ def _prepare(
     return _Run(config, share, variants, pictures, network, problems, plans=())
 
 
-def _say_precision(config: Config, convolutions: Convolutions, say: Say) -> None:
+def _say_form(form: vgg.Form, say: Say) -> None:
     """What is not the default; and where a precision that was asked for is slower than it."""
-    if config.precision != "float32":
-        how = " by oneDNN" if convolutions == "onednn" else ""
-        say(f"convolutions in {config.precision}{how}")
-    on_cpu = jax.default_backend() == "cpu"
-    obstacle = compiler.obstacle_to_bfloat16() if on_cpu else None
-    if config.precision == "bfloat16" and convolutions == "plain" and obstacle:
+    if form.precision != "float32":
+        how = " by oneDNN" if form.convolutions == "onednn" else ""
+        say(f"convolutions in {form.precision}{how}")
+    if form == ("bfloat16", "plain") and jax.default_backend() == "cpu":
+        obstacle = compiler.obstacle_to_bfloat16() or "the run that is repeated was plain"
         warn(f"bfloat16 is slower than float32 here: {obstacle}")
 
 
@@ -283,13 +279,13 @@ def _prepare_again(
       request: of a signal.
     """
     with resumption.about(record.path):
-        config, share, plans, convolutions = resumption.read(record)
+        config, share, plans, form = resumption.read(record)
         config = place(config)
         check_config(config)
         # A log from elsewhere decides where results go: at least no input is overwritten.
         results.check_outputs(replace(config, force=True))
-        resumption.check_convolutions(convolutions)
-    run = _prepare(config, share, say, request, convolutions=convolutions)
+        resumption.check_form(form)
+    run = _prepare(config, share, say, request, form=form)
     inputs.check_same(record, inputs.hashes(config, run.network))
     if run.pictures.content.shape != record.content.shape:
         raise ValueError(f"{record.path} cannot be used: its content has another size")
@@ -365,8 +361,7 @@ def _create_log(run: _Run, path: Path) -> RunLog:
             "command": shlex.join(["nst-jax", *sys.argv[1:]]),
             "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
             "driver": run.plans[0].driver,
-            "precision": config.precision,
-            "convolutions": run.network.convolutions,
+            **run.network.form._asdict(),
             "seed": run.variants[0].seed,
             **dict(zip(resumption.SHARE, run.share, strict=True)),
             "variants_per_program": max(plan.width for plan in run.plans),

@@ -39,6 +39,13 @@ _PRECISION_OF: dict[Convolutions, Precision] = {"winograd": "float32", "onednn":
 _ALIAS = re.compile(r"(?:relu|conv)(\d+)_(\d+)|pool(\d+)")
 
 
+class Form(NamedTuple):
+    """How a network is computed: what a run has to repeat for the same bytes."""
+
+    precision: Precision
+    convolutions: Convolutions
+
+
 class Layer(NamedTuple):
     """One row of the architecture: a convolution with its ReLU, or a pooling layer."""
 
@@ -312,6 +319,12 @@ def resolve_precision(setting: PrecisionSetting) -> Precision:
     else:
         has_fast_form = compiler.accelerator_multiplies_bfloat16()
     return "bfloat16" if has_fast_form else "float32"
+
+
+def fastest_form(setting: PrecisionSetting) -> Form:
+    """What a setting comes to on this device."""
+    precision = resolve_precision(setting)
+    return Form(precision, fastest_convolutions(precision))
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,19 @@ from test_golden import real_params
 
 from nst_jax import driver, losses, objective, stylize, vgg
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS
+from nst_jax.compiler import Program
 from nst_jax.steps import Hyperparameters, single
 
 
 def make(params, content, style, precision):
-    feature_fn = vgg.feature_fn(params, (*STYLE_LAYERS, *CONTENT_LAYERS), precision=precision)
-    compute = jax.jit(
+    """The objective in the form that commands take on this device, and its weights."""
+    feature_fn = vgg.feature_fn(
+        params,
+        (*STYLE_LAYERS, *CONTENT_LAYERS),
+        precision=precision,
+        convolutions=vgg.fastest_convolutions(precision),
+    )
+    compute = Program(
         objective.compute_targets, static_argnames=("content_layers", "style_layers", "convention")
     )
     targets = compute(
@@ -23,6 +30,11 @@ def make(params, content, style, precision):
     return objective.make_objective(feature_fn, targets), objective.make_weights(
         targets, total_variation=0.0
     )
+
+
+evaluate = Program(
+    lambda loss, image, weights: jax.value_and_grad(loss, has_aux=True)(image, weights)
+)
 
 
 def structural_similarity(one, other):
@@ -66,6 +78,21 @@ def test_pictures_in_bfloat16_are_those_in_float32(rng):
     assert structural_similarity(results[0], content) < 0.9, "something has happened"
 
 
+def test_the_gradient_in_bfloat16_has_the_direction_of_that_in_float32(rng):
+    params = real_params()
+    content, style = smooth_picture(rng, 48, 64), smooth_picture(rng, 56, 48) ** 2
+    image = np.clip(content + 0.2 * rng.normal(size=content.shape), 0, 1).astype(np.float32)
+    (exact, expected), (rough, gradient) = (
+        (total, np.ravel(np.asarray(gradient, np.float64)))
+        for loss, weights in (make(params, content, style, x) for x in ("float32", "bfloat16"))
+        for (total, _), gradient in [evaluate(loss, image, weights)]
+    )
+    assert rough == pytest.approx(exact, rel=5e-3)
+    norms = np.linalg.norm(gradient), np.linalg.norm(expected)
+    assert gradient @ expected > 0.99 * norms[0] * norms[1]
+    assert norms[0] == pytest.approx(norms[1], rel=0.01)
+
+
 def _at(made, content):
     loss, weights = made
     return loss, content, weights
@@ -77,9 +104,7 @@ def test_a_saturated_picture_overflows_nowhere(precision, vgg_params):
     blocks = np.kron(np.indices((6, 6)).sum(axis=0) % 2, np.ones((8, 8)))
     picture = np.repeat(blocks[..., None], 3, axis=-1).astype(np.float32)
     loss, weights = make(vgg_params, np.zeros_like(picture), picture, precision)
-    (total, terms), gradient = jax.jit(
-        lambda loss, image, weights: jax.value_and_grad(loss, has_aux=True)(image, weights)
-    )(loss, jnp.asarray(picture[::-1]), weights)
+    (total, terms), gradient = evaluate(loss, jnp.asarray(picture[::-1]), weights)
     assert np.isfinite(total)
     assert all(np.isfinite(np.asarray(term)).all() for term in terms)
     assert np.isfinite(np.asarray(gradient)).all()

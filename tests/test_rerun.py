@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import cli, comparison, config, driver, logwriter, runlog, runs
+from nst_jax import cli, comparison, compiler, config, driver, logwriter, runlog, runs, vgg
 from nst_jax import image as images
 
 
@@ -71,6 +71,56 @@ def test_what_differs_is_said(stylize, capsys):
     assert "threads was 99" in out
     assert "total differs from step 4 on" in out
     assert "other bytes" in out
+
+
+def test_fast_is_what_it_has_come_to_in_the_log(stylize, capsys):
+    """Another device would take another precision: the log tells which it was."""
+    stylize = replace(stylize, precision="fast")
+    runs.stylize_files(stylize, say=quiet, progress=False)
+    record = runlog.load(stylize.log)
+    precision = vgg.resolve_precision("fast")
+    assert record.config["precision"] == "fast"
+    assert record.attributes["precision"] == precision
+    assert record.attributes["convolutions"] == vgg.fastest_convolutions(precision)
+    assert record.attributes["onednn"] == compiler.has_onednn()
+    assert cli.main(["rerun", str(stylize.log)]) == 0
+    assert "the same bytes" in capsys.readouterr().out
+
+
+def test_the_form_of_the_convolutions_is_that_of_the_log(stylize, capsys, monkeypatch):
+    runs.stylize_files(replace(stylize, precision="bfloat16"), say=quiet, progress=False)
+    with h5py.File(stylize.log, "r+") as file:
+        file.attrs["convolutions"] = "plain"
+        if not compiler.has_onednn():
+            file.attrs["onednn"] = True
+    # Where it was "plain", it is again, even if something faster could be had.
+    monkeypatch.setattr(vgg, "fastest_form", lambda setting: 1 / 0)
+    cli.main(["rerun", str(stylize.log)])
+    assert "cannot be used" not in capsys.readouterr().err
+
+
+def test_onednn_that_is_not_to_be_had_is_refused_in_a_line(stylize, capsys, monkeypatch):
+    runs.stylize_files(stylize, say=quiet, progress=False)
+    with h5py.File(stylize.log, "r+") as file:
+        file.attrs["precision"], file.attrs["convolutions"] = "bfloat16", "onednn"
+    monkeypatch.setattr(compiler, "obstacle_to_bfloat16", lambda: "this processor is old")
+    assert cli.main(["rerun", str(stylize.log)]) == 1
+    error = capsys.readouterr().err
+    assert "run.h5 cannot be used: its convolutions went by oneDNN in bfloat16" in error
+    assert "this processor is old: go on where it was made" in error
+    with h5py.File(stylize.log, "r+") as file:
+        file.attrs["convolutions"] = "cudnn"
+    assert cli.main(["rerun", str(stylize.log)]) == 1
+    assert "must be one of plain, winograd, onednn, got 'cudnn'" in capsys.readouterr().err
+
+
+def test_bfloat16_that_is_slow_here_is_said(stylize, capsys, monkeypatch):
+    monkeypatch.setattr(compiler, "obstacle_to_bfloat16", lambda: "this processor is old")
+    runs.stylize_files(replace(stylize, precision="bfloat16"), say=quiet, progress=False)
+    assert capsys.readouterr().err.count("slower than float32 here: this processor is old") == 1
+    runs.stylize_files(replace(stylize, precision="fast"), say=quiet, progress=False)
+    assert "slower" not in capsys.readouterr().err
+    assert runlog.load(stylize.log).attributes["precision"] == "float32"
 
 
 def test_a_changed_input_is_refused(stylize, sweep, capsys):
