@@ -47,7 +47,7 @@ def show(log: Path) -> str:
         f"{log}: {record.status}, {len(record.variants)} variant(s), {steps} steps, {seconds}",
         f"created    {attributes['created_utc']} by: {attributes['command']}",
         f"device     {attributes['device_kind']} ({attributes['backend']}), "
-        f"{attributes['precision']}, driver {attributes['driver']}, "
+        f"{attributes['precision']} ({attributes['convolutions']}), driver {attributes['driver']}, "
         f"compiled in {record.attributes.get('compile_seconds', np.nan):.1f} s",
         f"weights    {attributes['weights_name']}, sha256 {attributes['weights_sha256'][:16]}",
         f"pictures   {width} x {height} pixels, {len(record.snapshot_steps)} snapshot(s)",
