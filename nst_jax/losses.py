@@ -14,7 +14,7 @@ so that content_gatys = (N M / 2) content_report and style_gatys = style_report 
 Every function is pure, jitted, twice differentiable almost everywhere, and agnostic of leading
 batch axes: it reduces the last three axes, (height, width, channel), and keeps the others.
 Sums are accumulated in float32 at least, whatever the type of the features: in half precision
-a Gram matrix overflows.
+a Gram matrix overflows. Derivatives in bfloat16 go backward only (no `jax.jvp`).
 """
 
 from functools import partial, reduce
@@ -63,7 +63,8 @@ def gram_matrix(
       2016, equation 3.
     """
     check_choice("normalize", normalize, Normalization)
-    gram = _products_with_itself(features)
+    low = features.dtype == jnp.bfloat16
+    gram = (_products_with_itself_in_bfloat16 if low else _products_with_itself)(features)
     if normalize == "none":
         return gram
     return gram / (features.shape[-3] * features.shape[-2])
@@ -71,14 +72,6 @@ def gram_matrix(
 
 def _products(first: Array, second: Array) -> Array:
     """Inner products over locations of each channel of one with each channel of the other."""
-    if first.dtype == jnp.bfloat16:
-        return jax.lax.platform_dependent(
-            first, second, cpu=_products_of_pieces, default=_products_at_once
-        )
-    return _products_at_once(first, second)
-
-
-def _products_at_once(first: Array, second: Array) -> Array:
     return jnp.einsum(
         "...hwi,...hwj->...ij",
         first,
@@ -86,26 +79,6 @@ def _products_at_once(first: Array, second: Array) -> Array:
         precision="highest" if first.dtype != jnp.bfloat16 else None,
         preferred_element_type=jnp.promote_types(first.dtype, jnp.float32),
     )
-
-
-def _products_of_pieces(first: Array, second: Array) -> Array:
-    """Products of bfloat16 with sums in float32, where one operation cannot have both.
-
-    A CPU multiplies bfloat16 fast if the result is bfloat16 as well: sums over pieces of the
-    picture are rounded to it, and added up in float32.
-    """
-    first, second = (x.reshape(*x.shape[:-3], -1, x.shape[-1]) for x in (first, second))
-    even = first.shape[-2] // _PIECES * _PIECES
-    pieces = [
-        (x[..., :even, :].reshape(*x.shape[:-2], _PIECES, -1, x.shape[-1]), x[..., None, even:, :])
-        for x in (first, second)
-    ]
-    sums = (
-        jnp.einsum("...pki,...pkj->...pij", *pair).astype(jnp.float32).sum(-3)
-        for pair in zip(*pieces, strict=True)
-        if pair[0].size
-    )
-    return reduce(add, sums)
 
 
 @jax.custom_jvp
@@ -120,6 +93,43 @@ def _products_with_itself_jvp(primals: tuple, tangents: tuple) -> tuple[Array, A
     (features,), (tangent,) = primals, tangents
     half = _products(features, tangent)
     return _products(features, features), half + half.swapaxes(-1, -2)
+
+
+@jax.custom_vjp
+def _products_with_itself_in_bfloat16(features: Array) -> Array:
+    return jax.lax.platform_dependent(
+        features, cpu=_products_of_pieces, default=lambda x: _products(x, x)
+    )
+
+
+def _products_of_pieces(features: Array) -> Array:
+    """Products of bfloat16 with sums in float32, where one operation cannot have both.
+
+    A CPU multiplies bfloat16 fast if the result is bfloat16 as well: sums over pieces of the
+    picture are rounded to it, and added up in float32.
+    """
+    flat = features.reshape(*features.shape[:-3], -1, features.shape[-1])
+    even = flat.shape[-2] // _PIECES * _PIECES
+    pieces = flat[..., :even, :].reshape(*flat.shape[:-2], _PIECES, -1, flat.shape[-1])
+    sums = (
+        jnp.einsum("...pki,...pkj->...pij", x, x).astype(jnp.float32).sum(-3)
+        for x in (pieces, flat[..., None, even:, :])
+        if x.size
+    )
+    return reduce(add, sums)
+
+
+def _forward(features: Array) -> tuple[Array, Array]:
+    return _products_with_itself_in_bfloat16(features), features
+
+
+def _backward(features: Array, gradient: Array) -> tuple[Array]:
+    # In the layout of the features: JAX's own rule would put channels first and copy them back.
+    both = (gradient + gradient.swapaxes(-1, -2)).astype(features.dtype)
+    return (jnp.einsum("...hwi,...ij->...hwj", features, both),)
+
+
+_products_with_itself_in_bfloat16.defvjp(_forward, _backward)
 
 
 @partial(jax.jit, static_argnames="convention")
