@@ -126,36 +126,70 @@ def _rectified_gradient(
 convolve_and_rectify.defvjp(_rectified, _rectified_gradient)
 
 
+def average_pool(x: Float[Array, "*b h w c"]) -> Float[Array, "*b h2 w2 c"]:
+    """As `vgg.average_pool`, with such a derivative as well."""
+    return _mean(_even(x))
+
+
 def max_pool(x: Float[Array, "*b h w c"]) -> Float[Array, "*b h2 w2 c"]:
     """As `vgg.max_pool`; its derivative writes each window once instead of adding up four."""
-    height, width = x.shape[-3] // 2 * 2, x.shape[-2] // 2 * 2
-    return _pool(x[..., :height, :width, :])
+    return _maximum(_even(x))
+
+
+def _even(x: Array) -> Array:
+    """Without an odd last row or column."""
+    return x[..., : x.shape[-3] // 2 * 2, : x.shape[-2] // 2 * 2, :]
+
+
+def _corners(x: Array) -> list[Array]:
+    """The four corners of every 2 x 2 window, in reading order."""
+    return [x[..., i::2, j::2, :] for i in (0, 1) for j in (0, 1)]
 
 
 @jax.custom_vjp
-def _pool(x: Array) -> Array:
+def _mean(x: Array) -> Array:
+    a, b, c, d = _corners(x)
+    return (a + b + c + d) / 4
+
+
+def _mean_gradient(kept: None, gradient: Array) -> tuple[Array]:
+    del kept
+    return (_joined(_spread(gradient / 4)),)
+
+
+_mean.defvjp(lambda x: (_mean(x), None), _mean_gradient)
+
+
+@jax.custom_vjp
+def _maximum(x: Array) -> Array:
     return _largest(x)[0]
 
 
 def _largest(x: Array) -> tuple[Array, Int8[Array, "*b h2 w2 c"]]:
     """The largest of each 2 x 2 window, and its place in reading order: of equals the first."""
-    a, b, c, d = (x[..., i::2, j::2, :] for i in (0, 1) for j in (0, 1))
+    a, b, c, d = _corners(x)
     ab, cd = jnp.maximum(a, b), jnp.maximum(c, d)
     upper, lower = jnp.where(a >= b, 0, 1), jnp.where(c >= d, 2, 3)
     return jnp.maximum(ab, cd), jnp.where(ab >= cd, upper, lower).astype(jnp.int8)
 
 
-def _pool_gradient(place: Array, gradient: Array) -> tuple[Array]:
-    *batch, height, width, channels = gradient.shape
-    windows = (*batch, height, 2, width, 2, channels)
-
-    def spread(x: Array) -> Array:
-        return jnp.broadcast_to(x[..., :, None, :, None, :], windows)
-
+def _maximum_gradient(place: Array, gradient: Array) -> tuple[Array]:
+    spread = _spread(gradient)
     corner = np.arange(4, dtype=np.int8).reshape(2, 1, 2, 1)
-    chosen = spread(place) == jnp.broadcast_to(corner, windows)
-    back = jnp.where(chosen, spread(gradient), 0)
-    return (back.reshape(*batch, 2 * height, 2 * width, channels),)
+    chosen = _spread(place) == jnp.broadcast_to(corner, spread.shape)
+    return (_joined(jnp.where(chosen, spread, 0)),)
 
 
-_pool.defvjp(_largest, _pool_gradient)
+_maximum.defvjp(_largest, _maximum_gradient)
+
+
+def _spread(x: Array) -> Array:
+    """A value of each window at its four places."""
+    *batch, height, width, channels = x.shape
+    windows = (*batch, height, 2, width, 2, channels)
+    return jnp.broadcast_to(x[..., :, None, :, None, :], windows)
+
+
+def _joined(x: Float[Array, "*b h 2 w 2 c"]) -> Float[Array, "*b h2 w2 c"]:
+    *batch, height, _, width, _, channels = x.shape
+    return x.reshape(*batch, 2 * height, 2 * width, channels)

@@ -344,7 +344,7 @@ class _Ready:
         return ready.direct(kernel, bias, jnp.float32 if in_channels == 3 else self._dtype)
 
     def __call__(self, layers: Mapping[str, ready.Layer], x: Array) -> dict[str, Array]:
-        pool = {"max": ready.max_pool, "average": average_pool}[self.pooling]
+        pool = {"max": ready.max_pool, "average": ready.average_pool}[self.pooling]
         return _walk(
             x,
             self.layers,

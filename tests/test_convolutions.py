@@ -77,12 +77,13 @@ def test_bfloat16_multiplies_what_is_rounded_to_it(problem):
     np.testing.assert_allclose(back(y)[0].astype(jnp.float32), gradient, atol=0.01 * scale)
 
 
-@pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 1)])
-def test_pooling_is_that_of_the_network_ties_included(size, rng):
+@pytest.mark.parametrize("pool", ["max_pool", "average_pool"])
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (2, 3)])
+def test_pooling_is_that_of_the_network_ties_included(size, pool, rng):
     # Few values: most windows have a tie, whose gradient goes to the first.
     x = jnp.asarray(rng.integers(0, 3, size=(2, *size, 3)), jnp.float32)
-    y, back = jax.vjp(convolutions.max_pool, x)
-    expected, expected_back = jax.vjp(vgg.max_pool, x)
+    y, back = jax.vjp(getattr(convolutions, pool), x)
+    expected, expected_back = jax.vjp(getattr(vgg, pool), x)
     np.testing.assert_array_equal(y, expected)
     gradient = jnp.asarray(rng.normal(size=y.shape), jnp.float32)
     np.testing.assert_array_equal(back(gradient)[0], expected_back(gradient)[0])
