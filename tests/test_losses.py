@@ -378,3 +378,19 @@ def test_an_unknown_option_lists_the_valid_ones(call, valid):
 )
 def test_losses_are_jitted(loss):
     assert hasattr(loss, "lower")
+
+
+@pytest.mark.parametrize("shape", [(16, 18, 8), (2, 9, 7, 8), (3, 4, 8)])
+def test_gram_matrix_of_bfloat16_and_its_gradient(shape, rng):
+    """Summed in pieces on a CPU: with a rest, with batches, with fewer locations than pieces."""
+    low = jnp.asarray(rng.uniform(size=shape), jnp.bfloat16)
+    features = low.astype(jnp.float32)
+    gram, exact = losses.gram_matrix(low), losses.gram_matrix(features)
+    assert gram.dtype == jnp.float32
+    np.testing.assert_allclose(gram, exact, atol=4e-3 * float(exact.max()))
+    target = 0.5 * exact
+    gradient = jax.grad(lambda x: losses.style_loss(x, target).sum())
+    expected = gradient(features)
+    np.testing.assert_allclose(
+        gradient(low).astype(jnp.float32), expected, atol=0.02 * float(jnp.abs(expected).max())
+    )
