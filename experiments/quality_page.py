@@ -246,16 +246,18 @@ def _method(small: Stage, large: Stage) -> str:
         min(1.0, max(count, 1) * 2 / 2 ** len(stage.pairs))
         for count, stage in zip(tests, stages, strict=True)
     ]
-    targets = [stage.ways[0].precision for stage in stages]
+    kinds = list(dict.fromkeys(stage.ways[0].precision for stage in stages))
+    target = kinds[0] if len(kinds) == 1 else (
+        f"{kinds[0]} ({small.settings['size']} px) and in {kinds[1]} ({large.settings['size']} "
+        "px, where float32 would take too long)"
+    )  # fmt: skip
     return "\n".join(
         [
             f"- *Pairs*: {sizes}. Content weight 1e4, style weight 0.01, no total variation; from "
             "the content picture.",
-            f"- *Target*: the total of Adam at 0.02 after {small.ways[0].budget} steps, run in "
-            f"{targets[0]} ({small.settings['size']} px) and in {targets[1]} "
-            f"({large.settings['size']} px, where float32 would take too long); the report's "
-            "optimizer in its program's form. The total is always the float32 one of the image, "
-            "clipped to [0, 1], whatever precision has led there.",
+            f"- *Target*: the total of Adam at 0.02, in the form of the report's program, after "
+            f"{small.ways[0].budget} steps in {target}. A total is always the float32 one of the "
+            "image, clipped to [0, 1], whatever precision has led there.",
             f"- *Reached*: about every {settings['every']} evaluations the image is judged, and "
             "the way ends at the target; between two looks the logarithm of the lowest total so "
             "far is taken to fall evenly. *else at*: the lowest total of the other pairs, in parts "
@@ -311,7 +313,8 @@ def draw(stage: Stage) -> Figure:
             axes.plot(x, y, label=_name(way), **style)
             axes.plot(x[-1:], y[-1:], "o", color=style["color"], ms=4)
     by_evaluations.set(xlabel="evaluations", ylabel="loss, in parts of the target")
-    by_seconds.set(xlabel="seconds", xscale="log")
+    shortest = min(course.seconds[1] for each in stage.courses for course in each)
+    by_seconds.set(xlabel="seconds", xscale="log", xlim=(shortest / 2, None))
     for axes in (by_evaluations, by_seconds):
         axes.set(yscale="log", ylim=(0.98, 4))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

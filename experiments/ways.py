@@ -109,16 +109,17 @@ def bounded(problem: Problem, budget: int, look: Look) -> Place:
         (total, _), gradient = _evaluate(problem.objective, image, problem.weights)
         return float(total), np.asarray(gradient, np.float64).ravel()
 
-    def callback(intermediate_result: optimize.OptimizeResult) -> None:
+    def go_on(pixels: np.ndarray) -> bool:
         nonlocal place
-        if spent - place.evaluations < min(EVERY, budget):
-            return
-        image = intermediate_result.x.reshape(problem.start.shape)
-        place = Place(np.clip(image.astype(np.float32), 0, 1), spent)
-        if not look(place) or spent >= budget:
+        image = np.clip(pixels.reshape(problem.start.shape).astype(np.float32), 0, 1)
+        place = Place(image, spent)
+        return look(place) and spent < budget
+
+    def callback(intermediate_result: optimize.OptimizeResult) -> None:
+        if spent - place.evaluations >= min(EVERY, budget) and not go_on(intermediate_result.x):
             raise StopIteration
 
-    optimize.minimize(
+    ended = optimize.minimize(
         evaluate,
         problem.start.ravel().astype(np.float64),
         jac=True,
@@ -128,6 +129,8 @@ def bounded(problem: Problem, budget: int, look: Look) -> Place:
         # It shall end when the look says so, not when it finds that little is gained.
         options={"maxcor": PAIRS_OF_BOUNDED, "maxfun": 2 * budget, "ftol": 0, "gtol": 0},
     )
+    if spent > place.evaluations:
+        go_on(ended.x)
     return place
 
 
@@ -146,10 +149,11 @@ def coarse_to_fine(way: Way, evaluations: int) -> Way:
         start = Place(images.resize(image, *problem.start.shape[:2]), spent)
         if not look(start):
             return start
-        return way(
-            problem._replace(start=start.image),
-            budget,
-            lambda place: look(place._replace(evaluations=spent + place.evaluations)),
-        )
+
+        def with_coarse(place: Place) -> Place:
+            return place._replace(evaluations=spent + place.evaluations)
+
+        fine = problem._replace(start=start.image)
+        return with_coarse(way(fine, budget, lambda place: look(with_coarse(place))))
 
     return both
