@@ -1,14 +1,17 @@
 # Targets: demo, sweep, study, bench, docs, test, test-fast, torture, lint, wheel, clean. `make help` explains them.
 #
-# PYTHON=... picks the interpreter that makes the environment; VENV=... an environment to use
-# instead of .venv (an existing one is used as it is, with what is missing installed into it).
+# PYTHON=... picks the interpreter that makes the environment (without it tools/find_python.sh does);
+# VENV=... an environment to use instead of .venv (an existing one is used as it is, with what is
+# missing installed into it).
 
-PYTHON ?= python3
 VENV ?= .venv
 ifeq ($(strip $(VENV)),)
 $(error VENV is empty: name an environment, or leave it out for .venv)
 endif
 BIN = $(VENV)/bin
+ifneq ($(and $(PYTHON),$(wildcard $(BIN)/python)),)
+$(info $(VENV) exists and is used as it is: PYTHON=$(PYTHON) makes no difference to it)
+endif
 INSTALLED = $(VENV)/.nst_jax
 
 # A GPU box installs the CUDA build, a TPU host libtpu; elsewhere JAX runs on the CPU.
@@ -35,8 +38,9 @@ help:
 	@echo "make test-fast  the quick ones (about three minutes)"
 	@echo "make torture    faults and hostile files by the thousand (about forty minutes)"
 	@echo "make lint       ruff: style and formatting; mypy: the types of the library"
-	@echo "make wheel      build into dist/; try it with the oldest and newest Python and libraries"
+	@echo "make wheel      build into dist/; try it with each Python, oldest and newest libraries"
 	@echo "make clean      remove .venv, out/, dist/ and caches"
+	@echo "$(VENV) is made with Python 3.13 or 3.12 where there is one; PYTHON=... names another"
 
 demo: $(INSTALLED)
 	$(BIN)/python experiments/demo.py $(ARGS)
@@ -72,9 +76,12 @@ wheel: $(INSTALLED)-dev
 	$(BIN)/python tests/try_wheel.py $(ARGS)
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "nst_jax needs Python >= 3.11; name one with make PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@python=$$(sh tools/find_python.sh $(PYTHON)) || exit 1; \
+	echo "$(VENV): $$("$$python" --version) ($$python)"; \
+	"$$python" -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 12))' || \
+		echo "Python 3.11 keeps JAX at 0.10; 3.12 or later brings a newer one, whose bfloat16 is" \
+			"several times as fast on processors that have AMX"
 
 $(INSTALLED): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.$(EXTRA)'

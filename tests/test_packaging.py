@@ -64,9 +64,9 @@ def test_the_oldest_versions_are_the_lower_bounds():
 
 
 def test_pythons():
-    oldest, newest = try_wheel.supported_pythons()
-    assert PROJECT["requires-python"] == f">={oldest}"
-    assert Version(oldest) < Version(newest)
+    pythons = try_wheel.supported_pythons()
+    assert PROJECT["requires-python"] == f">={pythons[0]}"
+    assert pythons == sorted(pythons, key=Version)
 
 
 def test_each_file_of_the_package_is_in_the_wheel():
@@ -78,16 +78,6 @@ def test_each_file_of_the_package_is_in_the_wheel():
     assert "py.typed" in names
     for name in names:
         assert name.endswith(".py") or any(fnmatch(name, pattern) for pattern in patterns)
-
-
-def test_a_python_that_does_not_run_is_not_found(tmp_path, monkeypatch):
-    """Like a shim of pyenv, which is there for each version that any project uses."""
-    shim = tmp_path / "python3.99"
-    shim.write_text("#!/bin/sh\nexit 127\n")
-    shim.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
-    assert try_wheel.find_python("3.99") is None
 
 
 def test_the_design_says_why_each_dependency_is_there():

@@ -2,6 +2,7 @@
 
     make wheel                                              # or: python tests/try_wheel.py
     make wheel ARGS="--pythons 3.13 --versions newest"
+    make wheel ARGS=--ends
 
 The wheel goes into fresh environments outside the checkout, one for each Python and each set of
 dependencies: the oldest that pyproject.toml allows, and the newest that the index has.
@@ -17,6 +18,7 @@ import tempfile
 import time
 import tomllib
 import zipfile
+from collections.abc import Sequence
 from email.parser import Parser
 from pathlib import Path
 from typing import Literal
@@ -87,29 +89,24 @@ shutil.copy(package / "data" / "painting.png", "p.png")
 def main(
     pythons: tuple[str, ...] = (),
     versions: tuple[Literal["oldest", "newest"], ...] = ("oldest", "newest"),
+    ends: bool = False,
 ) -> None:
     """Build the wheel and the source archive, and try the wheel in fresh environments.
 
     Args:
-      pythons: such as 3.12 (default: the oldest and the newest of the classifiers).
+      pythons: such as 3.12 (default: those of the classifiers).
       versions: of the dependencies.
+      ends: only the first Python with the first versions, and the last with the last.
     """
     wheel, archive = build()
     check_contents(wheel, archive)
     check_metadata(wheel)
-    tried = 0
-    for python in pythons or supported_pythons():
-        interpreter = find_python(python)
-        if interpreter is None:
-            print(f"python {python} is not on this machine: not tried")
-            continue
-        for version in versions:
-            start = time.perf_counter()
-            try_in_fresh_environment(wheel, interpreter, version)
-            print(f"python {python}, {version}: {time.perf_counter() - start:.0f} s", flush=True)
-            tried += 1
-    if not tried:
-        sys.exit("error: none of these interpreters was found, so that nothing has been tried")
+    found = find_pythons(pythons or supported_pythons())
+    tries = [(python, version) for python in found for version in versions]
+    for python, version in (tries[0], tries[-1]) if ends else tries:
+        start = time.perf_counter()
+        try_in_fresh_environment(wheel, found[python], version)
+        print(f"python {python}, {version}: {time.perf_counter() - start:.0f} s", flush=True)
 
 
 def build() -> tuple[Path, Path]:
@@ -190,27 +187,28 @@ def oldest(requirements: list[str]) -> list[str]:
     return [re.sub(r">=\s*([\w.]+).*", r"==\1", requirement) for requirement in requirements]
 
 
-def supported_pythons() -> tuple[str, str]:
-    """The oldest and the newest of the classifiers."""
-    found = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
-    return found[0], found[-1]
+def supported_pythons() -> list[str]:
+    """Those of the classifiers, oldest first."""
+    return re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
+
+
+def find_pythons(versions: Sequence[str]) -> dict[str, Path]:
+    """The interpreters of these versions that this machine has; it says which it has not."""
+    found = {version: find_python(version) for version in versions}
+    for version in (version for version, path in found.items() if path is None):
+        print(f"python {version} is not on this machine: not tried")
+    if not any(found.values()):
+        sys.exit("error: none of these interpreters was found, so that nothing has been tried")
+    return {version: path for version, path in found.items() if path}
 
 
 def find_python(version: str) -> Path | None:
-    """An interpreter of this version: on the path, or one that pyenv keeps."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    kept = sorted(pyenv.glob(f"{version}.*/bin/python"))
-    for path in (sys.executable, shutil.which(f"python{version}"), *kept):
-        if path and _version_of(path) == version:
-            return Path(path)
-    return None
-
-
-def _version_of(interpreter: str | Path) -> str | None:
-    code = "import sys; print('%d.%d' % sys.version_info[:2])"
-    answer = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=False)
-    # A shim of pyenv is there for each version that any project uses.
-    return answer.stdout.strip() if answer.returncode == 0 else None
+    """An interpreter of this version: this one, or what tools/find_python.sh finds."""
+    if version == "{}.{}".format(*sys.version_info):
+        return Path(sys.executable)
+    search = ("sh", ROOT / "tools" / "find_python.sh", version)
+    answer = subprocess.run(search, capture_output=True, text=True, check=False)
+    return Path(answer.stdout.strip()) if answer.returncode == 0 else None
 
 
 def expect(what: str, found: object, expected: object) -> None:
