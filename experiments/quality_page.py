@@ -91,11 +91,14 @@ def results_of(stage: Stage) -> list[Result]:
 def chosen_on_the_others(results: Sequence[Result]) -> tuple[list[int], np.ndarray]:
     """For each pair the way that took least time on the others, and how much sooner it was there.
 
-    The seconds of the first way over those of the chosen one.
+    Among the ways that were there in every pair: their places, and the seconds of the first way
+    over those of the chosen one.
     """
-    seconds = np.stack([each.seconds for each in results], axis=1)
+    everywhere = [i for i, each in enumerate(results) if each.count == len(each.seconds)]
+    seconds = np.stack([results[i].seconds for i in everywhere], axis=1)
     choice = paired.choose_leaving_one_out(seconds)
-    return [int(way) for way in choice], seconds[:, 0] / seconds[np.arange(len(choice)), choice]
+    factors = seconds[:, 0] / seconds[np.arange(len(choice)), choice]
+    return [everywhere[i] for i in choice], factors
 
 
 def write(small: Stage, large: Stage, folder: Path) -> Path:
@@ -261,8 +264,7 @@ def _method(small: Stage, large: Stage) -> str:
             f"- *Reached*: about every {settings['every']} evaluations the image is judged, and "
             "the way ends at the target; between two looks the logarithm of the lowest total so "
             "far is taken to fall evenly. *else at*: the lowest total of the other pairs, in parts "
-            f"of the target, after {max(way.budget for way in small.ways)} evaluations or when the "
-            "rate was 0.",
+            f"of the target, after {_budgets(stages)} evaluations.",
             "- *Evaluations*: of objective and gradient, those of the line search among them; at "
             "half the size they count a quarter, by their pixels. *Seconds*: of the clock, without "
             "the looks and without compiling: two steps beforehand are thrown away, which with "
@@ -279,6 +281,15 @@ def _method(small: Stage, large: Stage) -> str:
             + ".",
         ]
     )
+
+
+def _budgets(stages: Sequence[Stage]) -> str:
+    """How many evaluations there were at most, and for which ways fewer."""
+    most = max(way.budget for stage in stages for way in stage.ways)
+    fewer = {
+        f"{way.name} {way.budget}" for stage in stages for way in stage.ways if way.budget < most
+    }
+    return f"{most}" + (f" ({', '.join(sorted(fewer))})" if fewer else "")
 
 
 def _in_words(pairs: Sequence[tuple[str, str]]) -> str:

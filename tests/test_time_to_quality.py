@@ -16,6 +16,7 @@ import ways
 
 from nst_jax import image as images
 from nst_jax import optimizers
+from nst_jax.objective import LossTerms
 
 
 def adam(rate):
@@ -74,8 +75,6 @@ def problem(toy_objective):
 
 def _distance(image, weights):
     """From what is darker than black: least at the bound."""
-    from nst_jax.objective import LossTerms
-
     total = ((image + 0.5) ** 2).sum() * weights.style / weights.style
     return total, LossTerms(total, total, total, total, total[None])
 
@@ -108,7 +107,7 @@ def test_a_way_goes_down_until_the_look_has_seen_enough(problem, looks, way):
     assert totals[1] < totals[0] < float(problem.objective(problem.start, problem.weights)[0])
 
 
-@pytest.mark.parametrize("way", [adam(0.02), ways.bounded])
+@pytest.mark.parametrize("way", [adam(0.02), ways.bounded, ways.projected])
 def test_a_way_ends_with_its_budget(problem, way):
     assert 20 <= way(problem, 20, lambda place: True).evaluations < 30
 
@@ -119,6 +118,26 @@ def test_bounds_are_reached_and_an_early_end_is_looked_at(problem, looks):
     np.testing.assert_array_equal(end.image, 0)
     assert end.evaluations < ways.EVERY
     assert seen == [end]
+
+
+def test_a_projected_step_leaves_what_is_at_its_bound(problem, looks):
+    _, look = looks
+    end = ways.projected(problem.coarse(), 15, look)
+    np.testing.assert_array_equal(end.image, 0)
+
+
+def test_a_step_that_goes_too_far_is_shortened(problem):
+    """With a gradient that is far too large the first step would end at the bounds."""
+    place = problem.coarse()
+    steep = jax.tree_util.Partial(_steep)
+    start = np.full_like(place.start, 0.5)
+    end = ways.projected(place._replace(objective=steep, start=start), 40, lambda place: True)
+    np.testing.assert_allclose(end.image, 0.4, atol=1e-3)
+
+
+def _steep(image, weights):
+    total = 1e6 * ((image - 0.4) ** 2).sum() ** 0.75 * weights.style / weights.style
+    return total, LossTerms(total, total, total, total, total[None])
 
 
 def test_a_falling_rate_ends_at_zero(problem):
@@ -176,7 +195,7 @@ def test_a_course_is_kept_for_its_settings(tmp_path):
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch, problem):
-    """Two small pairs and one large one of a toy, in two precisions that are the same."""
+    """Two small and two large pairs of a toy, in two precisions that are the same."""
     contenders = [
         time_to_quality.Contender("Adam 0.02", adam(0.02), "float32", 30),
         time_to_quality.Contender("Adam 0.05", adam(0.05), "bfloat16", 40),
@@ -198,7 +217,7 @@ def settings(tmp_path, monkeypatch, problem):
     for name, value in replaced.items():
         monkeypatch.setattr(time_to_quality, name, value)
     return time_to_quality.TimeToQuality(
-        output_dir=tmp_path / "out", page=tmp_path / "docs" / "page.md", large_pairs=1
+        output_dir=tmp_path / "out", page=tmp_path / "docs" / "page.md", large_pairs=2
     )
 
 
@@ -224,7 +243,7 @@ def test_an_interrupted_comparison_goes_on_to_its_page(settings, monkeypatch, ca
 
     monkeypatch.setattr(courses, "course_of", course_of)
     section = time_to_quality.main(settings)
-    assert len(list(settings.output_dir.rglob("*.json"))) == 2 * 3 + 2
+    assert len(list(settings.output_dir.rglob("*.json"))) == 2 * 3 + 2 * 2
     assert all(path.read_bytes() == content for path, content in first.items())
     text = section.read_text()
     assert "weights are random" in text
@@ -257,6 +276,11 @@ def test_each_pair_is_judged_by_the_way_chosen_on_the_others():
     np.testing.assert_allclose(factors, 4)
 
 
+def test_one_pair_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="two pairs of each size"):
+        time_to_quality.main(time_to_quality.TimeToQuality(output_dir=tmp_path, pairs=1))
+
+
 def test_a_way_that_was_not_there_everywhere_is_not_compared():
     gone = [[a_course([4.0, 1.0]), a_course([4.0, end])] for end in (0.5, 1.25, 1.5)]
     stage = quality_page.Stage(
@@ -267,8 +291,8 @@ def test_a_way_that_was_not_there_everywhere_is_not_compared():
 
 
 @pytest.mark.slow
-def test_a_problem_is_the_report_s_and_has_a_coarse_one(tmp_path, rng, shallow, monkeypatch):
-    monkeypatch.setenv("NST_JAX_WEIGHTS", "random")
+@pytest.mark.usefixtures("quick_to_compile")
+def test_a_problem_is_the_report_s_and_has_a_coarse_one(tmp_path, rng, shallow):
     pair = time_to_quality.Pair(tmp_path / "c.png", tmp_path / "s.png")
     for path in pair:
         images.save(path, rng.uniform(size=(40, 48, 3)).astype(np.float32))
