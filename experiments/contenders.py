@@ -38,7 +38,7 @@ def nst_jax(problem: dict[str, np.ndarray], variants: int, precision: str) -> St
     import jax
     import jax.numpy as jnp
 
-    from nst_jax import driver, objective, optimizers, vgg
+    from nst_jax import compiler, driver, objective, optimizers, vgg
 
     params = {
         layer: {"kernel": problem[f"kernel/{layer}"], "bias": problem[f"bias/{layer}"]}
@@ -48,9 +48,9 @@ def nst_jax(problem: dict[str, np.ndarray], variants: int, precision: str) -> St
         params,
         (*STYLE_LAYERS, CONTENT_LAYER),
         precision=precision,
-        winograd=vgg.winograd_pays(precision),
+        convolutions=vgg.fastest_convolutions(precision),
     )
-    targets = jax.jit(
+    targets = compiler.Program(
         objective.compute_targets, static_argnames=("content_layers", "style_layers", "convention")
     )(
         feature_fn,

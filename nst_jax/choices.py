@@ -8,6 +8,8 @@ from typing import Any, Literal, get_args
 Arch = Literal["vgg16", "vgg19"]
 Pooling = Literal["max", "average"]
 Precision = Literal["float32", "tf32", "bfloat16"]
+PrecisionSetting = Literal["float32", "tf32", "bfloat16", "fast"]
+Convolutions = Literal["plain", "winograd", "onednn"]
 Convention = Literal["report", "gatys"]
 Normalization = Literal["locations", "none"]
 OptimizerName = Literal["adam", "rmsprop", "adagrad", "sgd", "lbfgs"]

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 import tyro
 
 from nst_jax import __version__
-from nst_jax.choices import Arch, InputConvention, LogLevel, Pooling, Precision
+from nst_jax.choices import Arch, InputConvention, LogLevel, Pooling, PrecisionSetting
 from nst_jax.config import StylizeConfig, SweepConfig
 from nst_jax.console import (
     debugs,
@@ -114,8 +114,30 @@ class Plan:
     """The network."""
     pooling: Pooling = "max"
     """As in `stylize`."""
-    precision: Precision = "float32"
+    precision: PrecisionSetting = "float32"
     """As in `stylize`."""
+
+
+def _argument(metavar: str, default: str) -> Any:
+    """How the help shows an argument whose default a bare None would not explain."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+
+
+@dataclass(frozen=True)
+class Check:
+    """Tell whether this device computes what it should, how fast, and in which precision.
+
+    Takes one to five minutes, and no network. Example: nst-jax check --output check.json
+    """
+
+    output: Annotated[Path | None, _argument("PATH", "no file")] = None
+    """Write all of it there (JSON), for a report."""
+    size: Annotated[int | None, _argument("INT", "256 on a CPU, else 512")] = None
+    """Side of the picture in pixels, for memory and time."""
+    weights: Annotated[str | None, _argument("PATH|random", "see nst-jax weights info")] = None
+    """The network's weights; nothing is downloaded."""
+    force: bool = False
+    """Overwrite an existing file."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +199,7 @@ Command = (
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Features, tyro.conf.subcommand("features")]
     | Annotated[Plan, tyro.conf.subcommand("plan")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
     | Annotated[Weights, tyro.conf.subcommand("weights")]
 )
 
@@ -255,6 +278,8 @@ def _run(command) -> int:
         return _run_weights(command.action)
     if isinstance(command, Plan):
         return _run_plan(command)
+    if isinstance(command, Check):
+        return _run_check(command)
     from nst_jax import inspection
 
     if isinstance(command, Plot):
@@ -301,7 +326,7 @@ def _run_optimisation(command: StylizeConfig | SweepConfig | Resume | Rerun) -> 
 
 def _run_plan(command: Plan) -> int:
     with ended_by_ctrl_c():
-        from nst_jax import driver, environment, estimate
+        from nst_jax import driver, environment, estimate, vgg
 
     driver.check_settings(num_steps=command.steps, learning_rate=1.0, tolerance=None)
     if warning := environment.unused_gpu():
@@ -311,10 +336,26 @@ def _run_plan(command: Plan) -> int:
         command.variants,
         arch=command.arch,
         pooling=command.pooling,
-        precision=command.precision,
+        precision=vgg.resolve_precision(command.precision),
     )
     say(estimate.in_words(found, size=command.size, variants=command.variants, steps=command.steps))
     return 0
+
+
+def _run_check(command: Check) -> int:
+    with ended_by_ctrl_c():
+        from nst_jax import check, files
+
+    if command.output:
+        files.check_output(command.output, force=command.force, suffixes=(".json",))
+    report = check.check(command.size, source=command.weights)
+    if warning := report.facts.get("unused_gpu"):
+        warn(warning)
+    say(check.in_words(report))
+    if command.output:
+        check.write(report, command.output)
+        inform(f"wrote {command.output}")
+    return 0 if check.passed(report) else 1
 
 
 def _run_weights(action: WeightsInfo | WeightsFetch | WeightsConvert) -> int:

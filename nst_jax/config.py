@@ -19,7 +19,7 @@ from nst_jax.choices import (
     OptimizerForm,
     OptimizerName,
     Pooling,
-    Precision,
+    PrecisionSetting,
 )
 
 
@@ -96,8 +96,8 @@ class RunConfig:
     """The network."""
     weights: Annotated[str | None, _argument("PATH|random", "see nst-jax weights info")] = None
     """The network's weights: a file, or random ones for a preview."""
-    precision: Precision = "float32"
-    """Of the network's convolutions; image and optimizer are float32 always."""
+    precision: PrecisionSetting = "float32"
+    """Of the network's convolutions, image and optimizer stay float32; fast: this device's best."""
     rematerialize: bool = False
     """Save memory on a GPU: compute activations twice (not tried yet; a CPU saves nothing)."""
     snapshot_every: int = 0

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 
 from nst_jax import optimizers
 from nst_jax.choices import Driver, check_choice
+from nst_jax.compiler import Program
 from nst_jax.objective import LossTerms, LossWeights, Objective
 from nst_jax.optimizers import OptimizerFactory
 from nst_jax.steps import (
@@ -68,12 +69,12 @@ def _scan_steps(objective, hyper, state, num_steps, *, factory, length):
     return jax.lax.scan(body, state, length=length)
 
 
-_jit_step = jax.jit(step_variants, static_argnames="factory", donate_argnames="state")
-_jit_scan = jax.jit(_scan_steps, static_argnames=("factory", "length"), donate_argnames="state")
-_jit_evaluate = jax.jit(
+_jit_step = Program(step_variants, static_argnames="factory", donate_argnames="state")
+_jit_scan = Program(_scan_steps, static_argnames=("factory", "length"), donate_argnames="state")
+_jit_evaluate = Program(
     lambda objective, image, weights: jax.value_and_grad(objective, has_aux=True)(image, weights)
 )
-_jit_losses = jax.jit(jax.vmap(lambda objective, *args: objective(*args)[1], in_axes=(None, 0, 0)))
+_jit_losses = Program(jax.vmap(lambda objective, *args: objective(*args)[1], in_axes=(None, 0, 0)))
 
 
 def default_driver() -> Driver:

@@ -6,13 +6,17 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
 
 import filelock
 
+_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 _MAX_CACHE_BYTES = 2**31
+# Of a processor, those that make steps faster.
+_INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16", "sve")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "h5py")
 
 
@@ -114,6 +118,8 @@ def describe() -> dict[str, Any]:
     """The environment as attributes of a run log."""
     import jax
 
+    from nst_jax import compiler
+
     commit, dirty = _git_state()
     return {
         "versions_json": json.dumps(
@@ -125,8 +131,60 @@ def describe() -> dict[str, Any]:
         "device_kind": jax.local_devices()[0].device_kind,
         "device_count": jax.local_device_count(),
         "threads": available_cores(),
+        "onednn": compiler.has_onednn(),
         "pid": os.getpid(),
     }
+
+
+def hardware() -> dict[str, Any]:
+    """What the device and its driver are, beyond `describe`: for the report of a check.
+
+    Names of software and hardware, nothing of the user's; None where it is not known.
+    """
+    import jax
+
+    device = jax.local_devices()[0]
+    words = _processor().split()
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": _processor_name(),
+        "instructions": [name for name in _INSTRUCTIONS if name in words],
+        "compute_capability": getattr(device, "compute_capability", None),
+        "platform_version": device.client.platform_version,
+        "driver": _nvidia_driver() if device.platform == "gpu" else None,
+        "memory_bytes": (device.memory_stats() or {}).get("bytes_limit"),
+        "xla_flags": os.environ.get("XLA_FLAGS"),
+    }
+
+
+def _processor_name() -> str:
+    lines = [line for line in _processor().splitlines() if line.startswith("model name")]
+    return lines[0].partition(":")[2].strip() if lines else platform.machine()
+
+
+def _nvidia_driver() -> str | None:
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.partition("\n")[0].strip()
+
+
+def deterministic() -> dict[str, str]:
+    """The variables with which XLA, not yet started, is asked for the same bytes in every run."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    return {"XLA_FLAGS": flags if _DETERMINISTIC in flags else f"{flags} {_DETERMINISTIC}".strip()}
+
+
+def for_child() -> dict[str, str]:
+    """The variables of another interpreter, which finds its modules where this one does.
+
+    To be started with -P: not in the current folder.
+    """
+    modules = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
+    return os.environ | {"PYTHONPATH": modules}
 
 
 def differences(attributes: dict[str, Any]) -> list[str]:
@@ -137,8 +195,9 @@ def differences(attributes: dict[str, Any]) -> list[str]:
     now = describe()
     found = [
         f"{name} was {attributes.get(name)}, is {now[name]}"
-        for name in ("backend", "device_kind", "device_count", "threads")
-        if attributes.get(name) != now[name]
+        for name in ("backend", "device_kind", "device_count", "threads", "onednn")
+        # Older logs do not tell the last one: of them the versions differ.
+        if attributes.get(name, now[name] if name == "onednn" else None) != now[name]
     ]
     before, after = (versions_of(each) for each in (attributes, now))
     found += [

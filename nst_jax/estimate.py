@@ -3,14 +3,14 @@
 A picture is taken for a square of its longest side, the most that it can be.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
-from nst_jax import driver, environment, memory, objective, optimizers, vgg, weights
+from nst_jax import compiler, driver, environment, memory, objective, optimizers, vgg, weights
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS, Arch, Pooling, Precision
 from nst_jax.objective import FeatureFn, LossWeights, Objective
 from nst_jax.steps import Hyperparameters, single
@@ -70,23 +70,18 @@ def estimate(
     Raises:
       ValueError: a size or number out of its range.
     """
-    least = vgg.smallest_side((*CONTENT_LAYERS, *STYLE_LAYERS), arch)
-    if not least <= size <= _MOST_PIXELS:
-        raise ValueError(f"the size must be from {least} to {_MOST_PIXELS}, got {size}")
+    check_size(size, arch)
     if not 1 <= variants <= _MOST_VARIANTS:
         raise ValueError(
             f"the number of variants must be from 1 to {_MOST_VARIANTS}, got {variants}"
         )
     available = memory.available_bytes()
     params = weights.random_params(arch=arch)
-    problem = _Problem(params, arch=arch, pooling=pooling, precision=precision)
+    problem = Problem(params, arch=arch, pooling=pooling, precision=precision)
     needed = problem.bytes(size, variants)
     tried = min(size, _TRIED_SIZE)
     make_objective = problem.compile_objective(tried)
-    # What a run holds as well once it has compiled, but for the network, which is an argument.
-    present = memory.process_bytes() - problem.network_bytes
-    if jax.default_backend() != "cpu":
-        present = 0
+    present = problem.other_bytes()
     # Time goes with the pixels.
     seconds = problem.seconds_a_step(make_objective(), tried) * variants * (size / tried) ** 2
     return Estimate(
@@ -100,9 +95,14 @@ def estimate(
     )
 
 
-def _largest_size(
-    problem: "_Problem", size: int, variants: int, needed: int, available: int
-) -> int:
+def check_size(size: int, arch: Arch = "vgg19") -> None:
+    """Refuses a size at which the report's layers cannot be had."""
+    least = vgg.smallest_side((*CONTENT_LAYERS, *STYLE_LAYERS), arch)
+    if not least <= size <= _MOST_PIXELS:
+        raise ValueError(f"the size must be from {least} to {_MOST_PIXELS}, got {size}")
+
+
+def _largest_size(problem: "Problem", size: int, variants: int, needed: int, available: int) -> int:
     """Memory is a straight line over the number of pixels."""
     other = 2 * size
     slope = (needed - problem.bytes(other, variants)) / (size**2 - other**2)
@@ -111,7 +111,7 @@ def _largest_size(
 
 
 def _most_variants(
-    problem: "_Problem", size: int, variants: int, needed: int, available: int
+    problem: "Problem", size: int, variants: int, needed: int, available: int
 ) -> int:
     """Memory is a straight line over the number of lanes as well."""
     other = 1 if variants > 1 else 2
@@ -119,8 +119,11 @@ def _most_variants(
     return max(0, int(variants + (available - needed) // max(lane, 1)))
 
 
-class _Problem:
-    """A network with random weights, which are as large and as fast as trained ones."""
+class Problem:
+    """Steps of Adam with the report's layers, on squares of noise.
+
+    Random weights do: they are as large and as fast as trained ones.
+    """
 
     def __init__(self, params: weights.Params, *, precision: Precision, **options):
         self._params = params
@@ -128,18 +131,24 @@ class _Problem:
         self._feature_fn = vgg.feature_fn(
             params,
             (*STYLE_LAYERS, *CONTENT_LAYERS),
-            winograd=vgg.winograd_pays(precision),
+            convolutions=vgg.fastest_convolutions(precision),
             **self._options,
         )
         self._factory = optimizers.factory("adam")
 
-    def rematerialized(self) -> "_Problem":
+    def rematerialized(self) -> "Problem":
         """The same with activations that are computed twice."""
-        return _Problem(self._params, **self._options, rematerialize=True)
+        return Problem(self._params, **self._options, rematerialize=True)
 
-    @property
-    def network_bytes(self) -> int:
-        return sum(leaf.nbytes for leaf in jax.tree.leaves(self._feature_fn))
+    def other_bytes(self) -> int:
+        """On a CPU what the process holds by now beside the network, an argument; elsewhere 0.
+
+        To be asked once an objective has been compiled, as in a run.
+        """
+        if jax.default_backend() != "cpu":
+            return 0
+        network = sum(leaf.nbytes for leaf in jax.tree.leaves(self._feature_fn))
+        return memory.process_bytes() - network
 
     def bytes(self, size: int, variants: int) -> int:
         """Of the program, arguments included."""
@@ -152,22 +161,33 @@ class _Problem:
     def compile_objective(self, size: int) -> Callable[[], Objective]:
         """What gives the objective of a picture of noise: its targets are another program."""
         arguments = self._feature_fn, _noise(size)
-        return partial(jax.jit(_objective).lower(*arguments).compile(), *arguments)
+        return partial(compiler.Program(_objective).lower(*arguments).compile(), *arguments)
 
     def seconds_a_step(self, loss: Objective, size: int) -> float:
         """From some steps of one variant."""
+        chunks = self.chunks(loss, size, count=2, length=_TRIED_STEPS)
+        # The first chunk compiles.
+        ends = [float(chunk.seconds[-1]) for chunk in chunks]
+        return (ends[1] - ends[0]) / _TRIED_STEPS
+
+    def chunks(
+        self, loss: Objective, size: int, *, count: int, length: int
+    ) -> Iterator[driver.Chunk]:
+        """So many chunks of so many steps of one variant, by the driver of this device."""
         hyper = single(Hyperparameters(np.float32(0.02), _WEIGHTS))
-        chunks = driver.run_chunks(
+        return driver.run_chunks(
             loss,
             hyper,
             driver.init_state(_noise(size)[None], self._factory, hyper),
             factory=self._factory,
-            num_steps=2 * _TRIED_STEPS,
-            chunk_length=_TRIED_STEPS,
+            num_steps=count * length,
+            chunk_length=length,
         )
-        # The first chunk compiles.
-        ends = [float(chunk.seconds[-1]) for chunk in chunks]
-        return (ends[1] - ends[0]) / _TRIED_STEPS
+
+    def chunk_length(self, loss: Objective, size: int, *, most: int) -> int:
+        """Steps of a chunk, as many as a run of `most` steps has."""
+        lanes = driver.abstract_lanes(1, (size, size, 3), _WEIGHTS, factory=self._factory)
+        return driver.default_chunk_length(loss, *lanes, factory=self._factory, num_steps=most)
 
 
 def _noise(size: int) -> np.ndarray:

@@ -156,7 +156,9 @@ def _check_other_parts(config: SweepConfig, count: int) -> None:
 
 def _join_parts(config: SweepConfig, parts: Sequence[SweepConfig], say: Say) -> None:
     records = [runlog.load(part.log) for part in parts]
-    logwriter.merge(config.log, records, config=to_json(config))
+    # What "fast" has come to is what a log tells.
+    precision = from_json(records[0].config).precision
+    logwriter.merge(config.log, records, config=to_json(replace(config, precision=precision)))
     if config.report:
         report.write(runlog.load(config.log), config.report)
     for part in parts:

@@ -10,7 +10,7 @@ import numpy as np
 from nst_jax import image as images
 from nst_jax import vgg
 from nst_jax import weights as network_weights
-from nst_jax.choices import Arch
+from nst_jax.choices import Arch, Convolutions
 from nst_jax.config import Config, RunConfig, SweepConfig
 from nst_jax.grid import variants_of
 from nst_jax.objective import FeatureFn
@@ -44,11 +44,12 @@ class Inputs(NamedTuple):
 
 
 class Network(NamedTuple):
-    """A network as a function of an image, and what tells its weights from others."""
+    """A network as a function of an image, what tells its weights from others, and its form."""
 
     feature_fn: FeatureFn
     name: str
     sha256: str
+    convolutions: Convolutions
 
 
 def paths(config: Config) -> list[Path]:
@@ -119,8 +120,11 @@ def _init_path(text: str) -> Path:
     return path
 
 
-def load_network(config: RunConfig, say: Callable[[str], None]) -> Network:
+def load_network(
+    config: RunConfig, convolutions: Convolutions, say: Callable[[str], None]
+) -> Network:
     """Finds, reads and names the network."""
+    assert config.precision != "fast", "`runs` resolves it"
     source = network_weights.resolve(config.weights, arch=config.arch)
     params = network_weights.load_params(config.weights, arch=config.arch)
     say(f"weights: {source.description}")
@@ -131,10 +135,11 @@ def load_network(config: RunConfig, say: Callable[[str], None]) -> Network:
         arch=config.arch,
         pooling=config.pooling,
         precision=config.precision,
-        winograd=vgg.winograd_pays(config.precision),
+        convolutions=convolutions,
         rematerialize=config.rematerialize,
     )
-    return Network(feature_fn, source.name, network_weights.params_sha256(params))
+    sha256 = network_weights.params_sha256(params)
+    return Network(feature_fn, source.name, sha256, convolutions)
 
 
 def layers_of(names: Sequence[str], arch: Arch) -> tuple[str, ...]:

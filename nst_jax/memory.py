@@ -47,6 +47,13 @@ def process_bytes(what: Literal["VmRSS", "VmHWM"] = "VmRSS") -> int:
     return next((int(x.split()[1]) * 1024 for x in lines if x.startswith(f"{what}:")), 0)
 
 
+def peak_bytes() -> int:
+    """What the device has held at most for this process; on a CPU, the process; 0 if unknown."""
+    if jax.default_backend() == "cpu":
+        return process_bytes("VmHWM")
+    return int((jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0))
+
+
 @contextmanager
 def out_of_memory_in_words(needed: int, size: tuple[int, int], lanes: int) -> Iterator[None]:
     """Turns the device's refusal into one line that says what would fit.

@@ -19,6 +19,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from nst_jax import checkpoint, driver, memory, optimizers, runlog
 from nst_jax import image as images
 from nst_jax.choices import Driver
+from nst_jax.compiler import Program
 from nst_jax.config import RunConfig
 from nst_jax.console import warn
 from nst_jax.inputs import Inputs, layers_of
@@ -83,7 +84,7 @@ class Plan:
 
 def make_problems(config: RunConfig, feature_fn: Callable, inputs: Inputs) -> Problems:
     """The targets of every style, computed once, and the objectives."""
-    compute = jax.jit(
+    compute = Program(
         compute_targets, static_argnames=("content_layers", "style_layers", "convention")
     )
     targets = {

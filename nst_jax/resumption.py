@@ -5,7 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from nst_jax import environment, programs
+import jax
+
+from nst_jax import compiler, environment, programs
+from nst_jax.choices import Convolutions, check_choice
 from nst_jax.config import Config, from_json
 from nst_jax.grid import Share, variants_of
 from nst_jax.runlog import RunRecord, parse_json
@@ -17,11 +20,12 @@ _NEEDED = ("plans_json", "compile_seconds", *_HASHES)
 
 
 class Resumption(NamedTuple):
-    """The settings of a run, its share of the variants, its programs."""
+    """The settings of a run, its share of the variants, its programs, the form of its network."""
 
     config: Config
     share: Share
     plans: list[programs.Plan]
+    convolutions: Convolutions | None
 
 
 def read(record: RunRecord) -> Resumption:
@@ -47,7 +51,27 @@ def read(record: RunRecord) -> Resumption:
         raise ValueError(f"it has {len(record.variants)} variants, its settings {count}")
     _check_sizes(record, config)
     plans = parse_json(attributes["plans_json"], list)
-    return Resumption(config, share, programs.from_json(plans, count, config.steps))
+    # Older logs do not tell.
+    convolutions = attributes.get("convolutions")
+    if convolutions is not None:
+        check_choice("convolutions", convolutions, Convolutions)
+    return Resumption(config, share, programs.from_json(plans, count, config.steps), convolutions)
+
+
+def check_convolutions(convolutions: Convolutions | None) -> None:
+    """Refuses a form of the network that this machine has not: it would be another program.
+
+    Raises:
+      ValueError: oneDNN in bfloat16 is not to be had here.
+    """
+    if convolutions != "onednn":
+        return
+    where = None if jax.default_backend() == "cpu" else "this device is no CPU"
+    if obstacle := where or compiler.obstacle_to_bfloat16():
+        raise ValueError(
+            f"its convolutions went by oneDNN in bfloat16, and {obstacle}: go on where it was "
+            "made, or start it anew"
+        )
 
 
 def _check_sizes(record: RunRecord, config: Config) -> None:

@@ -25,6 +25,7 @@ import numpy as np
 from nst_jax import (
     checkpoint,
     comparison,
+    compiler,
     environment,
     files,
     inputs,
@@ -36,6 +37,7 @@ from nst_jax import (
     vgg,
 )
 from nst_jax import image as images
+from nst_jax.choices import Convolutions
 from nst_jax.config import Config, StylizeConfig, SweepConfig, to_json
 from nst_jax.console import inform, warn
 from nst_jax.console import say as console_say
@@ -52,7 +54,6 @@ from nst_jax.tensorboard import TensorBoard
 
 Say = Callable[[str], None]
 WHOLE = Share()
-_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
 def stylize_files(
@@ -227,24 +228,47 @@ def _run_files(
             # What fits into memory is known from the compiled program.
             log.add_compile_seconds(planning)
             _run_plans(run, log, path, request, say, progress, on_chunk)
-        return results.conclude(config, path, request, say, started)
+        return results.conclude(run.config, path, request, say, started)
 
 
-def _prepare(config: Config, share: Share, say: Say, request: StopRequest) -> _Run:
+def _prepare(
+    config: Config,
+    share: Share,
+    say: Say,
+    request: StopRequest,
+    *,
+    convolutions: Convolutions | None = None,
+) -> _Run:
+    """Reads what a run needs; `convolutions` of a run that is repeated, else what is fastest."""
     prepare_device(config)
+    precision = vgg.resolve_precision(config.precision)
+    config = replace(config, precision=precision)
     variants = variants_of(config)[share.columns]
     pictures = inputs.load_pictures(config, variants, say)
     say(f"device: {environment.device_line()}")
     if warning := environment.unused_gpu():
         warn(warning)
     request.check()
-    network = inputs.load_network(config, say)
+    convolutions = convolutions or vgg.fastest_convolutions(precision)
+    _say_precision(config, convolutions, say)
+    network = inputs.load_network(config, convolutions, say)
     request.check()
     problems = programs.make_problems(config, network.feature_fn, pictures)
     # An interpreter that ends while XLA computes would crash.
     jax.block_until_ready(problems.objectives)
     request.check()
     return _Run(config, share, variants, pictures, network, problems, plans=())
+
+
+def _say_precision(config: Config, convolutions: Convolutions, say: Say) -> None:
+    """What is not the default; and where a precision that was asked for is slower than it."""
+    if config.precision != "float32":
+        how = " by oneDNN" if convolutions == "onednn" else ""
+        say(f"convolutions in {config.precision}{how}")
+    on_cpu = jax.default_backend() == "cpu"
+    obstacle = compiler.obstacle_to_bfloat16() if on_cpu else None
+    if config.precision == "bfloat16" and convolutions == "plain" and obstacle:
+        warn(f"bfloat16 is slower than float32 here: {obstacle}")
 
 
 def _prepare_again(
@@ -259,12 +283,13 @@ def _prepare_again(
       request: of a signal.
     """
     with resumption.about(record.path):
-        config, share, plans = resumption.read(record)
+        config, share, plans, convolutions = resumption.read(record)
         config = place(config)
         check_config(config)
         # A log from elsewhere decides where results go: at least no input is overwritten.
         results.check_outputs(replace(config, force=True))
-    run = _prepare(config, share, say, request)
+        resumption.check_convolutions(convolutions)
+    run = _prepare(config, share, say, request, convolutions=convolutions)
     inputs.check_same(record, inputs.hashes(config, run.network))
     if run.pictures.content.shape != record.content.shape:
         raise ValueError(f"{record.path} cannot be used: its content has another size")
@@ -313,9 +338,8 @@ def check_config(config: Config) -> None:
 
 def prepare_device(config: Config) -> None:
     """What has to come before JAX starts its backend."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    if config.deterministic and _DETERMINISTIC not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {_DETERMINISTIC}".strip()
+    if config.deterministic:
+        os.environ |= environment.deterministic()
 
 
 def _plan_line(run: _Run) -> str:
@@ -342,6 +366,7 @@ def _create_log(run: _Run, path: Path) -> RunLog:
             "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
             "driver": run.plans[0].driver,
             "precision": config.precision,
+            "convolutions": run.network.convolutions,
             "seed": run.variants[0].seed,
             **dict(zip(resumption.SHARE, run.share, strict=True)),
             "variants_per_program": max(plan.width for plan in run.plans),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from nst_jax import environment
 from nst_jax.files import reason
 
 # Enough for the largest legitimate file on a slow machine, with the start of the process.
@@ -56,8 +57,6 @@ def try_first(path: Path, read: Callable[[Path], Any]) -> None:
 
 
 def _run(path: Path, read: Callable[[Path], Any]) -> subprocess.CompletedProcess:
-    # It finds its modules where this process does, and not in the current folder (-P).
-    modules = os.pathsep.join(folder or os.getcwd() for folder in sys.path)
     return subprocess.run(
         [
             *(sys.executable, "-P", "-c", f"from {__name__} import _serve; _serve()"),
@@ -65,7 +64,7 @@ def _run(path: Path, read: Callable[[Path], Any]) -> subprocess.CompletedProcess
         ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        env=os.environ | {"PYTHONPATH": modules},
+        env=environment.for_child(),
         timeout=_SECONDS + path.stat().st_size / 1e6,
         check=False,
     )

@@ -18,10 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from nst_jax import winograd as fast
-from nst_jax.choices import Arch, Pooling, Precision, check_choice
+from nst_jax import compiler
+from nst_jax import convolutions as ready
+from nst_jax.choices import Arch, Convolutions, Pooling, Precision, PrecisionSetting, check_choice
 
 Params = Mapping[str, Mapping[str, Array | np.ndarray]]
 
@@ -31,6 +33,9 @@ _CHANNELS = (64, 128, 256, 512, 512)
 _MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
 # Names the activations that `rematerialize` keeps.
 _KEPT = "pooled"
+# Fewer channels do not pay for the additions of Winograd's algorithm.
+_WINOGRAD_CHANNELS = 128
+_PRECISION_OF: dict[Convolutions, Precision] = {"winograd": "float32", "onednn": "bfloat16"}
 _ALIAS = re.compile(r"(?:relu|conv)(\d+)_(\d+)|pool(\d+)")
 
 
@@ -141,26 +146,15 @@ class VGG(nn.Module):
     arch: Arch = "vgg19"
     pooling: Pooling = "max"
     precision: Precision = "float32"
-    winograd: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch h w 3"]) -> dict[str, Array]:
         pool = {"max": max_pool, "average": average_pool}[self.pooling]
-        features = {}
-        for layer in architecture(self.arch):
-            if layer.kind == "pool":
-                x = checkpoint_name(pool(x), _KEPT)
-            else:
-                x = nn.relu(self._convolution(layer)(x))
-            if layer.name in self.layers:
-                features[layer.name] = x
-            if len(features) == len(self.layers):
-                break
-        return features
+        return _walk(
+            x, self.layers, self.arch, lambda layer, x: nn.relu(self._convolution(layer)(x)), pool
+        )
 
     def _convolution(self, layer: Layer) -> nn.Module:
-        if self.winograd and _suits_winograd(layer):
-            return _WinogradConv(layer.channels, name=layer.name)
         # The first layer sees raw pixels, whose differences bfloat16 cannot hold.
         low = self.precision == "bfloat16" and layer.in_channels != 3
         return nn.Conv(
@@ -172,31 +166,23 @@ class VGG(nn.Module):
         )
 
 
-class _WinogradConv(nn.Module):
-    """A convolution by `winograd.convolve`; its parameters are made by `feature_fn`."""
-
-    channels: int
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "*batch h w i"]) -> Float[Array, "*batch h w o"]:
-        channels = x.shape[-1], self.channels
-        zeros = nn.initializers.zeros
-        kernels = fast.Kernels(
-            self.param("forward", zeros, (16, *channels)),
-            self.param("backward", zeros, (16, *channels[::-1])),
-        )
-        y = fast.convolve(x, kernels)
-        return y + jnp.broadcast_to(self.param("bias", zeros, channels[1:]), y.shape)
-
-
-def winograd_pays(precision: Precision) -> bool:
-    """Whether this device is faster with `feature_fn(..., winograd=True)`."""
-    return precision == "float32" and jax.default_backend() == "cpu"
-
-
-def _suits_winograd(layer: Layer) -> bool:
-    # Fewer channels do not pay for the additions.
-    return layer.kind == "conv" and layer.in_channels >= 128 and layer.channels >= 256
+def _walk(
+    x: Array,
+    names: Sequence[str],
+    arch: Arch,
+    convolve: Callable[[Layer, Array], Array],
+    pool: Callable[[Array], Array],
+) -> dict[str, Array]:
+    """The features of `names`, up to the deepest of them."""
+    features: dict[str, Array] = {}
+    for layer in architecture(arch):
+        is_pool = layer.kind == "pool"
+        x = checkpoint_name(pool(x), _KEPT) if is_pool else convolve(layer, x)
+        if layer.name in names:
+            features[layer.name] = x
+        if len(features) == len(names):
+            break
+    return features
 
 
 def preprocess(image: Float[Array | np.ndarray, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
@@ -250,7 +236,7 @@ def feature_fn(
     arch: Arch = "vgg19",
     pooling: Pooling = "max",
     precision: Precision = "float32",
-    winograd: bool = False,
+    convolutions: Convolutions = "plain",
     rematerialize: bool = False,
 ) -> jax.tree_util.Partial:
     """`extract_features` of a fixed network, as a function of the image alone.
@@ -264,15 +250,17 @@ def feature_fn(
       arch: "vgg19" or "vgg16".
       pooling: "max" or "average".
       precision: "float32", "tf32" or "bfloat16".
-      winograd: take the deep layers by `winograd.convolve`: on a CPU in float32 a step is a third
-        faster. Derivatives go backward only (no `jax.jvp`), and to the image alone; parameters
-        take up to four times their memory.
+      convolutions: "plain" is Flax's own form, with every derivative. The others are for a CPU,
+        and their derivatives go backward only (no `jax.jvp`), to the image alone: "winograd"
+        (`nst_jax.winograd`, float32; the deep layers' parameters take four times their memory),
+        and "onednn" (`nst_jax.convolutions`, bfloat16; features of every layer come in it), which
+        is fast in programs of `compiler.Program`. `fastest_convolutions` tells what pays.
       rematerialize: for the derivative keep what leaves the pooling layers alone, and compute what
         lies between once more (Chen et al., "Training Deep Nets with Sublinear Memory Cost",
         2016): less memory for a forward pass more. XLA on a CPU undoes it.
 
     Raises:
-      ValueError: as `extract_features`; `winograd` with another precision than float32.
+      ValueError: as `extract_features`; `convolutions` of another precision.
     """
     if isinstance(layers, str) or not layers:
         raise ValueError(f"`layers` must be a list of at least one layer, got {layers!r}")
@@ -280,41 +268,95 @@ def feature_fn(
     keras_names = tuple(dict.fromkeys(canonical_name(name, arch) for name in names))
     check_choice("pooling", pooling, Pooling)
     check_choice("precision", precision, Precision)
+    check_choice("convolutions", convolutions, Convolutions)
     needed = _needed_params(params, keras_names, arch)
-    if winograd:
-        if precision != "float32":
-            raise ValueError(f"`winograd` is for float32, got the precision {precision!r}")
-        needed = _with_winograd(needed, arch)
-    # NumPy arrays would be copied to the device at every call.
-    needed = jax.tree.map(jnp.asarray, needed)
-    module = VGG(keras_names, arch, pooling, precision, winograd)
-    return jax.tree_util.Partial(_Extractor(module, names, rematerialize), needed)
+    network: VGG | _Ready
+    if convolutions == "plain":
+        network = VGG(keras_names, arch, pooling, precision)
+        # NumPy arrays would be copied to the device at every call.
+        parameters = jax.tree.map(jnp.asarray, needed)
+    else:
+        if precision != (wanted := _PRECISION_OF[convolutions]):
+            raise ValueError(f"{convolutions!r} is for {wanted}, got the precision {precision!r}")
+        network = _Ready(keras_names, arch, pooling, precision)
+        parameters = {name: network.layer(**of_layer) for name, of_layer in needed.items()}
+    return jax.tree_util.Partial(_Extractor(network, names, rematerialize), parameters)
 
 
-def _with_winograd(params: Params, arch: Arch) -> Params:
-    """The parameters with transformed kernels for the layers that they suit."""
-    suited = {layer.name for layer in architecture(arch) if _suits_winograd(layer)}
+def fastest_convolutions(precision: Precision) -> Convolutions:
+    """The form of `feature_fn` that is fastest on this device.
 
-    def transformed(of_layer: Mapping[str, Array | np.ndarray]) -> dict[str, Array | np.ndarray]:
-        kernels = fast.transform(np.asarray(of_layer["kernel"]))
-        return {**kernels._asdict(), "bias": of_layer["bias"]}
+    By what the compiler and the processor can do, not by a timing: equal settings on equal
+    machines give equal programs.
+    """
+    if jax.default_backend() != "cpu":
+        return "plain"
+    if precision == "float32":
+        return "winograd"
+    is_fast = precision == "bfloat16" and compiler.obstacle_to_bfloat16() is None
+    return "onednn" if is_fast else "plain"
 
-    return {
-        name: transformed(of_layer) if name in suited else of_layer
-        for name, of_layer in params.items()
-    }
+
+def resolve_precision(setting: PrecisionSetting) -> Precision:
+    """The precision that a setting means on this device.
+
+    "fast" is the fastest that keeps the gradient's direction (a cosine with that of float32 of
+    0.99 with trained weights): bfloat16 on a TPU, on a GPU that multiplies it (compute capability 8
+    and later: not a T4), and on a CPU where it goes by oneDNN; else float32.
+    """
+    check_choice("precision", setting, PrecisionSetting)
+    if setting != "fast":
+        return setting
+    if jax.default_backend() == "cpu":
+        has_fast_form = fastest_convolutions("bfloat16") == "onednn"
+    else:
+        has_fast_form = compiler.accelerator_multiplies_bfloat16()
+    return "bfloat16" if has_fast_form else "float32"
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A network of `convolutions.Layer`s, hashed by its fields."""
+
+    layers: tuple[str, ...]
+    arch: Arch
+    pooling: Pooling
+    precision: Precision
+
+    def layer(self, kernel: Array | np.ndarray, bias: Array | np.ndarray) -> ready.Layer:
+        in_channels = kernel.shape[2]
+        if self.precision == "float32" and in_channels >= _WINOGRAD_CHANNELS:
+            return ready.by_winograd(kernel, bias, keeps_flat=self.pooling == "max")
+        # The first layer sees raw pixels, whose differences bfloat16 cannot hold.
+        return ready.direct(kernel, bias, jnp.float32 if in_channels == 3 else self._dtype)
+
+    def __call__(self, layers: Mapping[str, ready.Layer], x: Array) -> dict[str, Array]:
+        pool = {"max": ready.max_pool, "average": average_pool}[self.pooling]
+        return _walk(
+            x,
+            self.layers,
+            self.arch,
+            lambda layer, x: ready.convolve_and_rectify(x, layers[layer.name], self._dtype),
+            pool,
+        )
+
+    @property
+    def _dtype(self) -> DTypeLike:
+        return jnp.bfloat16 if self.precision == "bfloat16" else jnp.float32
 
 
 @dataclass(frozen=True)
 class _Extractor:
     """Hashed by its fields, so that two equal networks share one compiled program."""
 
-    module: VGG
+    network: VGG | _Ready
     names: tuple[str, ...]
     rematerialize: bool
 
-    def __call__(self, params: Params, image: Array | np.ndarray) -> dict[str, Array]:
-        arch = self.module.arch
+    def __call__(
+        self, params: Params | Mapping[str, ready.Layer], image: Array | np.ndarray
+    ) -> dict[str, Array]:
+        arch = self.network.arch
         side = smallest_side(self.names, arch)
         height, width = image.shape[-3:-1]
         if min(height, width) < side:
@@ -322,12 +364,18 @@ class _Extractor:
                 f"an image of {width} x {height} pixels is too small for "
                 f"{', '.join(self.names)}: both sides must be at least {side} pixels"
             )
-        apply: Callable[..., Any] = self.module.apply
+        apply: Callable[..., Any] = self._apply
         if self.rematerialize:
             policy = jax.checkpoint_policies.save_only_these_names(_KEPT)
             apply = jax.checkpoint(apply, policy=policy)
-        features = apply({"params": params}, preprocess(image))
+        features = apply(params, preprocess(image))
         return {name: features[canonical_name(name, arch)] for name in self.names}
+
+    def _apply(self, params: Any, x: Array) -> dict[str, Array]:
+        if isinstance(self.network, _Ready):
+            return self.network(params, x)
+        features: Any = self.network.apply({"params": params}, x)
+        return features
 
 
 def _needed_params(params: Params, names: tuple[str, ...], arch: Arch) -> Params:

@@ -1,12 +1,25 @@
 """3 x 3 convolutions with fewer multiplications, for the deep layers on a CPU.
 
-Winograd's F(2 x 2, 3 x 3): a tile of 2 x 2 outputs takes 16 multiplications a pair of channels
-instead of 36; the rest is additions, which many channels share. Kernels are transformed once.
+Winograd's F(m x m, 3 x 3): a tile of m x m outputs takes (m + 2)^2 multiplications a pair of
+channels instead of 9 m^2; the rest is additions, which many channels share. Kernels are
+transformed once.
 
-Source: Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section 4.1.
+The algorithm multiplies polynomials by their values at m + 2 points, which decide two things:
+
+- what is rounded. The textbook's points for m = 4 (0, 1, -1, 2, -2, infinity) lose a digit more
+  than 0, +-sqrt(1/2), +-sqrt(2), infinity, which are taken here.
+- whether a flat region stays flat to the last bit: max pooling must see its ties. By 0, 1, -1,
+  infinity it does (m = 2: on equal pixels all places of the transform but one are exactly zero);
+  a tile of m = 4 reaches beyond a pooling window, so that no choice of points would do.
+
+Sources: Lavin, Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section 4;
+Barabasz, Anderson, Soodhalter, Gregg, "Error Analysis and Improving the Accuracy of Winograd
+Convolution for Deep Neural Networks", 2020 (the choice of points).
 """
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import NamedTuple
 
 import jax
@@ -14,97 +27,111 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-# The names of the paper: Y = A^T [(G g G^T) * (B^T d B)] A.
-_G = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)
+
+class Algorithm(NamedTuple):
+    """The matrices of F(m x m, 3 x 3), by Lavin and Gray's names.
+
+    Y = A^T [(G g G^T) * (B^T d B)] A
+    """
+
+    A: np.ndarray
+    B: np.ndarray
+    G: np.ndarray
+
+    @property
+    def outputs(self) -> int:
+        """m, the side of the square that a tile gives."""
+        return self.A.shape[1]
+
+    @property
+    def tile(self) -> int:
+        """m + 2, the side of the square that it takes."""
+        return len(self.A)
 
 
-class Kernels(NamedTuple):
-    """A kernel as `convolve` takes it, and its mirror image for the gradient."""
+def _algorithm(*points: float) -> Algorithm:
+    """The algorithm for these points and infinity (Toom and Cook)."""
 
-    forward: Float[Array, "16 i o"]
-    backward: Float[Array, "16 o i"]
+    def powers(count: int) -> np.ndarray:
+        # At infinity a polynomial has its leading coefficient.
+        return np.vstack([np.vander(points, count, increasing=True), np.eye(count)[-1]])
+
+    interpolation = np.linalg.inv(powers(len(points) + 1))
+    interpolation[np.abs(interpolation) < 1e-12] = 0
+    # Powers of two round nothing; they keep the places of a tile at one scale.
+    scale = 2.0 ** np.round(np.log2(np.abs(interpolation).max(axis=0)))
+    return Algorithm(powers(len(points) - 1), interpolation / scale, powers(3) * scale[:, None])
 
 
-def transform(kernel: Float[np.ndarray, "3 3 i o"]) -> Kernels:
-    """G g G^T of a kernel, and of the one that takes a gradient back to the input.
+F2 = _algorithm(0.0, 1.0, -1.0)
+"""F(2 x 2, 3 x 3): flat regions stay flat."""
+F4 = _algorithm(0.0, 0.5**0.5, -(0.5**0.5), 2**0.5, -(2**0.5))
+"""F(4 x 4, 3 x 3): four ninths of the multiplications of F2."""
+_BY_PLACES = {algorithm.tile**2: algorithm for algorithm in (F2, F4)}
+
+
+class Kernel(NamedTuple):
+    """A transformed kernel; see `transform`.
+
+    Attributes:
+      places: G g G^T, one matrix of channels for each place of a tile: 16 or 36.
+    """
+
+    places: Float[Array, "places i o"]
+
+    def convolve(self, x: Float[Array, "*b h w i"]) -> Float[Array, "*b h w o"]:
+        """The convolution of images, padded with zeros to their own size."""
+        algorithm = _BY_PLACES[self.places.shape[0]]
+        m, tile = algorithm.outputs, algorithm.tile
+        *batch, height, width, channels = x.shape
+        rows, columns = -(-height // m), -(-width // m)
+        products = jax.lax.dot_general(
+            _input_tiles(x, rows, columns, algorithm).reshape(tile**2, -1, channels),
+            self.places,
+            (((2,), (1,)), ((0,), (0,))),
+            precision="highest",
+        )
+        products = products.reshape(tile, tile, *batch, rows, columns, -1)
+        down = jnp.stack(_combined(algorithm.A.T, products), axis=len(batch) + 2)
+        # (..., rows, m, columns, m, channels): the places of a tile beside each other.
+        joined = jnp.stack(_combined(algorithm.A.T, down), axis=-2)
+        return joined.reshape(*batch, m * rows, m * columns, -1)[..., :height, :width, :]
+
+
+def transform(kernel: Float[np.ndarray, "3 3 i o"], algorithm: Algorithm) -> Kernel:
+    """A kernel of an ordinary convolution as `Kernel` takes it.
 
     By NumPy: done once, it would not be worth compiling.
-
-    Args:
-      kernel: of the ordinary convolution.
     """
-    mirrored = kernel[::-1, ::-1].swapaxes(2, 3)
-    return Kernels(*(jnp.asarray(_transformed(each)) for each in (kernel, mirrored)))
+    # As one product: the places of a tile from the nine of the kernel.
+    places = np.kron(algorithm.G, algorithm.G) @ kernel.reshape(9, -1).astype(np.float64)
+    places = places.astype(np.float32).reshape(algorithm.tile**2, *kernel.shape[2:])
+    return Kernel(jnp.asarray(places))
 
 
-def _transformed(kernel: np.ndarray) -> np.ndarray:
-    # As one product: the sixteen places of a tile from the nine of the kernel.
-    places = np.kron(_G, _G) @ kernel.reshape(9, -1)
-    return places.reshape(16, *kernel.shape[2:])
+def _input_tiles(
+    x: Array, rows: int, columns: int, algorithm: Algorithm
+) -> Float[Array, "tile tile *b rows columns i"]:
+    """B^T d B of the tiles that begin at every m-th pixel, the first one outside the image."""
+    missing = [algorithm.outputs * rows - x.shape[-3], algorithm.outputs * columns - x.shape[-2]]
+    edges = [(0, 0)] * (x.ndim - 3) + [(1, 1 + each) for each in missing] + [(0, 0)]
+    across = _input_line(jnp.pad(x, edges), algorithm, axis=-2)
+    # Both ways at once would be one fusion with a branch for each place, many times slower.
+    return _input_line(jax.lax.optimization_barrier(across), algorithm, axis=-3)
 
 
-@jax.custom_vjp
-def convolve(x: Float[Array, "*b h w i"], kernels: Kernels) -> Float[Array, "*b h w o"]:
-    """The convolution of images, padded with zeros to their own size.
-
-    Its gradient goes to the images alone: kernels are taken for constants.
-
-    Args:
-      x: images with any batch axes.
-      kernels: see `transform`.
-    """
-    return _convolve(x, kernels.forward)
+def _input_line(x: Array, algorithm: Algorithm, axis: int) -> Float[Array, "tile *shape"]:
+    """B^T d along an axis: the pixels of each tile, from every m-th one on, combined."""
+    end = x.shape[axis] - algorithm.tile + 1
+    pixels = [
+        jax.lax.slice_in_dim(x, i, i + end, stride=algorithm.outputs, axis=axis)
+        for i in range(algorithm.tile)
+    ]
+    return jnp.stack(_combined(algorithm.B.T, pixels))
 
 
-def _forward(x: Array, kernels: Kernels) -> tuple[Array, Kernels]:
-    return _convolve(x, kernels.forward), kernels
-
-
-def _backward(kernels: Kernels, gradient: Array) -> tuple[Array, None]:
-    return _convolve(gradient, kernels.backward), None
-
-
-convolve.defvjp(_forward, _backward)
-
-
-def _convolve(x: Array, kernel: Array) -> Array:
-    *batch, height, width, channels = x.shape
-    rows, columns = -(-height // 2), -(-width // 2)
-    products = jax.lax.dot_general(
-        _input_tiles(x, rows, columns).reshape(16, -1, channels),
-        kernel,
-        (((2,), (1,)), ((0,), (0,))),
-        precision="highest",
-    )
-    products = products.reshape(4, 4, *batch, rows, columns, -1)
-    outputs = _each_column(_output_rows, [_output_rows(list(row)) for row in products])
-    # (..., rows, 2, columns, 2, channels): the places of a tile beside each other.
-    joined = jnp.stack([jnp.stack(row, axis=-2) for row in outputs], axis=-4)
-    joined = joined.reshape(*batch, 2 * rows, 2 * columns, -1)
-    return joined[..., :height, :width, :]
-
-
-def _input_tiles(x: Array, rows: int, columns: int) -> Float[Array, "4 4 *b rows columns i"]:
-    """B^T d B of the tiles of 4 x 4 that begin at every second pixel, one outside the image."""
-    edges = [(0, 0)] * (x.ndim - 3)
-    edges += [(1, 2 * rows - x.shape[-3] + 1), (1, 2 * columns - x.shape[-2] + 1), (0, 0)]
-    across = _input_rows(jnp.pad(x, edges), axis=-2)
-    # Both ways at once would be a fusion of sixteen branches, which takes five times as long.
-    return _input_rows(jax.lax.optimization_barrier(across), axis=-3)
-
-
-def _input_rows(x: Array, axis: int) -> Float[Array, "4 *shape"]:
-    """B^T d along an axis: the four pixels from every second one on, combined."""
-    last = x.shape[axis] - 3
-    d0, d1, d2, d3 = (jax.lax.slice_in_dim(x, i, i + last, stride=2, axis=axis) for i in range(4))
-    return jnp.stack([d0 - d2, d1 + d2, d2 - d1, d1 - d3])
-
-
-def _each_column(combine, rows: Sequence[Sequence[Array]]) -> list[tuple[Array, ...]]:
-    columns = [combine(column) for column in zip(*rows, strict=True)]
-    return list(zip(*columns, strict=True))
-
-
-def _output_rows(m: Sequence[Array]) -> tuple[Array, ...]:
-    """A^T m."""
-    return m[0] + m[1] + m[2], m[1] - m[2] - m[3]
+def _combined(matrix: np.ndarray, parts: Sequence[Array] | Array) -> list[Array]:
+    """A matrix of constants times a list of arrays, spelled out: zeros cost nothing."""
+    return [
+        reduce(add, (float(row[i]) * parts[i] for i in range(len(row)) if row[i])) for row in matrix
+    ]

@@ -145,7 +145,7 @@ def browser(tmp_path_factory):
 @pytest.fixture
 def quick_to_compile(monkeypatch):
     """The ordinary convolution on a CPU too: its programs compile in half the time."""
-    monkeypatch.setattr("nst_jax.vgg.winograd_pays", lambda precision: False)
+    monkeypatch.setattr("nst_jax.vgg.fastest_convolutions", lambda precision: "plain")
 
 
 @pytest.fixture

@@ -33,8 +33,8 @@ ADDED = {
     "--style-layers": "relu1_1",
 }
 # Only read: they want a cluster, the network, a file that nobody has, or compile a whole VGG
-# (`test_estimate` does).
-NOT_RUN = ("--distributed", "fetch", "convert", "plan")
+# (`test_estimate` and `test_check` do).
+NOT_RUN = ("--distributed", "fetch", "convert", "plan", "check")
 
 
 class Block(NamedTuple):

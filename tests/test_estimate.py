@@ -57,7 +57,7 @@ def test_what_is_said_to_fit_does(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: available)
     found = estimate.estimate(128, 2)
     params = weights.random_params()
-    problem = estimate._Problem(params, arch="vgg19", pooling="max", precision="float32")
+    problem = estimate.Problem(params, arch="vgg19", pooling="max", precision="float32")
     for size, variants in ((128, found.most_variants), (found.largest_size, 2)):
         assert 0.85 * available < problem.bytes(size, variants) < 1.02 * available
 

@@ -19,6 +19,7 @@ import pytest
 
 from nst_jax import objective, solve, vgg, weights
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS
+from nst_jax.compiler import Program
 
 FOLDER = Path(__file__).parent / "golden"
 REAL_PARAMS = "26dcf87a5bfb1bf3fbac8d1c02e06c5e9f91d9b011a7ee92ea21c28d7d0312c8"
@@ -31,7 +32,7 @@ class Case(NamedTuple):
     """A golden file and the same program in this library, as it is or by Winograd's algorithm."""
 
     name: str
-    winograd: bool
+    convolutions: str
     golden: dict[str, np.ndarray]
     params: vgg.Params
     objective: objective.Objective
@@ -58,10 +59,10 @@ def real_params():
     return jax.device_put(params)
 
 
-compute_targets = jax.jit(
+compute_targets = Program(
     partial(objective.compute_targets, content_layers=CONTENT_LAYERS, style_layers=STYLE_LAYERS)
 )
-evaluate = jax.jit(
+evaluate = Program(
     lambda objective, image, weights: jax.value_and_grad(objective, has_aux=True)(image, weights)
 )
 
@@ -75,11 +76,11 @@ def make_objective(params, content, style, **options):
     )
 
 
-def make_case(name, params, *, winograd=False):
+def make_case(name, params, *, convolutions="plain"):
     with np.load(FOLDER / f"{name}.npz") as arrays:
-        case = Case(name, winograd, dict(arrays), params, None, None)
+        case = Case(name, convolutions, dict(arrays), params, None, None)
     toy, loss_weights = make_objective(
-        params, case.picture("content"), case.picture("style"), winograd=winograd
+        params, case.picture("content"), case.picture("style"), convolutions=convolutions
     )
     return case._replace(objective=toy, loss_weights=loss_weights)
 
@@ -96,12 +97,12 @@ def random(vgg_params):
 
 @pytest.fixture(scope="module")
 def real_winograd():
-    return make_case("real", real_params(), winograd=True)
+    return make_case("real", real_params(), convolutions="winograd")
 
 
 @pytest.fixture(scope="module")
 def random_winograd(vgg_params):
-    return make_case("random", vgg_params, winograd=True)
+    return make_case("random", vgg_params, convolutions="winograd")
 
 
 @pytest.fixture(params=["random", "real", "random_winograd", "real_winograd"])
@@ -125,11 +126,11 @@ def statistics():
     known = {}
 
     def of(case):
-        key = case.name, case.winograd
+        key = case.name, case.convolutions
         if key not in known:
             names = [str(name) for name in case.golden["activation_names"]]
-            features = jax.jit(lambda fn, image: fn(image))(
-                vgg.feature_fn(case.params, names, winograd=case.winograd),
+            features = Program(lambda fn, image: fn(image))(
+                vgg.feature_fn(case.params, names, convolutions=case.convolutions),
                 case.picture("noise"),
             )
             values = [np.asarray(features[name], np.float64) for name in names]

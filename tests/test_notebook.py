@@ -81,7 +81,7 @@ def run_all(folder):
     """The notebook after all its cells have run: texts and pictures by cell, and frames."""
     notebook = notebook_with(**TINY)
     # As the fixture `quick_to_compile` does, in the notebook's own process.
-    quick = "import nst_jax.vgg\nnst_jax.vgg.winograd_pays = lambda precision: False"
+    quick = "import nst_jax.vgg\nnst_jax.vgg.fastest_convolutions = lambda precision: 'plain'"
     notebook.cells.insert(0, nbformat.v4.new_code_cell(quick, id="quick"))
     client = Client(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
     environment = {

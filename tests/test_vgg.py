@@ -1,6 +1,7 @@
 """The network against its published table, a slow convolution, and XLA's own pooling."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from nst_jax import objective, vgg
+from nst_jax import compiler, objective, vgg, winograd
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS
 
 CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
@@ -439,39 +440,73 @@ def test_a_picture_of_integers_is_refused(dtype, vgg_params, unchecked):
         vgg.extract_features(vgg_params, picture, ["relu1_1"])
 
 
-def test_winograd_gives_the_same_features(vgg_params, image, monkeypatch):
+def test_winograd_gives_the_same_features(vgg_params, image):
     layers = ["relu3_1", "relu4_2", "relu5_1"]
     plain = vgg.feature_fn(vgg_params, layers)(image)
-    fast, used = vgg.feature_fn(vgg_params, layers, winograd=True)(image), []
-    for name in layers:
+    fast = vgg.feature_fn(vgg_params, layers, convolutions="winograd")
+    for name, features in fast(image).items():
         scale = float(jnp.max(plain[name]))
-        np.testing.assert_allclose(fast[name], plain[name], atol=1e-5 * scale)
-    convolve = vgg.fast.convolve
-    monkeypatch.setattr(vgg.fast, "convolve", lambda *args: used.append(1) or convolve(*args))
-    vgg.feature_fn(vgg_params, layers, winograd=True)(image)
-    # Three further layers of block 3 with conv1, four of block 4, one of block 5.
-    assert len(used) == 9
+        np.testing.assert_allclose(features, plain[name], atol=1e-5 * scale)
+    by_winograd = {
+        name for name, layer in fast.args[0].items() if isinstance(layer.backward, winograd.Kernel)
+    }
+    shallow = {"block1_conv1", "block1_conv2", "block2_conv1"}
+    assert by_winograd == fast.args[0].keys() - shallow
 
 
-def test_commands_ask_for_winograd_on_a_cpu():
-    assert vgg.winograd_pays("float32") == (jax.default_backend() == "cpu")
-    assert not vgg.winograd_pays("bfloat16")
+def test_bfloat16_features_come_in_it_from_every_layer(vgg_params, image):
+    layers = ["relu1_1", "relu2_2", "pool2"]
+    features = vgg.feature_fn(vgg_params, layers, precision="bfloat16", convolutions="onednn")(
+        image
+    )
+    plain = vgg.feature_fn(vgg_params, layers, precision="bfloat16")(image)
+    for name in layers:
+        assert features[name].dtype == jnp.bfloat16
+        expected = np.asarray(plain[name], np.float32)
+        actual = np.asarray(features[name], np.float32)
+        np.testing.assert_allclose(actual, expected, atol=0.02 * expected.max())
 
 
-def test_winograd_is_for_float32(vgg_params):
-    with pytest.raises(ValueError, match="float32, got the precision 'bfloat16'"):
-        vgg.feature_fn(vgg_params, ["relu3_1"], precision="bfloat16", winograd=True)
+def test_which_convolutions_are_fastest(monkeypatch, unchecked):
+    assert vgg.fastest_convolutions("float32") == "winograd"
+    assert vgg.fastest_convolutions("tf32") == "plain"
+    for obstacle, form, precision in ((None, "onednn", "bfloat16"), ("", "plain", "float32")):
+        monkeypatch.setattr(compiler, "obstacle_to_bfloat16", lambda obstacle=obstacle: obstacle)
+        assert vgg.fastest_convolutions("bfloat16") == form
+        assert vgg.resolve_precision("fast") == precision
+    assert vgg.resolve_precision("tf32") == "tf32"
+    with pytest.raises(ValueError, match="float32, tf32, bfloat16, fast, got 'float16'"):
+        vgg.resolve_precision("float16")
 
 
-@pytest.mark.parametrize("winograd", [False, True])
-def test_rematerialized_features_have_the_same_gradient(vgg_params, image, winograd):
+@pytest.mark.parametrize(
+    ("capability", "precision"), [("9.0", "bfloat16"), ("7.5", "float32"), ("gfx90a", "float32")]
+)
+def test_fast_on_a_gpu_asks_for_its_capability(capability, precision, monkeypatch):
+    gpu = SimpleNamespace(platform="gpu", compute_capability=capability)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "local_devices", lambda: [gpu])
+    assert vgg.resolve_precision("fast") == precision
+    assert vgg.fastest_convolutions(precision) == "plain"
+
+
+@pytest.mark.parametrize(
+    ("convolutions", "precision"), [("winograd", "bfloat16"), ("onednn", "tf32")]
+)
+def test_fast_convolutions_are_for_one_precision(vgg_params, convolutions, precision):
+    with pytest.raises(ValueError, match=f"got the precision '{precision}'"):
+        vgg.feature_fn(vgg_params, ["relu3_1"], precision=precision, convolutions=convolutions)
+
+
+@pytest.mark.parametrize("convolutions", ["plain", "winograd"])
+def test_rematerialized_features_have_the_same_gradient(vgg_params, image, convolutions):
     layers = ["relu1_1", "relu3_1"]
 
     def energy(feature_fn, image):
         return sum(jnp.sum(x**2) for x in feature_fn(image).values())
 
     plain, twice = (
-        vgg.feature_fn(vgg_params, layers, winograd=winograd, rematerialize=each)
+        vgg.feature_fn(vgg_params, layers, convolutions=convolutions, rematerialize=each)
         for each in (False, True)
     )
     gradient = jax.jit(jax.grad(energy, argnums=1))

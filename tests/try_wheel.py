@@ -58,9 +58,11 @@ COMMANDS = (
     f"nst-jax sweep p.png p.png --inits noise --log s.h5 --report s.html {QUICK}",
     "nst-jax features p.png --layer relu1_1 --output maps --size 32 --weights random",
     "nst-jax weights info --layers",
+    "nst-jax check --size 32 --weights random --output check.json",
 )
 RESULTS = {
     "again/overview.png",
+    "check.json",
     "f/losses.png",
     "maps/block1_conv1_filters.png",
     "o.png",

@@ -13,11 +13,12 @@ How to run (in a virtual environment of its own: tensorflow-cpu and pillow)::
     python tests/golden/make_golden.py updates
     python tests/golden/make_golden.py random
     python tests/golden/make_golden.py vgg16
+    python tests/golden/make_golden.py check
     python tests/golden/make_golden.py real --weights PATH --content PATH --style PATH
 
-``random`` reads the bundled painting and draws the weights (see ``random_weights``); ``real``
-reads a Keras "notop" weight file and two pictures. Each writes NAME.npz beside this script, or
-into ``--out FOLDER``.
+``random`` and ``check`` read the bundled painting and draw the weights (see ``random_weights``);
+``real`` reads a Keras "notop" weight file and two pictures. Each writes NAME.npz beside this script
+(``check.npz``, which the package brings, into ``nst_jax/data/``), or into ``--out FOLDER``.
 
 Arrays of ``real.npz`` and ``random.npz`` (float32 pictures are RGB in [0, 1]; o is an optimizer):
 
@@ -37,6 +38,14 @@ Arrays of ``real.npz`` and ``random.npz`` (float32 pictures are RGB in [0, 1]; o
 
 Arrays of ``vgg16.npz`` (VGG16 with random weights): ``noise`` and the activations as above, of 13
 convolutions; ``deepest`` (3, 4, 512): that of ``block5_conv3``; ``parameters`` (): their number.
+
+Arrays of ``check.npz`` (VGG19 with random weights), for `nst-jax check`:
+
+- ``content`` (37, 45, 3), ``style`` (35, 41, 3), ``noise`` (37, 45, 3): uint8 pictures. No
+  flat region: how max pooling resolves its ties depends on the device.
+- ``layers`` (6,), ``scale`` (6,), ``features/LAYER`` (channels,): the program's layers, the largest
+  value of each at ``noise``, and its channels at the middle location.
+- ``content_loss``, ``style_layers``, ``style_layer_losses``, ``total``, ``gradient``: as above.
 
 Arrays of ``updates.npz`` (update rules alone; S is a gradient scale: 1e-6, 1e-3, 1 or 1e4):
 
@@ -66,7 +75,8 @@ import tensorflow as tf
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-PAINTING = HERE.parents[1] / "nst_jax" / "data" / "painting.png"
+DATA = HERE.parents[1] / "nst_jax" / "data"
+PAINTING = DATA / "painting.png"
 
 STYLE_LAYERS = [f"block{block}_conv1" for block in range(1, 6)]
 CONTENT_LAYER = "block5_conv2"
@@ -75,6 +85,7 @@ STYLE_WEIGHT = 1e-2
 
 CONTENT_SIZE = (75, 61)  # Pillow's order: width, height; odd, so that pooling drops an edge
 STYLE_SIZE = (70, 54)
+CHECK_SIZES = ((45, 37), (41, 35))  # of the small ones that the package brings
 
 NUM_STEPS = 40
 PATH_STEPS = (0, 1, 2, 5, 20, 39)
@@ -207,17 +218,16 @@ def as_float(picture):
     return picture.astype(np.float32) / np.float32(255)
 
 
-def load_pictures(args):
-    """The uint8 pictures `content` and `style` at the sizes of the golden files."""
+def load_pictures(args, sizes=(CONTENT_SIZE, STYLE_SIZE)):
+    """The uint8 pictures `content` and `style` at two sizes."""
     if args.name == "real":
         content, style = Image.open(args.content), Image.open(args.style)
     else:
         style = Image.open(PAINTING)
         content = style.crop((0, 0, style.width * 2 // 3, style.height * 2 // 3))
-    sized = ((content, CONTENT_SIZE), (style, STYLE_SIZE))
     content, style = (
         np.asarray(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS))
-        for picture, size in sized
+        for picture, size in zip((content, style), sizes, strict=True)
     )
     return {"content": content, "style": style}
 
@@ -360,6 +370,30 @@ def update_arrays():
     return arrays
 
 
+def column_arrays(vgg, image):
+    """All channels of some layers at the middle of `image`, and the largest value of each layer."""
+    names = [*STYLE_LAYERS, CONTENT_LAYER]
+    layers = [np.asarray(layer)[0] for layer in vgg_layers(vgg, names)(preprocess(image))]
+    columns = {
+        f"features/{name}": layer[layer.shape[0] // 2, layer.shape[1] // 2]
+        for name, layer in zip(names, layers, strict=True)
+    }
+    return {
+        "layers": np.array(names),
+        "scale": np.array([np.abs(x).max() for x in layers]),
+    } | columns
+
+
+def check_arrays(args):
+    """All arrays of ``check.npz``."""
+    vgg = load_vgg(None)
+    pictures = load_pictures(args, CHECK_SIZES)
+    program = Program(vgg, as_float(pictures["content"]), as_float(pictures["style"]))
+    image = np.random.RandomState(1).randint(0, 256, pictures["content"].shape).astype(np.uint8)
+    losses = noise_arrays(program, as_float(image))
+    return pictures | column_arrays(vgg, as_float(image)) | losses | {"noise": image}
+
+
 def sha256(path):
     """Hexadecimal SHA-256 of a file."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -369,7 +403,7 @@ def input_files(args):
     """The files that `args.name` is made from."""
     if args.name == "real":
         return [args.weights, args.content, args.style]
-    return [PAINTING] if args.name == "random" else []
+    return [PAINTING] if args.name in ("random", "check") else []
 
 
 def make_command(args):
@@ -401,7 +435,9 @@ def make_meta(args):
         "total_variation_weight": 0,
         "learning_rates": RATES,
     }
-    return json.dumps(meta | settings if args.name in ("real", "random") else meta)
+    if args.name == "check":
+        del settings["learning_rates"]
+    return json.dumps(meta if args.name in ("vgg16", "updates") else meta | settings)
 
 
 def spread(one, other):
@@ -425,11 +461,11 @@ def print_summary(arrays, path):
 def parse_args():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=("real", "random", "vgg16", "updates"))
+    parser.add_argument("name", choices=("real", "random", "vgg16", "updates", "check"))
     parser.add_argument("--weights", help="Keras weight file of VGG19 without its head (real)")
     parser.add_argument("--content", help="content picture (real)")
     parser.add_argument("--style", help="style picture (real)")
-    parser.add_argument("--out", type=Path, default=HERE, help="folder of the .npz file")
+    parser.add_argument("--out", type=Path, help="folder of the .npz file")
     parser.add_argument("--no-onednn", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.name == "real" and not (args.weights and args.content and args.style):
@@ -441,8 +477,9 @@ def main():
     """Makes one golden file."""
     args = parse_args()
     makers = {"updates": update_arrays, "vgg16": vgg16_arrays}
+    makers["check"] = lambda: check_arrays(args)
     arrays = makers[args.name]() if args.name in makers else network_arrays(args)
-    path = args.out / f"{args.name}.npz"
+    path = (args.out or (DATA if args.name == "check" else HERE)) / f"{args.name}.npz"
     np.savez_compressed(path, meta=np.array(make_meta(args)), **arrays)
     if not args.no_onednn:
         print_summary(arrays, path)
