@@ -65,9 +65,9 @@ class TimeToQuality:
     """Longest side of the small pictures in pixels."""
     large_size: int = 512
     """Longest side of the large ones."""
-    pairs: int = 9
+    pairs: int = 4
     """Pairs of small pictures, of the study's nine."""
-    large_pairs: int = 3
+    large_pairs: int = 2
     """Pairs of large ones."""
     weights: str | None = None
     """A weights file, or "random" (default: see `nst-jax weights info`)."""
@@ -112,16 +112,17 @@ _LBFGS = ways.stepping(optimizers.factory("lbfgs"))
 
 def small_contenders(fast: Precision) -> list[Contender]:
     """In float32, and in the fast precision if the device has one."""
-    in_both = {"Adam 0.02": _ADAM_002, "Adam 0.05": _ADAM_005, "projected L-BFGS": ways.projected}
+    alone = {"Adam 0.02": _ADAM_002, "projected L-BFGS": ways.projected}
     reference, *others = [
         Contender(name, way, precision)
         for precision in dict.fromkeys(("float32", fast))
-        for name, way in in_both.items()
+        for name, way in alone.items()
     ]
     falling = ways.stepping(ways.cosine(FEWER), 0.1)
     return [
         reference,
         *others,
+        Contender("Adam 0.05", _ADAM_005, fast),
         Contender(f"Adam 0.1, to 0 in {FEWER}", falling, fast, FEWER),
         Contender("L-BFGS-B (SciPy)", ways.bounded, fast, FEWER),
         Contender("L-BFGS without bounds", _LBFGS, fast, FEWER),
@@ -133,7 +134,6 @@ def large_contenders(fast: Precision) -> list[Contender]:
     coarse_to_fine = ways.coarse_to_fine(ways.projected, COARSE)
     return [
         Contender("Adam 0.02", _ADAM_002, fast),
-        Contender("Adam 0.05", _ADAM_005, fast),
         Contender("projected L-BFGS", ways.projected, fast),
         Contender(f"the same after {COARSE} at half the size", coarse_to_fine, fast, FEWER),
     ]
