@@ -58,16 +58,16 @@ def main(settings: Answers) -> Path:
         features.main(features.Features(output_dir=out / "features", weights=weights)),
         losses.main(losses.Losses(output_dir=out / "losses", **shared)),
     ]
-    join(sections, settings.page)
+    join(sections, settings.page, _TITLE, _PREFACE)
     say(f"wrote {settings.page}")
     return settings.page
 
 
-def join(sections: list[Path], page: Path) -> None:
+def join(sections: list[Path], page: Path, title: str, preface: str) -> None:
     """Writes sections and the figures that they show as one page."""
     folder = page.parent / "images" / page.stem
     files.check_folder(folder)
-    parts = [_TITLE, wrapped(_PREFACE)]
+    parts = [title, wrapped(preface)]
     for path in sections:
         text = path.read_text(encoding="utf-8")
         for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text):

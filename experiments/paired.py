@@ -68,12 +68,13 @@ def median_of(values: Float[np.ndarray, "pair"]) -> Interval:
 
 
 def compare(
-    values: Mapping[str, Float[np.ndarray, "pair"]],
+    values: Mapping[str, Float[np.ndarray, "pair"]], *, with_first: bool = False
 ) -> dict[tuple[str, str], Comparison]:
     """Every treatment against every later one, in the order given.
 
     Args:
       values: positive and finite, by treatment, the pairs in one order.
+      with_first: only the first against every later one.
 
     Raises:
       ValueError: a value is not finite.
@@ -81,9 +82,10 @@ def compare(
     for name, value in values.items():
         if not np.isfinite(value).all():
             raise ValueError(f"{name} has no finite value in every pair: they cannot be compared")
-    names = list(combinations(values, 2))
+    first = next(iter(values))
+    names = [pair for pair in combinations(values, 2) if not with_first or pair[0] == first]
     logs = {name: np.log(np.asarray(value, np.float64)) for name, value in values.items()}
-    differences = [logs[first] - logs[second] for first, second in names]
+    differences = [logs[one] - logs[other] for one, other in names]
     # All signs of the differences: exact up to 13 pairs, also with ties and zeros.
     every = stats.PermutationMethod()
     tests = [stats.wilcoxon(each, method=every).pvalue for each in differences]

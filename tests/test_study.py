@@ -281,7 +281,7 @@ def test_a_study_from_pictures_to_page(small_study, tmp_path, monkeypatch, shall
     assert {each: each.stat().st_mtime_ns for each in path.parent.glob("*.h5")} == logs
 
     page = tmp_path / "docs" / "study.md"
-    answers.join([path], page)
+    answers.join([path], page, "# A title", "A preface.")
     joined = page.read_text()
     assert "](images/study/study_curves.png)" in joined
     assert (page.parent / "images" / "study" / "study_curves.png").exists()
