@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Float
-from nst_jax.compiler import Program
 from scipy import optimize
 
 from nst_jax import driver, optimizers, steps
 from nst_jax import image as images
+from nst_jax.compiler import Program
 from nst_jax.objective import LossWeights, Objective
 from nst_jax.optimizers import OptimizerFactory
 
