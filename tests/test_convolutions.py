@@ -47,6 +47,14 @@ def test_a_layer_and_its_gradient_are_the_ordinary_ones(form, problem, rng):
     np.testing.assert_allclose(back(gradient)[0], expected_back(gradient)[0], atol=5e-5)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 2)])
+def test_few_columns_are_padded_and_cut_again(size, problem, rng):
+    _, kernel, bias = problem
+    x = jnp.asarray(rng.normal(size=(*size, 5)), jnp.float32)
+    y = rectify(x, LAYERS["direct"](kernel, bias))
+    np.testing.assert_allclose(y, ordinary(x[None], kernel, bias)[0], atol=2e-5)
+
+
 @pytest.mark.parametrize("form", LAYERS)
 def test_lanes_and_second_derivatives(form, problem):
     x, kernel, bias = problem
