@@ -108,7 +108,9 @@ def default_chunk_length(
       lanes: variants of the program.
       tolerance: convergence is looked for after each chunk.
     """
-    lowered = _jit_step.lower(objective, hyper, state, num_steps, factory=factory)
+    # With the types of a run, whose program then need not be traced again.
+    limit = jnp.zeros((), jnp.int32)
+    lowered = _jit_step.lower(objective, hyper, state, limit, factory=factory)
     flops = (lowered.cost_analysis() or {}).get("flops", 0.0)
     seconds = lanes * max(flops, 1.0) / _ASSUMED_RATE.get(jax.default_backend(), 1e11)
     most = MAX_CHUNK_LENGTH if tolerance is None else _CONVERGENCE_WINDOW

@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
-from nst_jax import files, inputs, plotting, report, runlog, tensorboard
+from nst_jax import files, inputs, runlog, tensorboard
 from nst_jax import image as images
 from nst_jax.config import Config, StylizeConfig, SweepConfig
 from nst_jax.grid import variants_of
@@ -38,7 +39,7 @@ def check_outputs(config: Config) -> None:
     else:
         outputs.append((config.output, images.SUFFIXES))
         if config.figures:
-            outputs += [(config.figures / name, (".png",)) for name in plotting.RUN_FIGURES]
+            outputs += [(config.figures / name, (".png",)) for name in _plotting().RUN_FIGURES]
     taken = {path.resolve(): "an input" for path in inputs.paths(config)}
     for path, _ in outputs:
         if use := taken.get(path.resolve()):
@@ -48,6 +49,13 @@ def check_outputs(config: Config) -> None:
         files.check_output(path, force=config.force, suffixes=suffixes)
     if config.tensorboard:
         tensorboard.check(config.tensorboard, len(variants_of(config)))
+
+
+def _plotting() -> ModuleType:
+    # Matplotlib takes half a second to load: only runs with figures or a page wait for it.
+    from nst_jax import plotting
+
+    return plotting
 
 
 def conclude(
@@ -72,9 +80,11 @@ def conclude(
         _save_picture(config, record)
         written.insert(0, config.output)
         if config.figures:
-            plotting.save_run_figures(record, config.figures)
-            written += [config.figures / name for name in plotting.RUN_FIGURES]
+            _plotting().save_run_figures(record, config.figures)
+            written += [config.figures / name for name in _plotting().RUN_FIGURES]
     elif config.report:
+        from nst_jax import report
+
         report.write(record, config.report)
         written.append(config.report)
     exit_code = 1 if record.status == "failed" else request.exit_code if request else 0

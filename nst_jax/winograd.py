@@ -79,6 +79,8 @@ class Kernel(NamedTuple):
 
     places: Float[Array, "places i o"]
 
+    # Traced once for all layers of one shape: tracing takes as long as a dozen steps.
+    @jax.jit
     def convolve(self, x: Float[Array, "*b h w i"]) -> Float[Array, "*b h w o"]:
         """The convolution of images, padded with zeros to their own size."""
         algorithm = _BY_PLACES[self.places.shape[0]]
