@@ -167,13 +167,12 @@ def cases_for(backend: str, *, full: bool) -> list[Case]:
     if backend == "cpu":
         both: tuple[Precision, ...] = ("float32", "bfloat16")
         peers = PEERS + _PASSIVE_PEERS
-        small, large = (
-            (Case(s, 1, both, peers), Case(s, v, both)) for s, v in ((256, 16), (512, 4))
-        )
+        small = [Case(256, 1, both, peers), Case(256, 16, both)]
+        large = [Case(512, 1, both, peers), Case(512, 4, both)]
         # Apart, and fewer of them: they are in memory at once.
         huge = [Case(1024, 1, (precision,), PEERS) for precision in both]
         more = [Case(256, 4, both), Case(512, 16, both), Case(1024, 4, both)]
-        return [*small, *large, *huge, *more * full]
+        return small + large + huge + more * full
     every: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
     sizes, lanes = (256, 512, 1024, 2048), (1, 4, 16, 64)
     fits = {256: 64, 512: 64, 1024: 16, 2048: 4}
@@ -377,28 +376,29 @@ def seconds_of_commands(settings: Benchmark) -> dict[str, list[float]]:
     without the installation.
     """
     pictures = [str(samples.PORTRAIT), str(samples.PAINTING)]
-    one_step = ["-m", "nst_jax", "stylize", *pictures, "--size", "256", "--steps", "1"]
+    one_step = ["-m", "nst_jax", "stylize", *pictures, "--size", "256", "--steps", "1", "--force"]
     found = {}
     if "start" in settings.commands:
         for options in ([], ["--precision", "fast"]):
-            starts = [_seconds(settings, [*one_step, *options], times=2) for _ in range(_STARTS)]
+            command = [*one_step, *options]
+            starts = [_seconds(settings, command, "--output", 2) for _ in range(_STARTS)]
             words = " ".join(["nst-jax stylize --size 256 --steps 1", *options])
             found[words] = [median(times) for times in zip(*starts, strict=True)]
     for name in ("demo", "sweep"):
         if name in settings.commands:
             script = Path(__file__).with_name(f"{name}.py")
-            found[f"make {name}"] = _seconds(settings, [str(script)], times=1)
+            found[f"make {name}"] = _seconds(settings, [str(script)], "--output-dir", 1)
     return found
 
 
-def _seconds(settings: Benchmark, words: Sequence[str], *, times: int) -> list[float]:
-    """Of a command of ours that is run so often, with a cache of compiled programs of its own."""
+def _seconds(settings: Benchmark, words: Sequence[str], output: str, times: int) -> list[float]:
+    """Of a command of ours that is run so often, with a cache of compiled programs of its own.
+
+    Args:
+      output: its option for where to write, a file or a folder.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, *words]
-        if "stylize" in words:
-            command += ["--force", "--output", str(Path(folder) / "out.png")]
-        else:
-            command += ["--output-dir", folder]
+        command = [sys.executable, *words, output, str(Path(folder, "out.png"))]
         command += ["--weights", settings.weights] if settings.weights else []
         programs = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_ENABLE_COMPILATION_CACHE": "true"}
         return [_seconds_of(command, os.environ | programs) for _ in range(times)]
