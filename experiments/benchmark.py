@@ -589,6 +589,8 @@ def main(settings: Benchmark) -> Measured:
         if settings.sizes is None or case.size in settings.sizes
     ]
     measured = describe(settings)
+    if not (cases or settings.commands):
+        measured.runs.clear()  # the page alone is written anew
     path = settings.output_dir / "benchmark.json"
     if settings.add and path.exists():
         measured.add(_read(path), cases)
