@@ -438,11 +438,15 @@ def table(results: Sequence[Result]) -> str:
         compared = "" if each is ours else f"{ratio(each, ours):.2f}"
         lines.append(
             f"| {each.width} x {each.height} | {each.variants} | {each.precision} | "
-            f"{_NAMES[each.program]} | {1e3 * each.seconds:.4g} | "
+            f"{_NAMES[each.program]} | {_milliseconds(each.seconds)} | "
             f"{each.variants / each.seconds:.3g} | {compared} | {100 * each.utilisation:.0f} % | "
             f"{each.ready:.1f} | {each.peak_bytes / 1e9:.2f} |"
         )
     return "\n".join(lines)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.0f}" if seconds >= 1 else f"{1e3 * seconds:.4g}"
 
 
 _COLUMNS: dict[str, tuple[str, Precision]] = {
@@ -496,7 +500,7 @@ def limits_table(results: Sequence[Result]) -> str:
     ]
     lines += [
         f"| {each.precision} | {each.width} x {each.height} | {each.matmul_rate / 1e9:.4g} | "
-        f"{1e3 * each.flops_a_step / each.matmul_rate:.4g} | {1e3 * each.seconds:.4g} |"
+        f"{_milliseconds(each.flops_a_step / each.matmul_rate)} | {_milliseconds(each.seconds)} |"
         for each in sorted(results, key=lambda each: each.precision, reverse=True)
         if each.program == "nst_jax" and each.variants == 1
     ]
@@ -521,8 +525,8 @@ def page(measured: Measured) -> str:
     return "\n\n".join(
         [
             f"On {measured.device}, {dates}; {versions}.",
-            f"Seconds of a picture of {_STEPS_OF_A_PICTURE} steps, compiling included, each "
-            "program in its fastest form:",
+            f"Seconds of a picture: getting ready, compiling included, and {_STEPS_OF_A_PICTURE} "
+            "times a step, each program in its fastest form:",
             pictures_table(results),
             "### Limits",
             limits_table(results),
