@@ -532,8 +532,7 @@ def page(measured: Measured) -> str:
             limits_table(results),
             "### All programs",
             table(results),
-            "### Whole commands",
-            commands_table(measured.commands),
+            *(["### Whole commands", commands_table(measured.commands)] * bool(measured.commands)),
             "### Made by",
             f"```sh\n{ran}\n```",
         ]
