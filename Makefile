@@ -32,7 +32,7 @@ help:
 	@echo "make demo       install into $(VENV), then stylise a portrait into out/demo/"
 	@echo "make sweep      every optimizer and learning rate at once, into out/sweep/"
 	@echo "make study      every experiment of docs/study.md (hours on a CPU), and that page"
-	@echo "make bench      how fast a step is on this device (under twenty minutes on a CPU)"
+	@echo "make bench      how fast it is on this device (about ten minutes on two cores)"
 	@echo "make docs       the documentation, into site/"
 	@echo "make test       all tests (nine to ten minutes on two cores)"
 	@echo "make test-fast  the quick ones (about three minutes)"

@@ -1,13 +1,14 @@
 """How fast a step is, beside the report's own program and PyTorch, and what of the chip it uses.
 
     make bench                                         # or: python experiments/benchmark.py
-    python experiments/benchmark.py --peers PYTHON     # an interpreter with tensorflow or torch
+    python experiments/benchmark.py --peers PYTHON ...   # interpreters with tensorflow or torch
     python experiments/benchmark.py --write docs/performance.md
 
 Every program runs in a process of its own, on the same pictures and weights; the processes take
 turns, so that a slow minute is shared by all, and ratios are medians over the turns. Sizes and
-numbers of variants are those that suit the device; --full adds more. Written is benchmark.json,
-and the table is put between the marks of the page that --write names.
+numbers of variants are those that suit the device; --full adds more. Whole commands are timed as
+well. Written is benchmark.json, to which --add joins what was measured before, and the tables are
+put between the marks of the page that --write names.
 """
 
 import contextlib
@@ -18,12 +19,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from itertools import pairwise
+from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import contenders
 import jax
@@ -42,14 +44,23 @@ BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 _SHARED_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 os.environ.update(_SHARED_GPU)
 
+# OpenMP's threads wait asleep: on cores that others use as well, spinning ones are in the way.
+_PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+
 _STARTS = 3
-PEERS = ("tensorflow", "torch", "torch_compile")
+_STEPS_OF_A_PICTURE = 250
 _NAMES = {
     "nst_jax": "nst_jax",
     "tensorflow": "TensorFlow (the report's program)",
     "torch": "PyTorch, eager",
     "torch_compile": "PyTorch, compiled",
+    "torch_passive": "PyTorch, eager, passive wait",
+    "torch_compile_passive": "PyTorch, compiled, passive wait",
 }
+PEERS = ("tensorflow", "torch", "torch_compile")
+_PASSIVE_PEERS = ("torch_passive", "torch_compile_passive")
+
+Command = Literal["start", "demo", "sweep"]
 
 
 @dataclass(frozen=True)
@@ -58,30 +69,34 @@ class Benchmark:
 
     output_dir: Path = Path("out/bench")
     """Where benchmark.json goes."""
-    peers: str = sys.executable
-    """Interpreter of the other programs; those that it cannot import are left out."""
-    sizes: tuple[int, ...] = ()
-    """Only these sizes (default: what suits the device)."""
+    peers: tuple[str, ...] = (sys.executable,)
+    """Interpreters of the other programs: each takes the first that has it, or is left out."""
+    sizes: tuple[int, ...] | None = None
+    """Only these sizes (default: what suits the device; none: commands alone)."""
+    commands: tuple[Command, ...] = ("start", "demo")
+    """Whole commands: a run of one step, `make demo`, `make sweep` (a quarter of an hour)."""
     rounds: int = 7
     """Turns that each program has."""
     seconds: float = 2.0
     """About how long a turn is."""
     full: bool = False
     """More sizes and numbers of variants."""
+    add: bool = False
+    """Keep what benchmark.json has of other sizes and commands."""
     weights: str | None = None
     """A weights file, or "random" (default: see `nst-jax weights info`)."""
     write: Path | None = None
-    """A page to put the table into, between its marks."""
+    """A page to put the tables into, between its marks."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is run side by side: a size with its pictures, and one or more programs."""
+    """What is run side by side: a size with its pictures, ours in each precision, and peers."""
 
     size: int
     variants: int
     precisions: tuple[Precision, ...]
-    peers: bool
+    peers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,19 +129,55 @@ class Result:
         return self.flops_a_step / self.seconds / self.matmul_rate
 
 
+@dataclass
+class Measured:
+    """What benchmark.json holds.
+
+    `runs` have date and command; `commands` the seconds of whole commands: the first time and,
+    where that was measured, the second.
+    """
+
+    device: str
+    versions: dict[str, str]
+    runs: list[dict[str, str]] = field(default_factory=list)
+    commands: dict[str, list[float]] = field(default_factory=dict)
+    results: list[Result] = field(default_factory=list)
+
+    def add(self, earlier: "Measured", cases: Sequence[Case]) -> None:
+        """Takes over what is not measured anew.
+
+        Raises:
+          ValueError: the earlier is of another device or of other versions.
+        """
+        for name in ("device", "versions"):
+            if (old := getattr(earlier, name)) != (new := getattr(self, name)):
+                raise ValueError(
+                    f"the benchmark to add to has the {name} {old}, but this is {new}: leave out "
+                    "--add, or choose another --output-dir"
+                )
+        anew = {(case.size, case.variants) for case in cases}
+        kept = [each for each in earlier.results if (each.size, each.variants) not in anew]
+        self.runs = earlier.runs + self.runs
+        self.commands = earlier.commands | self.commands
+        self.results = kept + self.results
+
+
 def cases_for(backend: str, *, full: bool) -> list[Case]:
     """What suits the device."""
     if backend == "cpu":
-        small = [Case(256, v, ("float32",), v == 1) for v in (1, 4, 16)]
-        low = [Case(256, 1, ("bfloat16",), True)]
-        large = [Case(512, 1, ("float32",), True), Case(512, 4, ("float32",), False)]
-        huge = [Case(1024, 1, ("float32",), full)]
-        return small + low + large + huge + [Case(512, 16, ("float32",), False)] * full
-    every = ("float32", "tf32", "bfloat16")
+        both: tuple[Precision, ...] = ("float32", "bfloat16")
+        peers = PEERS + _PASSIVE_PEERS
+        small = [Case(256, 1, both, peers), Case(256, 16, both)]
+        large = [Case(512, 1, both, peers), Case(512, 4, both)]
+        # Apart, and fewer of them: they are in memory at once.
+        huge = [Case(1024, 1, (precision,), PEERS) for precision in both]
+        more = [Case(256, 4, both), Case(512, 16, both), Case(1024, 4, both)]
+        return small + large + huge + more * full
+    every: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
     sizes, lanes = (256, 512, 1024, 2048), (1, 4, 16, 64)
     fits = {256: 64, 512: 64, 1024: 16, 2048: 4}
     return [
-        Case(size, v, every if full or v == 1 else every[2:], v == 1)
+        Case(size, v, every if full or v == 1 else every[2:], PEERS if v == 1 else ())
         for size in sizes
         for v in lanes
         if v <= fits[size]
@@ -159,16 +210,18 @@ class Worker:
 
     def __init__(self, python: str, program: str, problem: Path, case: Case, precision: Precision):
         script = Path(contenders.__file__)
+        contender = program.removesuffix("_passive")
+        waiting = {} if contender == program else _PASSIVE
         options = ["--variants", str(case.variants), "--precision", precision]
         self._errors = problem.with_name(f"{program}-{precision}.txt")
         with self._errors.open("w") as errors:
             self._process = subprocess.Popen(
-                [python, str(script), program, str(problem), *options],
+                [python, str(script), contender, str(problem), *options],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env=os.environ | _SHARED_GPU,
+                env=os.environ | _SHARED_GPU | waiting,
             )
         self.program, self.precision = program, precision
         self.times: list[float] = []
@@ -210,6 +263,13 @@ class Worker:
         raise RuntimeError(f"{self.program} in {self.precision} has ended: {last[:200]}")
 
 
+def interpreter_for(peer: str, interpreters: Sequence[str]) -> str | None:
+    """The first that can import what a peer needs."""
+    module = peer.partition("_")[0]
+    return next((python for python in interpreters if can_import(python, module)), None)
+
+
+@cache
 def can_import(python: str, module: str) -> bool:
     """Whether an interpreter has a package."""
     code = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"
@@ -235,15 +295,15 @@ def problem_file(settings: Benchmark, size: int) -> Iterator[tuple[Path, tuple[i
 
 def run(settings: Benchmark, case: Case) -> list[Result]:
     """Runs the programs of a case in turns; one that fails is left out, and that is said."""
-    peers = [p for p in PEERS if case.peers and can_import(settings.peers, p.partition("_")[0])]
+    found = {peer: interpreter_for(peer, settings.peers) for peer in case.peers}
+    pythons = {"nst_jax": sys.executable} | {peer: p for peer, p in found.items() if p}
     with problem_file(settings, case.size) as (problem, (height, width)):
         workers: list[Worker] = []
         try:
             for precision in case.precisions:
-                for program in ("nst_jax", *peers):
+                for program, python in pythons.items():
                     if program == "tensorflow" and precision != "float32":
                         continue
-                    python = sys.executable if program == "nst_jax" else settings.peers
                     workers.append(Worker(python, program, problem, case, precision))
                     # One after another: two that compile at once would wait for each other.
                     _left_out_if_failed(workers, workers[-1], Worker.start)
@@ -309,31 +369,46 @@ def _check_peers(workers: list[Worker]) -> None:
             workers.remove(worker)
 
 
-def seconds_to_first_step(settings: Benchmark) -> tuple[float, float]:
-    """From the start of a process to the end of a run of one step, 256 px: medians of three.
+def seconds_of_commands(settings: Benchmark) -> dict[str, list[float]]:
+    """From the start of a process to its end: the first time, and with what that has compiled.
 
-    The first time, and again with the programs that the first has compiled.
+    Of a run of one step the medians of several; `make demo` and `make sweep` the first time only,
+    without the installation.
     """
-    times = []
-    for _ in range(_STARTS):
-        with tempfile.TemporaryDirectory() as folder:
-            times.append([_seconds_of_one_step(settings, Path(folder)) for _ in range(2)])
-    first, again = zip(*times, strict=True)
-    return median(first), median(again)
+    pictures = [str(samples.PORTRAIT), str(samples.PAINTING)]
+    one_step = ["-m", "nst_jax", "stylize", *pictures, "--size", "256", "--steps", "1", "--force"]
+    found = {}
+    if "start" in settings.commands:
+        for options in ([], ["--precision", "fast"]):
+            command = [*one_step, *options]
+            starts = [_seconds(settings, command, "--output", 2) for _ in range(_STARTS)]
+            words = " ".join(["nst-jax stylize --size 256 --steps 1", *options])
+            found[words] = [median(times) for times in zip(*starts, strict=True)]
+    for name in ("demo", "sweep"):
+        if name in settings.commands:
+            script = Path(__file__).with_name(f"{name}.py")
+            found[f"make {name}"] = _seconds(settings, [str(script)], "--output-dir", 1)
+    return found
 
 
-def _seconds_of_one_step(settings: Benchmark, folder: Path) -> float:
-    command = [sys.executable, "-m", "nst_jax", "stylize", "--force"]
-    command += [str(samples.PORTRAIT), str(samples.PAINTING), "--size", "256"]
-    command += ["--steps", "1", "--output", str(folder / "out.png")]
-    command += ["--weights", settings.weights] if settings.weights else []
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(folder), "JAX_ENABLE_COMPILATION_CACHE": "true"}
+def _seconds(settings: Benchmark, words: Sequence[str], output: str, times: int) -> list[float]:
+    """Of a command of ours that is run so often, with a cache of compiled programs of its own.
+
+    Args:
+      output: its option for where to write, a file or a folder.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, *words, output, str(Path(folder, "out.png"))]
+        command += ["--weights", settings.weights] if settings.weights else []
+        programs = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_ENABLE_COMPILATION_CACHE": "true"}
+        return [_seconds_of(command, os.environ | programs) for _ in range(times)]
+
+
+def _seconds_of(command: Sequence[str], variables: Mapping[str, str]) -> float:
     began = time.perf_counter()
-    done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=os.environ | cache
-    )
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=variables)
     if done.returncode:
-        raise RuntimeError(f"nst-jax stylize failed: {done.stderr.strip()[-200:]}")
+        raise RuntimeError(f"{' '.join(command[1:4])} failed: {done.stderr.strip()[-200:]}")
     return time.perf_counter() - began
 
 
@@ -363,55 +438,136 @@ def table(results: Sequence[Result]) -> str:
         compared = "" if each is ours else f"{ratio(each, ours):.2f}"
         lines.append(
             f"| {each.width} x {each.height} | {each.variants} | {each.precision} | "
-            f"{_NAMES[each.program]} | {1e3 * each.seconds:.4g} | "
+            f"{_NAMES[each.program]} | {_milliseconds(each.seconds)} | "
             f"{each.variants / each.seconds:.3g} | {compared} | {100 * each.utilisation:.0f} % | "
             f"{each.ready:.1f} | {each.peak_bytes / 1e9:.2f} |"
         )
     return "\n".join(lines)
 
 
-def page(results: Sequence[Result], described: Mapping[str, Any]) -> str:
-    """The table with how it was made."""
-    rates = {each.precision: each.matmul_rate for each in results}
-    listed = ", ".join(f"{name} {rate / 1e9:.4g}" for name, rate in rates.items())
-    versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
-    first, again = described["seconds_to_first_step"]
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.0f}" if seconds >= 1 else f"{1e3 * seconds:.4g}"
+
+
+_COLUMNS: dict[str, tuple[str, Precision]] = {
+    "nst_jax, bfloat16": ("nst_jax", "bfloat16"),
+    "nst_jax, float32": ("nst_jax", "float32"),
+    "TensorFlow, float32": ("tensorflow", "float32"),
+    "PyTorch, bfloat16": ("torch", "bfloat16"),
+    "PyTorch, float32": ("torch", "float32"),
+}
+
+
+def seconds_of_a_picture(result: Result) -> float:
+    """Getting ready and as many steps as `nst-jax stylize` takes, from arrays to an array."""
+    return result.ready + _STEPS_OF_A_PICTURE * result.seconds
+
+
+def pictures_table(results: Sequence[Result]) -> str:
+    """Seconds of a picture by the fastest form of each program."""
+    lines = [
+        f"| size | {' | '.join(_COLUMNS)} | best of the others / ours |",
+        f"|---|{'---:|' * (len(_COLUMNS) + 1)}",
+    ]
+    singles = [each for each in results if each.variants == 1]
+    for size in dict.fromkeys(each.size for each in singles):
+        of_size = [each for each in singles if each.size == size]
+        best = {
+            column: min(
+                (
+                    seconds_of_a_picture(each)
+                    for each in of_size
+                    if each.program.startswith(program) and each.precision == precision
+                ),
+                default=None,
+            )
+            for column, (program, precision) in _COLUMNS.items()
+        }
+        cells = [f"{seconds:.0f} s" if seconds else "" for seconds in best.values()]
+        ours = [x for column, x in best.items() if x and column.startswith("nst_jax")]
+        theirs = [x for column, x in best.items() if x and not column.startswith("nst_jax")]
+        ahead = f"{min(theirs) / min(ours):.2f}" if ours and theirs else ""
+        shape = f"{of_size[0].width} x {of_size[0].height}"
+        lines.append(f"| {shape} | {' | '.join(cells)} | {ahead} |")
+    return "\n".join(lines)
+
+
+def limits_table(results: Sequence[Result]) -> str:
+    """What ordinary convolutions and Gram matrices would take at the rate of a matrix product."""
+    lines = [
+        "| precision | size | matrix product, GFLOP/s | a step at that rate, ms | ours, ms |",
+        "|---|---|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {each.precision} | {each.width} x {each.height} | {each.matmul_rate / 1e9:.4g} | "
+        f"{_milliseconds(each.flops_a_step / each.matmul_rate)} | {_milliseconds(each.seconds)} |"
+        for each in sorted(results, key=lambda each: each.precision, reverse=True)
+        if each.program == "nst_jax" and each.variants == 1
+    ]
+    return "\n".join(lines)
+
+
+def commands_table(commands: Mapping[str, Sequence[float]]) -> str:
+    """Seconds of whole commands."""
+    lines = ["| command | the first time, s | again, s |", "|---|---:|---:|"]
+    for command, times in commands.items():
+        first, again, *_ = [*(f"{seconds:.1f}" for seconds in times), ""]
+        lines.append(f"| `{command}` | {first} | {again} |")
+    return "\n".join(lines)
+
+
+def page(measured: Measured) -> str:
+    """The tables with how they were made."""
+    versions = ", ".join(f"{name} {version}" for name, version in measured.versions.items())
+    dates = ", ".join(dict.fromkeys(run["date"] for run in measured.runs))
+    ran = "\n".join(run["command"] for run in measured.runs)
+    results = sorted(measured.results, key=lambda each: (each.size, each.variants))
     return "\n\n".join(
         [
-            f"On {described['device']}, {described['date']}; {versions}; `{described['command']}`. "
-            f"Rates of a large matrix product, GFLOP/s: {listed}.",
+            f"On {measured.device}, {dates}; {versions}.",
+            f"Seconds of a picture: getting ready, compiling included, and {_STEPS_OF_A_PICTURE} "
+            "times a step, each program in its fastest form:",
+            pictures_table(results),
+            "### Limits",
+            limits_table(results),
+            "### All programs",
             table(results),
-            "From the start of the process to the end of `nst-jax stylize --size 256 --steps 1`: "
-            f"{first:.1f} s the first time, {again:.1f} s with the programs that it has compiled "
-            "(medians of three).",
+            *(["### Whole commands", commands_table(measured.commands)] * bool(measured.commands)),
+            "### Made by",
+            f"```sh\n{ran}\n```",
         ]
     )
 
 
-def describe(settings: Benchmark) -> dict[str, Any]:
-    """Device, date, versions and command."""
+def describe(settings: Benchmark) -> Measured:
+    """Device, date, versions and command; nothing measured."""
     versions = json.loads(environment.describe()["versions_json"])
     kept = {name: versions[name] for name in ("nst_jax", "jax", "jaxlib")}
     for module in ("tensorflow", "torch"):
-        if can_import(settings.peers, module):
-            code = f"import importlib.metadata as m; print(m.version({module!r}))"
-            for name in (module, f"{module}_cpu"):
-                done = subprocess.run(
-                    [settings.peers, "-c", code.replace(module, name)],
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                )
-                if done.returncode == 0:
-                    kept[module] = done.stdout.strip()
-                    break
-    words = ["PYTHON" if before == "--peers" else word for before, word in pairwise(sys.argv)]
-    return {
-        "device": environment.device_line(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "versions": kept,
-        "command": " ".join(["python experiments/benchmark.py", *words]),
-    }
+        if python := interpreter_for(module, settings.peers):
+            kept[module] = _version(python, module)
+    command = " ".join(["python experiments/benchmark.py", *_without_peers(sys.argv[1:])])
+    run = {"date": datetime.now(UTC).date().isoformat(), "command": command}
+    return Measured(environment.device_line(), kept, [run])
+
+
+def _version(python: str, module: str) -> str:
+    """Of a package that an interpreter has, perhaps as its build for CPUs."""
+    for name in (module, f"{module}_cpu"):
+        code = f"import importlib.metadata as m; print(m.version({name!r}))"
+        done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.strip()
+    return "unknown"
+
+
+def _without_peers(words: Sequence[str]) -> list[str]:
+    """A command line with PYTHON for the interpreters, which are another's folders."""
+    if "--peers" not in words:
+        return list(words)
+    begin = words.index("--peers") + 1
+    count = len(list(takewhile(lambda word: not word.startswith("-"), words[begin:])))
+    return [*words[:begin], *["PYTHON"] * count, *words[begin + count :]]
 
 
 def put(text: str, path: Path) -> None:
@@ -425,7 +581,7 @@ def put(text: str, path: Path) -> None:
         temporary.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
-def main(settings: Benchmark) -> list[Result]:
+def main(settings: Benchmark) -> Measured:
     """Runs all cases, and writes what came of them."""
     files.check_folder(settings.output_dir)
     if settings.write:
@@ -433,19 +589,25 @@ def main(settings: Benchmark) -> list[Result]:
     cases = [
         case
         for case in cases_for(jax.default_backend(), full=settings.full)
-        if not settings.sizes or case.size in settings.sizes
+        if settings.sizes is None or case.size in settings.sizes
     ]
-    described = {**describe(settings), "seconds_to_first_step": seconds_to_first_step(settings)}
-    results: list[Result] = []
+    measured = describe(settings)
+    if not (cases or settings.commands):
+        measured.runs.clear()  # the page alone is written anew
+    path = settings.output_dir / "benchmark.json"
+    if settings.add and path.exists():
+        measured.add(_read(path), cases)
+    measured.commands |= seconds_of_commands(settings)
+    _save(measured, path)
     for case in cases:
         say(f"{case.size} px, {case.variants} variants, {', '.join(case.precisions)}")
-        results += run(settings, case)
-        _save(settings, results, described)
-    text = page(results, described)
+        measured.results += run(settings, case)
+        _save(measured, path)
+    text = page(measured)
     say(text)
     if settings.write:
         put(text, settings.write)
-    return results
+    return measured
 
 
 def _marked(path: Path) -> tuple[str, str]:
@@ -457,11 +619,18 @@ def _marked(path: Path) -> tuple[str, str]:
     return before, after
 
 
-def _save(settings: Benchmark, results: Sequence[Result], described: Mapping[str, Any]) -> None:
-    path = settings.output_dir / "benchmark.json"
-    found = {**described, "results": [asdict(result) for result in results]}
+def _read(path: Path) -> Measured:
+    found = json.loads(path.read_text(encoding="utf-8"))
+    results = [
+        Result(**each | {"seconds_a_step": tuple(each["seconds_a_step"])})
+        for each in found.pop("results")
+    ]
+    return Measured(**found, results=results)
+
+
+def _save(measured: Measured, path: Path) -> None:
     with files.replacing(path) as temporary:
-        temporary.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(asdict(measured), indent=1), encoding="utf-8")
 
 
 def command() -> int:

@@ -73,10 +73,68 @@ def test_the_table_goes_between_the_marks(tmp_path):
         benchmark.put("new", page)
 
 
+def test_a_picture_by_the_fastest_form_of_each_program():
+    results = [
+        a_result(variants=1),
+        a_result(variants=1, precision="bfloat16", seconds=(0.1,), ready=5.0),
+        a_result("torch", (0.4,), variants=1),
+        a_result("torch_compile_passive", (0.36,), variants=1, ready=10.0),
+        a_result("torch", (0.01,), variants=4),
+    ]
+    row = benchmark.pictures_table(results).splitlines()[-1]
+    # Getting ready and 250 steps: 5 + 25 and 3 + 50 of ours; 103 and 100 of PyTorch's.
+    assert row == "| 64 x 60 | 30 s | 53 s |  |  | 100 s | 3.33 |"
+
+
+def test_a_measured_case_replaces_the_earlier_one_and_others_stay():
+    def measured(*results, **changes):
+        values = {"device": "CPU", "versions": {"jax": "1"}, "results": list(results)}
+        return benchmark.Measured(**values | changes)
+
+    stays, goes = a_result(size=32), a_result()
+    earlier = measured(stays, goes, runs=[{"command": "a"}], commands={"make demo": [1.0]})
+    new = measured(runs=[{"command": "b"}], commands={"make sweep": [2.0]})
+    new.add(earlier, [benchmark.Case(64, 2, ("float32",))])
+    assert new.results == [stays]
+    assert [run["command"] for run in new.runs] == ["a", "b"]
+    assert new.commands == {"make demo": [1.0], "make sweep": [2.0]}
+    with pytest.raises(ValueError, match=r"versions.*leave out --add"):
+        measured(versions={"jax": "2"}).add(earlier, [])
+
+
+def test_each_peer_takes_the_first_interpreter_that_has_it(monkeypatch):
+    found = {("a", "tensorflow"), ("b", "tensorflow"), ("b", "torch")}
+    monkeypatch.setattr(benchmark, "can_import", lambda *asked: asked in found)
+    assert benchmark.interpreter_for("tensorflow", ("a", "b")) == "a"
+    assert benchmark.interpreter_for("torch_compile_passive", ("a", "b")) == "b"
+    assert benchmark.interpreter_for("torch", ("a",)) is None
+
+
+def test_a_passive_peer_is_told_to_wait_asleep(tmp_path, monkeypatch):
+    asked = {}
+
+    def started(command, *, env, **options):
+        asked.update(name=command[2], policy=env.get("OMP_WAIT_POLICY"))
+
+    monkeypatch.setattr(benchmark.subprocess, "Popen", started)
+    case = benchmark.Case(32, 1, ("bfloat16",))
+    for program, policy in (("torch_compile_passive", "PASSIVE"), ("torch_compile", None)):
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+        benchmark.Worker("python", program, tmp_path / "problem.npz", case, "bfloat16")
+        assert asked == {"name": "torch_compile", "policy": policy}
+
+
+def test_the_command_on_the_page_names_no_folder_of_the_interpreters():
+    words = ["--peers", "/a/python", "/b/python", "--sizes", "256"]
+    wanted = ["--peers", "PYTHON", "PYTHON", "--sizes", "256"]
+    assert benchmark._without_peers(words) == wanted
+    assert benchmark._without_peers(words[3:]) == words[3:]
+
+
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
 def test_cases_suit_the_device(backend):
     cases = benchmark.cases_for(backend, full=False)
-    assert {(case.size, case.variants) for case in cases} >= {(256, 1), (256, 4), (256, 16)}
+    assert {(case.size, case.variants) for case in cases} >= {(256, 1), (256, 16), (512, 4)}
     assert all(case.variants == 1 for case in cases if case.peers)
     assert len(benchmark.cases_for(backend, full=True)) >= len(cases)
 
@@ -106,10 +164,9 @@ def test_a_peer_with_another_loss_or_device_is_left_out(capsys):
 @pytest.mark.slow
 def test_a_program_that_fails_is_left_out_with_its_last_words(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(benchmark._NAMES, "no_such_program", "none")
-    monkeypatch.setattr(benchmark, "PEERS", ("no_such_program",))
     monkeypatch.setattr(benchmark, "can_import", lambda *arguments: True)
     settings = benchmark.Benchmark(output_dir=tmp_path, rounds=1, seconds=0.01, weights="random")
-    results = benchmark.run(settings, benchmark.Case(32, 1, ("bfloat16",), True))
+    results = benchmark.run(settings, benchmark.Case(32, 1, ("bfloat16",), ("no_such_program",)))
     assert [result.program for result in results] == ["nst_jax"]
     assert "left out: no_such_program" in capsys.readouterr().out
 
@@ -119,15 +176,18 @@ def test_a_benchmark_from_pictures_to_json(tmp_path, monkeypatch):
     monkeypatch.setattr(
         benchmark,
         "cases_for",
-        lambda backend, *, full: [benchmark.Case(32, 2, ("float32",), False)],
+        lambda backend, *, full: [benchmark.Case(32, 2, ("float32",))],
     )
     monkeypatch.setattr(benchmark, "_STARTS", 1)
     settings = benchmark.Benchmark(
-        output_dir=tmp_path, rounds=2, seconds=0.05, weights="random", peers=sys.executable
+        output_dir=tmp_path, rounds=2, seconds=0.05, weights="random", commands=("start",)
     )
-    results = benchmark.main(settings)
-    assert [result.precision for result in results] == ["float32"]
-    for result in results:
+    measured = benchmark.main(settings)
+    assert [result.precision for result in measured.results] == ["float32"]
+    assert len(measured.commands) == 2  # in float32, and what is fast
+    assert all(len(times) == 2 for times in measured.commands.values())
+    assert benchmark._read(tmp_path / "benchmark.json") == measured
+    for result in measured.results:
         assert result.seconds > 0
         assert len(result.seconds_a_step) == 2
         assert result.peak_bytes > 10**8
