@@ -189,7 +189,7 @@ def problem_of(config: SweepConfig) -> Problem:
 def _network(precision: Precision, weights: str | None) -> inputs.Network:
     any_pair = Pair(Path("content"), Path("style"))
     config = config_of(any_pair, 1, precision, weights)
-    return inputs.load_network(config, vgg.fastest_convolutions(precision), say)
+    return inputs.load_network(config, vgg.fastest_form(precision), say)
 
 
 def judge_of(problem: Problem) -> Callable[[np.ndarray], float]:

@@ -6,6 +6,7 @@ one program. They are experimental: whether they work is looked up in a compiled
 """
 
 import platform
+import warnings
 from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
@@ -34,20 +35,25 @@ class Program:
         self._function, self._options = function, options
 
     @cached_property
-    def _jitted(self) -> Any:
+    def jitted(self) -> Any:
+        """The jitted function itself, for `jax.export`."""
         return jax.jit(self._function, compiler_options=options(), **self._options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._jitted(*args, **kwargs)
+        return self.jitted(*args, **kwargs)
 
     def lower(self, *args: Any, **kwargs: Any) -> jax.stages.Lowered:
         """As that of a jitted function: shapes of the arguments are enough."""
-        return self._jitted.lower(*args, **kwargs)
+        return self.jitted.lower(*args, **kwargs)
 
 
 def options() -> dict[str, bool | str] | None:
     """Compile options for the outermost programs of this device; None where it needs none."""
-    return dict(_ONEDNN) if has_onednn() else None
+    if not has_onednn():
+        return None
+    # XLA cannot write down a program that calls oneDNN, and JAX's cache would warn of each.
+    warnings.filterwarnings("ignore", "Error writing persistent compilation cache .*bad_alloc")
+    return dict(_ONEDNN)
 
 
 @cache

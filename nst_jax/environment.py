@@ -7,7 +7,6 @@ import platform
 import shutil
 import subprocess
 import sys
-import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -71,8 +70,6 @@ def keep_compiled_programs() -> None:
         pass  # another process is at it
     except (OSError, NotImplementedError):  # the latter of a file system without locks
         return
-    # XLA cannot write down a program that calls oneDNN, and JAX would warn of each.
-    warnings.filterwarnings("ignore", "Error writing persistent compilation cache .*bad_alloc")
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", _MAX_CACHE_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)

@@ -23,6 +23,7 @@ TYPES = {
     "device_kind": str,
     "device_count": int,
     "threads": int,
+    "onednn": bool,
     "pid": int,
 }
 

@@ -83,7 +83,7 @@ def test_the_gradient_in_bfloat16_has_the_direction_of_that_in_float32(rng):
     content, style = smooth_picture(rng, 48, 64), smooth_picture(rng, 56, 48) ** 2
     image = np.clip(content + 0.2 * rng.normal(size=content.shape), 0, 1).astype(np.float32)
     (exact, expected), (rough, gradient) = (
-        (total, np.ravel(np.asarray(gradient, np.float64)))
+        (float(total), np.ravel(np.asarray(gradient, np.float64)))
         for loss, weights in (make(params, content, style, x) for x in ("float32", "bfloat16"))
         for (total, _), gradient in [evaluate(loss, image, weights)]
     )

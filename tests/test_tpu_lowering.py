@@ -50,8 +50,8 @@ def lower(kind, loss, weights, optimizer):
     hyper, state = driver.abstract_lanes(LANES, SHAPE, weights, factory=factory)
     arguments = (loss, hyper, state, jax.ShapeDtypeStruct((), np.int32))
     program, static = {
-        "scan": (driver._jit_scan, {"factory": factory, "length": LENGTH}),
-        "step": (driver._jit_step, {"factory": factory}),
+        "scan": (driver._jit_scan.jitted, {"factory": factory, "length": LENGTH}),
+        "step": (driver._jit_step.jitted, {"factory": factory}),
     }[kind]
     return export.export(program, platforms=["tpu"])(*arguments, **static), state
 
