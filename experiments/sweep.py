@@ -4,7 +4,8 @@
     make sweep ARGS="--size 256 --steps 500 --optimizers adam lbfgs"
 
 On a GPU or TPU: 512 px, 2500 steps, every row of the report's Table 1 and more learning rates.
-On a CPU: 96 px and 250 steps, which end within fifteen minutes on two cores. Everything goes to
+On a CPU: 96 px and 250 steps, which end within fifteen minutes on two cores (256 px by
+`--precision fast` where it is bfloat16 by oneDNN: docs/performance.md). Everything goes to
 out/sweep/: sweep.h5, sweep.html, losses.png, overview.png. Interrupted, the next call goes on
 where it stopped; --fresh starts again.
 """
