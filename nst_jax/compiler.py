@@ -23,6 +23,7 @@ _ONEDNN: dict[str, bool | str] = {
 # The flag of Linux for a matrix unit. With AVX512_BF16 alone a step takes 2.3 times as long as in
 # float32 (2026-11, on a processor that has both, by ONEDNN_MAX_CPU_ISA).
 _MATRIX_UNIT = "amx_bf16"
+_NOT_KEPT = "Error writing persistent compilation cache .*bad_alloc"
 
 
 class Program:
@@ -37,6 +38,9 @@ class Program:
     @cached_property
     def jitted(self) -> Any:
         """The jitted function itself, for `jax.export`."""
+        if has_onednn():
+            # XLA cannot write down a program that calls oneDNN: JAX's cache would warn of each.
+            warnings.filterwarnings("ignore", _NOT_KEPT)
         return jax.jit(self._function, compiler_options=options(), **self._options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -49,11 +53,7 @@ class Program:
 
 def options() -> dict[str, bool | str] | None:
     """Compile options for the outermost programs of this device; None where it needs none."""
-    if not has_onednn():
-        return None
-    # XLA cannot write down a program that calls oneDNN, and JAX's cache would warn of each.
-    warnings.filterwarnings("ignore", "Error writing persistent compilation cache .*bad_alloc")
-    return dict(_ONEDNN)
+    return dict(_ONEDNN) if has_onednn() else None
 
 
 @cache

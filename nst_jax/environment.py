@@ -50,7 +50,9 @@ def unused_gpu() -> str | None:
 
 
 def keep_compiled_programs() -> None:
-    """Lets JAX keep what XLA compiles, for the next process: its start then takes half as long.
+    """Lets JAX keep what XLA compiles, for the next process: its start takes half as long then.
+
+    Not where they call oneDNN (`compiler`): XLA cannot write such a program down.
 
     In the user's cache, apart for each kind of processor: a home may be shared by several
     machines; of more than two gigabytes the oldest are dropped. JAX's own variables

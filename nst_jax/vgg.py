@@ -259,7 +259,8 @@ def feature_fn(
       precision: "float32", "tf32" or "bfloat16".
       convolutions: "plain" is Flax's own form, with every derivative. The others are for a CPU,
         and their derivatives go backward only (no `jax.jvp`), to the image alone: "winograd"
-        (`nst_jax.winograd`, float32; the deep layers' parameters take four times their memory),
+        (`nst_jax.winograd`, float32; kernels from 128 channels on take five to eight times their
+        memory),
         and "onednn" (`nst_jax.convolutions`, bfloat16; features of every layer come in it), which
         is fast in programs of `compiler.Program`. `fastest_convolutions` tells what pays.
       rematerialize: for the derivative keep what leaves the pooling layers alone, and compute what
