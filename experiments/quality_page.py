@@ -287,7 +287,7 @@ def _budgets(stages: Sequence[Stage]) -> str:
     """How many evaluations there were at most, and for which ways fewer."""
     most = max(way.budget for stage in stages for way in stage.ways)
     fewer = {
-        f"{way.name} {way.budget}" for stage in stages for way in stage.ways if way.budget < most
+        f"{way.name}: {way.budget}" for stage in stages for way in stage.ways if way.budget < most
     }
     return f"{most}" + (f" ({', '.join(sorted(fewer))})" if fewer else "")
 
