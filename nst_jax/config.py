@@ -4,6 +4,7 @@ Imports no JAX: `nst-jax stylize --help` answers at once.
 """
 
 import sys
+from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -21,6 +22,9 @@ from nst_jax.choices import (
     Pooling,
     PrecisionSetting,
 )
+
+Size = int | Literal["full"]
+"""Of a picture's longest side in pixels; full: as in its file."""
 
 
 def _argument(metavar: str, default: str | None = None) -> Any:
@@ -68,10 +72,10 @@ class _SweepFiles:
 class RunConfig:
     """What is the same for all variants of a run."""
 
-    size: int = 512
-    """Longest side of the content in pixels; a smaller picture is not enlarged."""
-    style_size: Annotated[int | None, _argument("INT", "as --size")] = None
-    """Longest side of the style in pixels."""
+    size: Annotated[Size, _argument("INT|full")] = 512
+    """Longest side of the content in pixels, or full, its own; a smaller one is not enlarged."""
+    style_size: Annotated[Size | None, _argument("INT|full", "as --size")] = None
+    """Longest side of the style in pixels, or full, its own."""
     enlarge: bool = False
     """Enlarge pictures that are smaller than --size."""
     steps: int = 250
@@ -104,6 +108,13 @@ class RunConfig:
     """Keep the picture of every so many steps in the log (0: none)."""
     deterministic: bool = False
     """Ask a GPU for the same bytes in every run, at a fifth more time. A CPU always gives them."""
+
+    @property
+    def longest_sides(self) -> tuple[int | None, int | None]:
+        """Of content and style in pixels; None: as in the file."""
+        style_size = self.size if self.style_size is None else self.style_size
+        content, style = (None if size == "full" else size for size in (self.size, style_size))
+        return content, style
 
 
 # Of several bases a dataclass takes the fields of the last one first: files lead the help.
@@ -210,8 +221,8 @@ def _from_plain(value: Any, kind: Any) -> Any:
     elif get_origin(kind) is tuple:
         if isinstance(value, list):
             return tuple(_from_plain(each, arguments[0]) for each in value)
-    elif arguments:  # X | None
-        return None if value is None else _from_plain(value, arguments[0])
+    elif arguments:
+        return _from_plain_of_one(value, arguments)
     elif kind is float:
         if type(value) in (int, float) and abs(value) <= sys.float_info.max:
             return float(value)
@@ -222,6 +233,17 @@ def _from_plain(value: Any, kind: Any) -> Any:
     elif type(value) is kind:  # a bool is no int
         return value
     raise TypeError(f"expected {_in_words(kind)}, found {value!r:.200}")
+
+
+def _from_plain_of_one(value: Any, kinds: tuple[Any, ...]) -> Any:
+    """A plain value as one of several types, None among them or not."""
+    if value is None and type(None) in kinds:
+        return None
+    kinds = tuple(kind for kind in kinds if kind is not type(None))
+    for kind in kinds:
+        with suppress(TypeError):
+            return _from_plain(value, kind)
+    raise TypeError(f"expected {' or '.join(map(_in_words, kinds))}, found {value!r:.200}")
 
 
 def _in_words(kind: Any) -> str:

@@ -20,7 +20,7 @@ from jaxtyping import Float, UInt8
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
-from nst_jax import files
+from nst_jax import files, picture_formats, pixels
 
 # Twice Pillow's own default, the size from which Pillow refuses a picture too.
 MAX_PIXELS = 178_956_970
@@ -39,8 +39,6 @@ _FORMAT_OF_SUFFIX = {
 }
 SUFFIXES = tuple(_FORMAT_OF_SUFFIX)
 
-# Pillow knows forty more; some start other programs, some take any file for theirs.
-_READABLE = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "AVIF")
 _WRITE_OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
 # The EXIF block of a JPEG holds at most 65533 bytes.
 _MAX_DESCRIPTION = 60_000
@@ -52,6 +50,9 @@ _ICC_MODES = {
     "CMYK": ("CMYK", ("CMYK",)),
     "Lab": ("LAB", ("LAB",)),
 }
+
+# How decoders say that nothing is wrong with a file.
+_UNSUPPORTED = ("unsupported", "not supported", "not available", "cannot handle")
 
 
 class ImageWarning(UserWarning):
@@ -78,10 +79,10 @@ def load(
 ) -> Float[np.ndarray, "h w 3"]:
     """Reads a picture as RGB in [0, 1].
 
-    PNG, JPEG, TIFF, WebP, BMP, GIF and AVIF (the first frame), PPM. Its EXIF orientation and its
-    color profile are applied; transparent pixels are laid on white. Grey of 12 or 16 bits is
-    scaled to 8, never cut off; integers of more bits are taken for 16-bit levels, floats for
-    levels of 1, or of 255 where one is above 1.
+    PNG, JPEG, TIFF, WebP, BMP, GIF, PPM, AVIF; of several frames or pages the first one. Its EXIF
+    orientation and its color profile are applied; transparent pixels are laid on white. Grey of 12
+    or 16 bits is scaled to 8, never cut off; integers of more bits are taken for 16-bit levels,
+    floats for levels of 1, or of 255 where one is above 1.
 
     Args:
       path: the file; its content decides the format, not its ending.
@@ -92,23 +93,60 @@ def load(
       A float32 array whose values are multiples of 1/255.
 
     Raises:
-      ValueError: not a picture, a damaged or incomplete one, or one of more than `MAX_PIXELS`.
+      ValueError: not a picture, one of another format, a damaged or incomplete one, or one of
+        more than `MAX_PIXELS`.
       OSError: no such file, a folder, no permission (the matching subclass).
 
     Warns:
-      ImageWarning: transparency was removed, a damaged color profile or EXIF ignored, or the
-        range of floats guessed.
+      ImageWarning: the picture is smaller than `size`; frames or pages were left out,
+        transparency was removed, a damaged color profile or EXIF ignored, or the range of floats
+        guessed.
     """
     if size is not None and size < 1:
         raise ValueError(f"`size` (={size}) must be at least 1 pixel")
+    return _load(path, lambda rgb, notes: _fit(rgb, size, notes, enlarge=enlarge))
+
+
+def load_part(path: str | os.PathLike[str], height: int, width: int) -> Float[np.ndarray, "h w 3"]:
+    """Reads the largest central part of a picture that has the aspect of `height` and `width`.
+
+    Args:
+      path: as `load`.
+      height: of the result in pixels, at least 1.
+      width: of the result in pixels, at least 1.
+
+    Raises:
+      ValueError, OSError: as `load`.
+
+    Warns:
+      ImageWarning: as `load`; or more was left out than the rounding of another size explains.
+    """
+    _check_sides(height, width)
+    return _load(path, lambda rgb, notes: _part(rgb, height, width, notes))
+
+
+def _load(
+    path: str | os.PathLike[str], resize: Callable[[Image.Image, list[str]], Image.Image]
+) -> Float[np.ndarray, "h w 3"]:
     notes: list[str] = []
     with _opened(Path(path)) as picture:
-        rgb = _to_rgb(picture, notes)
-        if size is not None:
-            rgb = _fit(rgb, size, enlarge=enlarge)
+        rgb = resize(_to_rgb(picture, notes), notes)
+        if (count := _count(picture)) > 1:
+            pages = "pages" if picture.format == "TIFF" else "frames"
+            notes.append(f"it has {count} {pages}: the first one is taken")
     for note in notes:
-        warnings.warn(f"{path}: {note}", ImageWarning, stacklevel=2)
+        warnings.warn(f"{path}: {note}", ImageWarning, stacklevel=3)
     return from_uint8(np.asarray(rgb))
+
+
+def longest_side(path: str | os.PathLike[str]) -> int:
+    """Of the picture in a file, in pixels.
+
+    Raises:
+      ValueError, OSError: as `load`.
+    """
+    with _opened(Path(path)) as picture:
+        return max(picture.size)
 
 
 def save(
@@ -123,17 +161,19 @@ def save(
 
     Args:
       path: ends in one of `SUFFIXES`; a missing folder is made, an existing file replaced.
-      image: RGB in [0, 1] (clipped), or its uint8 form.
+      image: RGB in [0, 1] (what is a little outside is clipped), or its uint8 form.
       metadata: for `read_metadata`. Text chunks in PNG, whose keys have 1 to 79 ASCII
         characters; elsewhere the EXIF image description, and left out if over 60 kB.
 
     Raises:
-      ValueError: another ending, NaN pixels, a key that PNG forbids, sides that the format
-        cannot hold.
+      ValueError: another ending, an array that is no picture in [0, 1], a key that PNG forbids,
+        sides that the format cannot hold.
       OSError: the file cannot be written.
     """
     path = Path(path)
     files.check_output(path, force=True, suffixes=SUFFIXES)
+    pixels.check_picture("image", image, levels=True)
+    image = np.asarray(image)
     file_format = _FORMAT_OF_SUFFIX[path.suffix.lower()]
     picture = Image.fromarray(image if image.dtype == np.uint8 else to_uint8(image))
     options = _WRITE_OPTIONS.get(file_format, {}) | _metadata_options(file_format, metadata or {})
@@ -179,26 +219,30 @@ def resize(
       A new float32 array; equal to `image` if the size is.
 
     Raises:
-      ValueError: a side below 1.
+      ValueError: a side below 1, an array that is no picture in [0, 1].
     """
+    pixels.check_picture("image", image)
     return _resample(image, height, width)
 
 
 def to_uint8(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Values in [0, 1] to the nearest of 256 levels; what lies outside is clipped.
+    """Values in [0, 1] to the nearest of 256 levels; what lies a little outside is clipped.
 
     Raises:
-      ValueError: there is a NaN.
+      ValueError: there is a NaN, or a value far outside.
     """
-    levels = np.rint(np.clip(image, 0, 1) * np.float32(255))
-    if np.isnan(levels).any():
-        count = int(np.isnan(levels).sum())
-        raise ValueError(f"`image` has {count} NaN among its {levels.size} values")
-    return levels.astype(np.uint8)
+    pixels.check_range("image", image)
+    return np.rint(np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8)
 
 
 def from_uint8(array: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Levels 0 to 255 to float32 in [0, 1]; the exact inverse of `to_uint8`."""
+    """Levels 0 to 255 to float32 in [0, 1]; the exact inverse of `to_uint8`.
+
+    Raises:
+      ValueError: the array is of another type.
+    """
+    if array.dtype != np.uint8:
+        raise ValueError(f"`array` must be of uint8, from 0 to 255, got {array.dtype}")
     return array.astype(np.float32) / np.float32(255)
 
 
@@ -214,7 +258,7 @@ def initial_image(
 
     Args:
       kind: "content"; "noise", uniform in [0, 1]; "style", the largest central part of the
-        style image that has the content's aspect; or an image, resized if it must be.
+        style image that has the content's aspect; or an image, of which that part is taken too.
       content: the content image.
       style: the style image, of any size.
       seed: of the noise; it changes nothing else.
@@ -225,8 +269,11 @@ def initial_image(
       A new float32 array. Its noise is another stream than the "noise" start's.
 
     Raises:
-      ValueError: an unknown kind, a negative seed, a negative or infinite `noise`.
+      ValueError: an unknown kind, a negative seed, a negative or infinite `noise`, an array that
+        is no picture in [0, 1].
     """
+    pixels.check_picture("content", content)
+    pixels.check_picture("style", style)
     if not (math.isfinite(noise) and noise >= 0):
         raise ValueError(f"`noise` (={noise}) must be a finite number, 0 or more")
     if seed < 0:
@@ -241,21 +288,27 @@ def initial_image(
 def _start(
     kind: str | np.ndarray, content: np.ndarray, style: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    height, width = content.shape[:2]
-    if isinstance(kind, np.ndarray):
-        return _resample(kind, height, width)
+    if not isinstance(kind, str):
+        pixels.check_picture("kind", kind)
+        return _central_part(np.asarray(kind), content)
     if kind == "content":
         return content.astype(np.float32)
     if kind == "noise":
         return rng.random(content.shape, np.float32)
     if kind == "style":
-        return _resample(style, height, width, box=_central_box(style, height / width))
+        return _central_part(style, content)
     raise ValueError(f"`kind` must be content, noise, style or an image, got {kind!r}")
 
 
-def _central_box(image: np.ndarray, aspect: float) -> tuple[float, float, float, float]:
+def _central_part(image: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """The largest central part of an image with the content's aspect, in its size."""
+    height, width = content.shape[:2]
+    own_height, own_width = image.shape[:2]
+    return _resample(image, height, width, box=_central_box(own_height, own_width, height / width))
+
+
+def _central_box(height: int, width: int, aspect: float) -> tuple[float, float, float, float]:
     """The largest centered part with height = aspect x width: left, top, right, bottom."""
-    height, width = image.shape[:2]
     part_height, part_width = min(height, width * aspect), min(width, height / aspect)
     left, top = (width - part_width) / 2, (height - part_height) / 2
     return (left, top, left + part_width, top + part_height)
@@ -267,8 +320,7 @@ def _resample(
     width: int,
     box: tuple[float, float, float, float] | None = None,
 ) -> np.ndarray:
-    if height < 1 or width < 1:
-        raise ValueError(f"`height` (={height}) and `width` (={width}) must be at least 1")
+    _check_sides(height, width)
     image = image.astype(np.float32)
     # Pillow resizes floating point one channel at a time.
     channels = [
@@ -282,6 +334,11 @@ def _resample(
     return np.clip(np.stack(channels, axis=-1), 0, 1)
 
 
+def _check_sides(height: int, width: int) -> None:
+    if height < 1 or width < 1:
+        raise ValueError(f"`height` (={height}) and `width` (={width}) must be at least 1")
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The picture at `path`, its header read and its size checked.
@@ -292,10 +349,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         # Pillow warns of large pictures and damaged metadata; what matters is told by `load`.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(file, formats=_readable_formats()) as picture:
+            with Image.open(file, formats=picture_formats.readable()) as picture:
                 if math.prod(picture.size) > MAX_PIXELS:
                     raise Image.DecompressionBombError("{} x {}".format(*picture.size))
                 _check_tile(picture)
+                if picture.format == "TIFF" and picture_formats.is_raw(file):
+                    raise _Unusable(f"it is {picture_formats.RAW}")
                 yield picture
         # A damaged file makes decoders raise nearly anything: SyntaxError, struct.error, ...
         except Exception as error:
@@ -328,54 +387,32 @@ def _open_file(path: Path) -> BinaryIO:
         raise type(error)(f"cannot read {path}: {reason}") from error
 
 
-def _readable_formats() -> list[str]:
-    Image.init()
-    return [name for name in _READABLE if name in Image.OPEN]
-
-
 def _reason(error: Exception, file: BinaryIO) -> str:
     """Why a picture is refused and what to do, in one line."""
     if isinstance(error, _Unusable):
         return str(error)
     if isinstance(error, UnidentifiedImageError):
-        file.seek(0)
-        return _kind_of_file(file.read(1024))
+        return picture_formats.describe(file)
     text = (str(error) or type(error).__name__).splitlines()[0]
     if isinstance(error, Image.DecompressionBombError):
         found = text.split(" exceeds")[0]  # Pillow goes on about attacks
         return f"{found} is more than {MAX_PIXELS:,} pixels; make it smaller first"
     if isinstance(error, MemoryError):
         return "it does not fit into memory; make it smaller first"
+    if any(words in text.lower() for words in _UNSUPPORTED):
+        return f"{text}; if another program opens it, save it there as PNG"
     return f"{text}; it is damaged or incomplete: copy or download it again"
 
 
-def _kind_of_file(head: bytes) -> str:
-    """What a file is that no decoder takes, from its first bytes, and what to do."""
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    # A character may be cut off at the end of `head`.
-    text = head.decode("utf-8", "ignore")
-    if not head:
-        return "it is empty; copy or download it again"
-    if head[4:8] == b"ftyp" and b"hei" in head[8:40]:
-        return "it is a HEIC photograph; convert it to JPEG"
-    if start.startswith(b"%pdf"):
-        return "it is a PDF document; export the picture as PNG"
-    if b"<svg" in start:
-        return "it is an SVG drawing; export it as PNG"
-    if start.startswith((b"<!doctype html", b"<html")):
-        return "it is a web page; download the picture itself"
-    for name in _readable_formats():
-        accepts = Image.OPEN[name][1]
-        if accepts and accepts(head[:16]) is True:
-            return (
-                f"it begins as {name}, but its header is damaged, incomplete, or says that it has "
-                "no pixels; copy or download it again"
-            )
-    is_text = len(head) - len(text.encode()) < 4 and all(
-        character.isprintable() or character.isspace() for character in text
-    )
-    kind = "it is a text file" if is_text else "its format is unknown"
-    return f"{kind}; expected {', '.join(_READABLE)}"
+def _count(picture: Image.Image) -> int:
+    """How many pictures a file holds, as far as they can be found: the first one is enough."""
+    # A photograph with its preview is called MPO.
+    if picture.format == "MPO":
+        return 1
+    try:
+        return getattr(picture, "n_frames", 1)
+    except Exception:  # whatever decoders raise
+        return 1
 
 
 def _to_rgb(picture: Image.Image, notes: list[str]) -> Image.Image:
@@ -444,9 +481,13 @@ def _to_srgb(picture: Image.Image, icc: bytes | None, notes: list[str]) -> Image
     return picture.convert("RGB")
 
 
-def _fit(picture: Image.Image, size: int, *, enlarge: bool) -> Image.Image:
+def _fit(picture: Image.Image, size: int | None, notes: list[str], *, enlarge: bool) -> Image.Image:
     longest = max(picture.size)
-    if longest == size or (longest < size and not enlarge):
+    if size is None or longest == size:
+        return picture
+    if longest < size and not enlarge:
+        found = "{} x {}".format(*picture.size)
+        notes.append(f"it has {found} pixels and is not enlarged to the size {size}")
         return picture
     width, height = (max(1, round(side * size / longest)) for side in picture.size)
     if width * height > MAX_PIXELS:
@@ -455,6 +496,29 @@ def _fit(picture: Image.Image, size: int, *, enlarge: bool) -> Image.Image:
             f"{MAX_PIXELS:,}; give a smaller `size`"
         )
     return picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _part(picture: Image.Image, height: int, width: int, notes: list[str]) -> Image.Image:
+    left, top, right, bottom = box = _central_box(*picture.size[::-1], height / width)
+    if not _have_one_aspect(picture.size, (width, height)):
+        notes.append(
+            "of its {} x {} pixels ".format(*picture.size)
+            + f"the central {right - left:.0f} x {bottom - top:.0f} are taken, which have the "
+            f"aspect of {width} x {height}"
+        )
+    return picture.resize((width, height), Image.Resampling.LANCZOS, box=box)
+
+
+def _have_one_aspect(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether one may be the other in another size: sides are whole numbers of pixels."""
+
+    def miss(width: int, height: int, other_width: int, other_height: int) -> float:
+        return min(
+            abs(height - width * other_height / other_width),
+            abs(width - height * other_width / other_height),
+        )
+
+    return min(miss(*size, *other), miss(*other, *size)) < 1
 
 
 def _metadata_options(file_format: str, metadata: Mapping[str, str]) -> dict:

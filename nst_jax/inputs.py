@@ -81,17 +81,15 @@ def load_pictures(
       ValueError, OSError: one line that names the file.
     """
     with images.notes(say):
-        content = images.load(config.content, size=config.size, enlarge=config.enlarge)
-        size = config.size if config.style_size is None else config.style_size
+        size, style_size = config.longest_sides
+        content = images.load(config.content, size=size, enlarge=config.enlarge)
         styles = {
-            variant.style: images.load(Path(variant.style), size=size, enlarge=config.enlarge)
+            variant.style: images.load(Path(variant.style), size=style_size, enlarge=config.enlarge)
             for variant in {variant.style: variant for variant in variants}.values()
         }
         inits = {variant.init for variant in variants} - set(_STARTS)
-        longest = max(content.shape[:2])
         starts = {
-            init: images.load(_init_path(init), size=longest, enlarge=True)
-            for init in sorted(inits)
+            init: images.load_part(_init_path(init), *content.shape[:2]) for init in sorted(inits)
         }
     _check_sizes(config, {str(config.content): content, **styles})
     return Inputs(content, styles, starts)

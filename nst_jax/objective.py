@@ -19,7 +19,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from nst_jax import losses
+from nst_jax import losses, pixels
 from nst_jax.choices import Convention, check_choice
 
 FeatureFn = Callable[[Array], Mapping[str, Array]]
@@ -119,9 +119,11 @@ def compute_targets(
       convention: "report" or "gatys", see `losses`.
 
     Raises:
-      ValueError: `feature_fn` gives no such layer.
+      ValueError: `feature_fn` gives no such layer; an array is no picture in [0, 1].
     """
     check_choice("convention", convention, Convention)
+    pixels.check_picture("content_image", content_image)
+    pixels.check_picture("style_image", style_image)
     normalize = "locations" if convention == "report" else "none"
     content_features = feature_fn(jnp.asarray(content_image))
     style_features = feature_fn(jnp.asarray(style_image))

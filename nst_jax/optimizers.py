@@ -14,10 +14,13 @@ with small weights or losses of another scale they differ from the first step on
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array
 
@@ -25,6 +28,9 @@ from nst_jax.choices import OptimizerForm, OptimizerName, check_choice
 
 OptimizerFactory = Callable[[Array], optax.GradientTransformation]
 """From a learning rate, which may be traced, to a transformation."""
+
+Schedule = Callable[[Any], Any]
+"""From a step, which is traced, to a learning rate, as those of `optax`."""
 
 EPSILON = 1e-7
 """Keras's default in all three."""
@@ -154,6 +160,81 @@ def factory(name: OptimizerName, *, form: OptimizerForm = "keras") -> OptimizerF
     if name == "lbfgs":
         return _lbfgs_without_rate
     return partial(_FIRST_ORDER[name], form=form)
+
+
+def as_factory(optimizer: OptimizerName | OptimizerFactory) -> OptimizerFactory:
+    """The optimizer of that name, or the function itself.
+
+    Raises:
+      ValueError: an unknown name; a transformation that has its rate already, or anything else
+        that is no function.
+    """
+    if isinstance(optimizer, str):
+        return factory(optimizer)
+    if isinstance(optimizer, optax.GradientTransformation):
+        raise ValueError(
+            "`optimizer` must be a name or a function from a learning rate to a transformation, "
+            "got a transformation: give optimizer=optax.adam, learning_rate=0.02 in place of "
+            "optimizer=optax.adam(0.02)"
+        )
+    if not callable(optimizer):
+        raise ValueError(
+            "`optimizer` must be a name or a function from a learning rate to a transformation, "
+            f"got {type(optimizer).__name__}"
+        )
+    return optimizer
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """An optimizer whose rate follows a schedule; its learning rate is a factor on it.
+
+    Equal parts make equal optimizers, so that the same ones again are not compiled again.
+
+    Attributes:
+      factory: the optimizer as a function of its learning rate.
+      schedule: from the number of steps done to a rate.
+    """
+
+    factory: OptimizerFactory
+    schedule: Schedule
+
+    def __call__(self, learning_rate: Array) -> optax.GradientTransformationExtraArgs:
+        def of_rate(rate: Array) -> optax.GradientTransformation:
+            return self.factory(rate)
+
+        return optax.inject_hyperparams(of_rate)(
+            rate=lambda count: learning_rate * self.schedule(count)
+        )
+
+
+def scheduled(
+    optimizer: OptimizerName | OptimizerFactory, schedule: Schedule, *, num_steps: int
+) -> OptimizerFactory:
+    """The optimizer with its rate from a schedule; L-BFGS, which has no rate, as it is.
+
+    Args:
+      optimizer: a name, or a function from a learning rate to a transformation.
+      schedule: from the number of steps done, which is traced, to a rate.
+      num_steps: of the run.
+
+    Raises:
+      ValueError: as `as_factory`; the rate at the start or at the end is no number from 0 up.
+    """
+    made = as_factory(optimizer)
+    for step in (0, num_steps - 1):
+        _check_rate(schedule(step), step)
+    return made if is_lbfgs(made) else Scheduled(made, schedule)
+
+
+def _check_rate(rate: Any, step: int) -> None:
+    # JAX's small floats are of NumPy's kind V.
+    is_number = np.ndim(rate) == 0 and np.asarray(rate).dtype.kind in "iufV"
+    if not (is_number and 0 <= float(rate) < np.inf):
+        raise ValueError(
+            "`learning_rate` must be a number or a function from a step to a number, 0 or more; "
+            f"for step {step} it gives {rate!r:.100}"
+        )
 
 
 def _lbfgs_without_rate(learning_rate: Array) -> optax.GradientTransformationExtraArgs:

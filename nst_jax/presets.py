@@ -3,7 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from nst_jax.config import StylizeConfig
+from nst_jax import image
+from nst_jax.config import Size, StylizeConfig
 
 
 def painterly(config: StylizeConfig) -> StylizeConfig:
@@ -20,7 +21,8 @@ def painterly(config: StylizeConfig) -> StylizeConfig:
     """
     config = replace(
         config,
-        style_size=config.size * 8 // 5,  # broader strokes
+        # Broader strokes; those of a whole file cannot be.
+        style_size="full" if config.size == "full" else config.size * 8 // 5,
         content_weight=1.0,
         style_weight=8.0,
         tv_weight=1e-5,
@@ -42,20 +44,29 @@ def painterly(config: StylizeConfig) -> StylizeConfig:
 def coarse(config: StylizeConfig, output: Path) -> StylizeConfig:
     """The same run at half the size, where strokes are large and steps are cheap.
 
-    Its picture is a start for the run itself: `replace(config, init=str(output))`.
+    Its picture is a start for the run itself: `replace(config, init=str(output))`. Of full size the
+    half is read from the file.
 
     Args:
       config: of the run.
       output: where the coarse picture goes; there is nothing else of it, no log nor figures.
+
+    Raises:
+      ValueError, OSError: a picture of full size cannot be read.
     """
+    size, style_size = config.size, config.style_size
     return replace(
         config,
         output=output,
         log=None,
         figures=None,
         tensorboard=None,
-        size=config.size // 2,
-        style_size=None if config.style_size is None else config.style_size // 2,
+        size=_half(size, config.content),
+        style_size=None if style_size is None else _half(style_size, config.style),
         steps=2 * config.steps,
         learning_rate=2 * config.learning_rate,
     )
+
+
+def _half(size: Size, path: Path) -> int:
+    return (image.longest_side(path) if size == "full" else size) // 2

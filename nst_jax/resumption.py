@@ -82,9 +82,11 @@ def check_form(form: vgg.Form | None) -> None:
 
 def _check_sizes(record: RunRecord, config: Config) -> None:
     """Refuses sizes that are not those of the log's pictures: larger ones may not fit."""
-    style_size = config.size if config.style_size is None else config.style_size
-    pictures = [(record.content, config.size), *((s, style_size) for s in record.styles.values())]
+    content_size, style_size = config.longest_sides
+    pictures = [(record.content, content_size), *((s, style_size) for s in record.styles.values())]
     for picture, size in pictures:
+        if size is None:
+            continue
         height, width = picture.shape[:2]
         longest = max(height, width)
         if longest > size or (config.enlarge and longest < size):

@@ -306,16 +306,18 @@ def check_config(config: Config) -> None:
     Raises:
       ValueError: one line that names the setting, what was expected and what came.
     """
-    batch = getattr(config, "batch", None)
+    size, style_size = config.longest_sides
     for name, value, least in (
-        ("size", config.size, 1),
-        ("style size", config.size if config.style_size is None else config.style_size, 1),
+        ("size", size, 1),
+        ("style size", style_size, 1),
         ("snapshot period", config.snapshot_every, 0),
         ("initial noise", config.init_noise, 0),
-        ("batch", 1 if batch is None else batch, 1),
+        ("batch", getattr(config, "batch", None), 1),
     ):
-        if not least <= value < np.inf:
+        if value is not None and not least <= value < np.inf:
             raise ValueError(f"the {name} must be at least {least}, got {value}")
+    if config.enlarge and size is None and style_size is None:
+        raise ValueError("there is nothing to enlarge to: give a size in pixels, or no --enlarge")
     for layer in (*config.content_layers, *config.style_layers):
         vgg.canonical_name(layer, config.arch)
     if isinstance(config, SweepConfig) and not config.styles:

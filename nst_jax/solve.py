@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from nst_jax import optimizers
+from nst_jax import optimizers, pixels
 from nst_jax.choices import Driver, OptimizerName
 from nst_jax.driver import (
     Chunk,
@@ -22,7 +22,7 @@ from nst_jax.driver import (
     run_chunks,
 )
 from nst_jax.objective import LossWeights, Objective, as_pytree
-from nst_jax.optimizers import OptimizerFactory
+from nst_jax.optimizers import OptimizerFactory, Schedule
 from nst_jax.steps import History, Hyperparameters, State, init_state
 
 
@@ -46,7 +46,7 @@ def stylize(
     weights: LossWeights,
     *,
     optimizer: OptimizerName | OptimizerFactory = "adam",
-    learning_rate: float = 0.02,
+    learning_rate: float | Schedule = 0.02,
     num_steps: int = 250,
     tolerance: float | None = None,
     driver: Driver | None = None,
@@ -63,7 +63,8 @@ def stylize(
       optimizer: a name of `choices.OptimizerName`, or any function from a learning rate to an optax
         transformation (the same object again does not compile again). One with a line search is
         clipped after each step and counts as one evaluation: for L-BFGS take its name.
-      learning_rate: positive; ignored by L-BFGS.
+      learning_rate: positive, or a schedule, a function from the number of steps done to a rate,
+        such as `optax.cosine_decay_schedule(0.05, 250)`; ignored by L-BFGS.
       num_steps: at least 1.
       tolerance: stop earlier when the total falls by less than this fraction, see
         `driver.has_converged`.
@@ -78,13 +79,12 @@ def stylize(
       where, and the image is the last good one.
 
     Raises:
-      ValueError: an option out of its range.
+      ValueError: an option out of its range, or an array that is no picture in [0, 1].
     """
-    if np.ndim(init_image) != 3:
-        raise ValueError(
-            "`init_image` must be one image (height, width, 3), got the shape "
-            f"{np.shape(init_image)}; several at once are a `sweep`"
-        )
+    pixels.check_picture("init_image", init_image)
+    if callable(learning_rate):
+        optimizer = optimizers.scheduled(optimizer, learning_rate, num_steps=num_steps)
+        learning_rate = 1.0
     swept = sweep(
         objective,
         init_image,
@@ -119,23 +119,21 @@ def sweep(
       init_images: where to start, one image for all variants or one each.
       weights: of the loss terms. What shall differ between variants has a leading axis v, as in
         `make_weights(targets)._replace(style=jnp.array([1e-3, 1e-2]))`.
-      learning_rates: positive, one a variant.
+      learning_rates: positive, one a variant. A schedule belongs into `optimizer`:
+        `lambda rate: optax.adam(optax.cosine_decay_schedule(rate, 250))`.
 
     Returns:
       As `stylize`, with the axis of the variants: images (v, h, w, 3), histories (t, v).
 
     Raises:
-      ValueError: an option out of its range, or not one a variant.
+      ValueError: an option out of its range, or not one a variant; an array that is no picture.
     """
-    rates = np.asarray(learning_rates)
-    if rates.ndim != 1 or not len(rates):
-        raise ValueError(f"`learning_rates` must be a list of at least one, got {learning_rates}")
+    pixels.check_picture("init_images", init_images, batch=True)
+    rates = _as_rates(learning_rates)
     for rate in rates:
         check_settings(num_steps=num_steps, learning_rate=rate, tolerance=tolerance)
-    factory = optimizers.factory(optimizer) if isinstance(optimizer, str) else optimizer
+    factory = optimizers.as_factory(optimizer)
     images, weights = _one_each(len(rates), init_images, weights)
-    if not jnp.all(jnp.isfinite(images)):
-        raise ValueError("the images to start from must be finite")
     objective = as_pytree(objective)
     hyper = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), Hyperparameters(rates, weights))
     state = init_state(images, factory, hyper)
@@ -157,6 +155,19 @@ def sweep(
         state = chunk.state
         histories.append(chunk.history)
     return StylizeResult(pictures(state), concatenate(histories), state)
+
+
+def _as_rates(learning_rates: Any) -> np.ndarray:
+    rates = np.asarray(learning_rates)
+    if any(map(callable, rates.flat)):
+        raise ValueError(
+            "`learning_rates` must be numbers, got a function: give the numbers that a schedule "
+            "starts from, and optimizer=lambda rate: "
+            "optax.adam(optax.cosine_decay_schedule(rate, num_steps))"
+        )
+    if rates.ndim != 1 or not len(rates):
+        raise ValueError(f"`learning_rates` must be a list of at least one, got {learning_rates}")
+    return rates
 
 
 _RANKS = {"init_images": 3, "content_layers": 1, "style_layers": 1}

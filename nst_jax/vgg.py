@@ -21,7 +21,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from nst_jax import compiler
+from nst_jax import compiler, pixels
 from nst_jax import convolutions as ready
 from nst_jax.choices import Arch, Convolutions, Pooling, Precision, PrecisionSetting, check_choice
 
@@ -196,13 +196,9 @@ def preprocess(image: Float[Array | np.ndarray, "*batch h w 3"]) -> Float[Array,
     """RGB in [0, 1] to the input of the weights: BGR, 0 to 255, minus the ImageNet mean.
 
     Raises:
-      ValueError: not an image, or one of integers.
+      ValueError: not an image, or one of another range.
     """
-    if image.ndim < 3 or image.shape[-1] != 3 or not jnp.issubdtype(image.dtype, jnp.floating):
-        raise ValueError(
-            "an image must be floating RGB in [0, 1] of the shape (..., height, width, 3), got "
-            f"{image.dtype} {image.shape}; see `image.from_uint8`"
-        )
+    pixels.check_picture("image", image, batch=True)
     return jnp.asarray(image)[..., ::-1] * 255 - jnp.broadcast_to(_MEAN_BGR, image.shape)
 
 

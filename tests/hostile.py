@@ -147,7 +147,8 @@ def _read_checkpoint(path: Path) -> None:
 
 
 def _read_image(path: Path) -> None:
-    image.load(path, size=64)
+    with image.notes(lambda note: None):
+        image.load(path, size=64)
     image.read_metadata(path)
 
 

@@ -22,7 +22,7 @@ except ImportError:  # Windows
     termios = None
 
 import nst_jax
-from nst_jax import cli, console, runlog
+from nst_jax import cli, config, console, grid, inputs, runlog
 from nst_jax import image as images
 
 SHALLOW = ["--content-layers", "relu2_1", "--style-layers", "relu1_1", "relu2_1"]
@@ -218,6 +218,56 @@ def refused(capsys, code: int) -> str:
     return err
 
 
+# What is not done as asked is said
+
+
+def read(pictures, tmp_path, **settings):
+    """The picture that a run starts from, and what is said about those that it reads."""
+    content, style = map(Path, pictures)
+    files = {"content": content, "style": style, "output": tmp_path / "out.png"}
+    run = config.StylizeConfig(**files, **settings)
+    said, (variant,) = [], grid.variants_of(run)
+    found = inputs.load_pictures(run, [variant], said.append)
+    return found.start(variant, 0.0), said
+
+
+def test_pictures_that_are_not_enlarged_are_named(pictures, tmp_path):
+    content, style = pictures
+    assert read(pictures, tmp_path, size=40, style_size=100)[-1] == [
+        f"note: {style}: it has 36 x 44 pixels and is not enlarged to the size 100"
+    ]
+    assert read(pictures, tmp_path, size=44)[-1] == [
+        f"note: {content}: it has 40 x 32 pixels and is not enlarged to the size 44"
+    ]
+    assert read(pictures, tmp_path, size=100, enlarge=True)[-1] == []
+
+
+def test_a_start_of_another_aspect_is_cropped_as_the_style_is(pictures, tmp_path):
+    _, style = pictures
+    sizes = {"size": 20, "style_size": "full"}
+    cropped, said = read(pictures, tmp_path, init=style, **sizes)
+    assert said == [
+        f"note: {style}: of its 36 x 44 pixels the central 36 x 29 are taken, which have the "
+        "aspect of 20 x 16"
+    ]
+    of_style, said = read(pictures, tmp_path, init="style", **sizes)
+    assert said == []
+    np.testing.assert_allclose(cropped, of_style, atol=2 / 255)
+
+
+@pytest.mark.usefixtures("quick_to_compile")
+def test_full_is_the_size_of_the_file(pictures, tmp_path, capsys):
+    log = tmp_path / "run.h5"
+    assert stylize(pictures, tmp_path, "--steps", "1", "--size", "full", "--log", str(log)) == 0
+    assert "note:" not in capsys.readouterr().out
+    record = runlog.load(log)
+    assert record.content.shape == (32, 40, 3)
+    assert [style.shape for style in record.styles.values()] == [(44, 36, 3)]
+    assert (record.config["size"], record.config["style_size"]) == ("full", None)
+    assert cli.main(["rerun", str(log)]) == 0
+    assert "the same bytes" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -244,6 +294,7 @@ def refused(capsys, code: int) -> str:
         (["--steps", "3000000000"], "at most"),
         (["--seed", "100000000000000000000000"], "below 2^63"),
         (["--style-size", "0"], "style size must be at least 1"),
+        (["--size", "full", "--enlarge"], "nothing to enlarge to"),
         (["--content-layers", "--style-layers"], "nothing to match"),
         (["--content-layers", "--style-weight", "0", "--tv-weight", "0"], "all zero"),
         (["--log", "r.h5", "--snapshot-every", "300"], "at most the number of steps"),

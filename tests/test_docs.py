@@ -206,7 +206,7 @@ def test_the_errors_that_are_explained_are_those_that_are_said():
     said = re.sub(r'"\n\s*f?"', "", sources)
     table = (ROOT / "docs/getting-started.md").read_text().partition("| message |")[2]
     messages = re.findall(r"^\| ([^-|]+) \|", table, re.MULTILINE)
-    assert len(messages) == 5
+    assert len(messages) == 7
     for message in messages:
         assert all(part.strip() in said for part in message.split("...")), message
 

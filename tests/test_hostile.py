@@ -262,6 +262,9 @@ def attempt(function, argument):
         ("size", "512"),
         ("size", True),
         ("size", 512.0),
+        ("size", "whole"),
+        ("size", None),
+        ("style_size", ["full"]),
         ("enlarge", 1),
         ("tv_weight", math.nan),
         ("tv_weight", math.inf),
@@ -285,6 +288,14 @@ def test_wrong_setting_is_named(name, value):
 def test_whole_number_is_a_float_and_none_is_no_size():
     settings = hostile.SETTINGS | {"tv_weight": 30, "style_size": None}
     assert config.from_json(settings).tv_weight == 30
+
+
+@pytest.mark.parametrize("size", [96, "full"])
+def test_a_size_is_a_number_or_full(size):
+    settings = hostile.SETTINGS | {"size": size, "style_size": size}
+    assert config.from_json(settings).style_size == size
+    with pytest.raises(ValueError, match="the setting size: expected a int or full, found 'half'"):
+        config.from_json(settings | {"size": "half"})
 
 
 def test_endless_product_of_settings_is_refused():

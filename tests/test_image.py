@@ -177,10 +177,38 @@ def test_load_ignores_a_wrong_ending(tmp_path):
     np.testing.assert_array_equal(image.to_uint8(image.load(tmp_path / "six.jpg")), SIX)
 
 
-def test_load_takes_the_first_frame(load):
+@pytest.mark.parametrize(
+    ("file_format", "words"),
+    [
+        ("GIF", "3 frames"),
+        ("PNG", "3 frames"),
+        ("WEBP", "3 frames"),
+        ("AVIF", "3 frames"),
+        ("TIFF", "3 pages"),
+    ],
+)
+def test_load_takes_the_first_frame_and_says_so(load, file_format, words):
     frames = [Image.fromarray(blocks(SIX[:, [n]])) for n in range(3)]
-    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    np.testing.assert_array_equal(centers(load(data)), SIX[:, [0]])
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    data = encode(frames[0], file_format, save_all=True, append_images=frames[1:], **options)
+    with pytest.warns(image.ImageWarning, match=f"it has {words}: the first one is taken"):
+        found = load(data)
+    np.testing.assert_allclose(centers(found), SIX[:, [0]], atol=4)
+
+
+def test_load_says_nothing_of_the_preview_of_a_photograph(load):
+    picture = Image.fromarray(blocks())
+    load(encode(picture, "MPO", save_all=True, append_images=[picture.reduce(2)]))
+
+
+def test_load_does_not_mind_a_damaged_second_frame(load):
+    frames = [Image.fromarray(blocks(SIX[:, [n]])) for n in range(2)]
+    data = encode(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+    (first,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, first)
+    end = first + 2 + 12 * count
+    cut = data[:end] + struct.pack("<I", len(data) + 100) + data[end + 4 :]
+    np.testing.assert_array_equal(centers(load(cut)), SIX[:, [0]])
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P"])
@@ -457,8 +485,10 @@ def test_load_keeps_every_side_of_a_thin_picture(load, width, height):
     assert sorted(found.shape[:2]) == [1, 10]
 
 
-def test_load_never_enlarges_unasked(load):
-    np.testing.assert_array_equal(load(encode(Image.fromarray(SIX), "PNG"), size=30), SIX)
+def test_load_never_enlarges_unasked_and_says_so(load):
+    with pytest.warns(image.ImageWarning, match="3 x 2 pixels and is not enlarged to the size 30"):
+        found = load(encode(Image.fromarray(SIX), "PNG"), size=30)
+    np.testing.assert_array_equal(found, SIX)
 
 
 def test_load_enlarges_if_asked(load):
@@ -492,6 +522,51 @@ def test_load_gives_multiples_of_a_level(tmp_path):
     Image.fromarray(smooth(40, 30)).save(tmp_path / "smooth.png")
     found = image.load(tmp_path / "smooth.png", size=17)
     np.testing.assert_array_equal(image.from_uint8(image.to_uint8(found)), found)
+
+
+def test_longest_side_is_that_of_the_file(tmp_path):
+    Image.new("RGB", (100, 60)).save(tmp_path / "turned.png", exif=exif(6))
+    assert image.longest_side(tmp_path / "turned.png") == 100
+
+
+# Parts
+
+
+def striped(tmp_path, *, upright=False):
+    """A picture of three colored squares in a row, or one above the other."""
+    row = SIX[:1].transpose(1, 0, 2) if upright else SIX[:1]
+    path = tmp_path / "stripes.png"
+    Image.fromarray(blocks(row, side=32)).save(path)
+    return path
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_a_part_of_another_aspect_is_central_and_said(tmp_path, upright):
+    path = striped(tmp_path, upright=upright)
+    with pytest.warns(image.ImageWarning, match="the central 32 x 32 are taken"):
+        found = image.load_part(path, 16, 16)
+    assert found.shape == (16, 16, 3)
+    np.testing.assert_allclose(found[3:-3, 3:-3], np.full((10, 10, 3), [0, 1, 0]), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("size", "height", "width"),
+    [((96, 32), 32, 96), ((96, 32), 8, 24), ((48, 16), 33, 97), ((99, 66), 341, 512)],
+)
+def test_a_part_of_the_same_aspect_is_the_whole_and_nothing_is_said(tmp_path, size, height, width):
+    Image.new("RGB", size, "red").save(tmp_path / "red.png")
+    found = image.load_part(tmp_path / "red.png", height, width)
+    np.testing.assert_array_equal(found, np.full((height, width, 3), [1, 0, 0]))
+
+
+def test_a_part_of_the_picture_s_size_is_the_picture(tmp_path):
+    Image.fromarray(SIX).save(tmp_path / "six.png")
+    np.testing.assert_array_equal(image.to_uint8(image.load_part(tmp_path / "six.png", 2, 3)), SIX)
+
+
+def test_a_part_has_sides(tmp_path):
+    with pytest.raises(ValueError, match=r"`height` \(=0\)"):
+        image.load_part(tmp_path / "six.png", 0, 3)
 
 
 def test_load_takes_a_single_pixel(load):
@@ -640,6 +715,7 @@ def all_formats():
 FILES = all_formats()
 
 
+@pytest.mark.filterwarnings("ignore::nst_jax.image.ImageWarning")
 @pytest.mark.parametrize("name", FILES)
 def test_load_never_takes_half_a_picture(tmp_path, name):
     path = tmp_path / "cut.png"
@@ -756,8 +832,8 @@ def test_to_uint8_rounds_to_the_nearest_level(dtype):
 
 
 def test_to_uint8_clips():
-    values = np.array([-np.inf, -0.1, 1.1, 300, np.inf])
-    np.testing.assert_array_equal(image.to_uint8(values), [0, 0, 255, 255, 255])
+    values = np.array([-0.7, -0.1, 1.1, 1.7])
+    np.testing.assert_array_equal(image.to_uint8(values), [0, 0, 255, 255])
 
 
 def test_to_uint8_refuses_nan():
@@ -858,7 +934,7 @@ def test_save_takes_uint8_as_it_is(tmp_path):
 
 
 def test_save_clips(tmp_path):
-    image.save(tmp_path / "clipped.png", np.full((1, 1, 3), [-1, 0.5, 2], np.float32))
+    image.save(tmp_path / "clipped.png", np.full((1, 1, 3), [-0.7, 0.5, 1.7], np.float32))
     found = image.to_uint8(image.load(tmp_path / "clipped.png"))
     np.testing.assert_array_equal(found, [[[0, 128, 255]]])
 
@@ -1096,9 +1172,14 @@ def test_initial_style_covers_any_size(height, width):
     np.testing.assert_allclose(start, 0.25, atol=1e-6)
 
 
-def test_initial_image_of_an_image_is_that_image_resized():
+def test_initial_image_of_an_image_is_cropped_as_the_style_is():
     start = image.initial_image(STYLE, CONTENT, CONTENT)
-    np.testing.assert_array_equal(start, image.resize(STYLE, 12, 20))
+    np.testing.assert_array_equal(start, image.initial_image("style", CONTENT, STYLE))
+
+
+def test_initial_image_of_an_image_of_the_same_aspect_is_that_image_resized():
+    start = image.initial_image(image.resize(STYLE, 6, 10), CONTENT, CONTENT)
+    np.testing.assert_allclose(start, image.resize(image.resize(STYLE, 6, 10), 12, 20), atol=1e-6)
 
 
 def test_initial_image_names_the_kinds():

@@ -1,6 +1,7 @@
 """Pictures and rates at the ends of their ranges: finite where the mathematics is."""
 
 import itertools
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -80,16 +81,15 @@ def test_absurd_rates_spoil_no_neighbor(toy_objective, name):
     assert int(chunk.state.diverged_step[1]) == -1
 
 
-def test_a_picture_with_nan_ends_its_variant_with_the_first_step(toy_fn, pictures):
+def test_targets_with_nan_end_their_variant_with_the_first_step(toy_fn, pictures):
     content, style = pictures
-    content = content.at[3, 4, 1].set(jnp.nan)
     targets = objective.compute_targets(
         toy_fn, content, style, content_layers=("deep",), style_layers=("shallow",)
     )
+    spoiled = targets.content["deep"].at[3, 4, 1].set(jnp.nan)
+    targets = replace(targets, content={"deep": spoiled})
     loss = objective.make_objective(toy_fn, targets)
     start = jnp.full_like(content, 0.5)
     result = solve.stylize(loss, start, objective.make_weights(targets), num_steps=5)
     assert int(result.state.diverged_step[0]) == 0
     np.testing.assert_array_equal(result.image, start)
-    with pytest.raises(ValueError, match="finite"):
-        solve.stylize(loss, content, objective.make_weights(targets), num_steps=5)

@@ -40,6 +40,15 @@ def test_a_coarse_run_is_the_same_at_half_the_size():
     assert presets.coarse(run_of(), Path("coarse.png")).style_size is None
 
 
+def test_a_whole_picture_s_half_is_read_from_its_file():
+    painterly = presets.painterly(run_of(size="full"))
+    assert (painterly.size, painterly.style_size) == ("full", "full")
+    runs.check_config(painterly)
+    coarse = presets.coarse(painterly, Path("coarse.png"))
+    halves = [max(image.load(path).shape) // 2 for path in (samples.PORTRAIT, samples.PAINTING)]
+    assert [coarse.size, coarse.style_size] == halves
+
+
 def test_the_samples_are_pictures():
     for path in (samples.PORTRAIT, samples.PAINTING):
         assert min(image.load(path).shape[:2]) > 400

@@ -198,7 +198,7 @@ def test_a_sweep_is_its_single_runs(toy_objective):
 
 def test_a_sweep_from_a_picture_of_bytes_is_refused(toy_objective, unchecked):
     loss, weights, image = toy_objective
-    with pytest.raises(ValueError, match="images must be floating"):
+    with pytest.raises(ValueError, match="must be of floats"):
         nst_jax.sweep(loss, np.zeros(image.shape, np.uint8), weights, learning_rates=[0.1])
 
 
@@ -274,6 +274,70 @@ def test_any_optax_chain_descends_alone_and_in_a_sweep(chain, toy_objective):
         loss, start, weights, optimizer=chain, learning_rates=[0.02, 0.005], num_steps=20
     )
     np.testing.assert_allclose(together.history.terms.total[:5, 0], total[:5], rtol=1e-5)
+
+
+COSINE = optax.cosine_decay_schedule(0.05, decay_steps=8)
+
+
+@pytest.mark.parametrize("driver", ["python", "scan"])
+@pytest.mark.parametrize("optimizer", ["rmsprop", sign_with_momentum])
+def test_a_schedule_is_a_learning_rate(optimizer, driver, toy_objective):
+    """Also where the optimizer itself takes numbers alone."""
+    loss, weights, image = toy_objective
+    solve = partial(
+        nst_jax.stylize, loss, 1 - image, weights, optimizer=optimizer, driver=driver, num_steps=5
+    )
+    constant, number = solve(learning_rate=lambda step: 0.02), solve(learning_rate=0.02)
+    np.testing.assert_allclose(constant.image, number.image, atol=1e-5)
+    stops = solve(learning_rate=lambda step: jnp.where(step < 2, 0.02, 0.0)).history
+    np.testing.assert_allclose(stops.update_norm[:2], number.history.update_norm[:2], rtol=1e-4)
+    np.testing.assert_array_equal(stops.update_norm[2:], np.zeros(3))
+
+
+def test_a_schedule_that_is_given_again_is_not_compiled_again(toy_objective, count_compilations):
+    loss, weights, image = toy_objective
+    nst_jax.stylize(loss, image, weights, learning_rate=COSINE, num_steps=2)
+    with count_compilations("step_variants") as compiled:
+        nst_jax.stylize(loss, image, weights, learning_rate=COSINE, num_steps=2)
+    assert not compiled
+
+
+def test_lbfgs_ignores_a_schedule_as_it_does_a_rate(toy_objective):
+    loss, weights, image = toy_objective
+    results = [
+        nst_jax.stylize(loss, image, weights, optimizer="lbfgs", learning_rate=rate, num_steps=2)
+        for rate in (COSINE, 0.02)
+    ]
+    np.testing.assert_array_equal(results[0].image, results[1].image)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer": optax.adam(0.02)}, "optimizer=optax.adam, learning_rate=0.02 in place of"),
+        ({"optimizer": optax.chain(optax.clip(1.0))}, "got a transformation"),
+        ({"optimizer": optax.adam(0.02), "learning_rate": COSINE}, "got a transformation"),
+        ({"optimizer": 0.02}, "a name or a function from a learning rate .* got float"),
+        ({"learning_rate": optax.adam}, "for step 0 it gives GradientTransformation"),
+        ({"learning_rate": lambda step: -1.0}, "for step 0 it gives -1.0"),
+        ({"learning_rate": lambda step: 1.0 - step}, "for step 2 it gives -1.0"),
+        ({"learning_rate": lambda step: None}, "for step 0 it gives None"),
+    ],
+)
+def test_a_near_miss_gets_the_right_form(toy_objective, options, message):
+    loss, weights, image = toy_objective
+    with pytest.raises(ValueError, match=message) as caught:
+        nst_jax.stylize(loss, image, weights, num_steps=3, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("rates", [COSINE, [COSINE, 0.02]])
+def test_a_sweep_says_where_a_schedule_belongs(toy_objective, rates):
+    loss, weights, image = toy_objective
+    with pytest.raises(ValueError, match=r"optimizer=lambda rate: optax\.adam"):
+        nst_jax.sweep(loss, image, weights, learning_rates=rates)
 
 
 def twice(rate):

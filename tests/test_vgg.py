@@ -436,7 +436,7 @@ def test_parameters_are_no_constants_of_the_program(vgg_params, image):
 def test_a_picture_of_integers_is_refused(dtype, vgg_params, unchecked):
     """Bytes times 255 wrap around, unseen."""
     picture = np.zeros((16, 16, 3), dtype)
-    with pytest.raises(ValueError, match="from_uint8"):
+    with pytest.raises(ValueError, match=f"of floats from 0 to 1, got {picture.dtype}"):
         vgg.extract_features(vgg_params, picture, ["relu1_1"])
 
 

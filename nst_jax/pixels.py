@@ -1,0 +1,123 @@
+"""The check of every function that takes a picture as an array: its axes, its type, its range.
+
+Other programs keep pictures in 0 to 255, in -1 to 1, less ImageNet's mean, or channels first. All
+of them are arrays of floats, and all would give a ruined picture without a word.
+"""
+
+import sys
+from typing import Any
+
+import numpy as np
+
+# L-BFGS rightly leaves [0, 1] by some.
+LOWEST, HIGHEST = -0.75, 1.75
+
+_CHANNELS = (1, 3, 4)
+
+
+def check_picture(name: str, picture: Any, *, batch: bool = False, levels: bool = False) -> None:
+    """Refuses an array that is no RGB picture in [0, 1], or thereabouts.
+
+    Inside a transformation of JAX axes and type are known, values are not: their range is free.
+
+    Args:
+      name: of the argument.
+      picture: a NumPy or JAX array (height, width, 3).
+      batch: whether more axes may come before these.
+      levels: whether uint8, from 0 to 255, does as well.
+
+    Raises:
+      ValueError: one line that says what came, and how to make a picture of it.
+    """
+    traced = _is_traced(picture)
+    array = picture if traced else np.asarray(picture)
+    _check_axes(name, array.shape, batch=batch)
+    if levels and array.dtype == np.uint8:
+        return
+    _check_type(name, array.dtype)
+    if not traced:
+        check_range(name, array)
+
+
+def check_range(name: str, values: np.ndarray) -> None:
+    """Refuses values that are NaN or far from [0, 1].
+
+    Raises:
+      ValueError: one line that names the range found, and how to come to the one expected.
+    """
+    if not values.size:
+        return
+    low, high = float(values.min()), float(values.max())
+    if np.isnan(low):
+        count = int(np.isnan(values).sum())
+        raise ValueError(f"`{name}` must be finite, got {count} NaN among its {values.size} values")
+    if not (low >= LOWEST and high <= HIGHEST):
+        raise ValueError(
+            f"`{name}` must go from 0 to 1, got {low:.4g} to {high:.4g}: {_cure(name, low, high)}"
+        )
+
+
+def _is_traced(picture: Any) -> bool:
+    """Whether it has no values yet. Whoever holds such a thing has imported JAX."""
+    jax = sys.modules.get("jax")
+    return jax is not None and isinstance(picture, jax.core.Tracer)
+
+
+def _check_axes(name: str, shape: tuple[int, ...], *, batch: bool) -> None:
+    is_picture = len(shape) == 3 or (batch and len(shape) > 3)
+    if is_picture and shape[-1] == 3 and 0 not in shape:
+        return
+    found, cure = _other_axes(name, shape, batch=batch)
+    raise ValueError(
+        f"`{name}` must have the axes (height, width, 3), got the shape {tuple(shape)}"
+        + (f", {' and '.join(found)}: give {cure}" if found else "")
+    )
+
+
+def _other_axes(name: str, shape: tuple[int, ...], *, batch: bool) -> tuple[list[str], str]:
+    """In words what such axes are, and the expression that makes a picture of them."""
+    found, cure = [], name
+    if len(shape) == 4 and not batch:
+        found, cure, shape = ["a batch"], f"{cure}[0]", shape[1:]
+    if len(shape) >= 3 and shape[-3] in _CHANNELS and shape[-1] not in _CHANNELS:
+        found.append("channels first")
+        cure = f"{cure}.transpose(1, 2, 0)" if len(shape) == 3 else f"np.moveaxis({cure}, -3, -1)"
+        shape = (*shape[:-3], *shape[-2:], shape[-3])
+    if len(shape) == 2:
+        cure, shape = f"{cure}[..., None]", (*shape, 1)
+    if shape[-1:] == (1,):
+        found.append("gray")
+        cure = f"np.repeat({cure}, 3, axis=-1)"
+    if shape[-1:] == (4,):
+        found.append("RGB with alpha")
+        cure = f"{cure}[..., :3]"
+    return found, cure
+
+
+def _check_type(name: str, dtype: Any) -> None:
+    # JAX's small floats are of NumPy's kind V.
+    if dtype.kind in "fV":
+        return
+    cures = {
+        "uint8": f": give image.from_uint8({name})",
+        "uint16": ": divide by 65535",
+        "bool": f": give {name}.astype(np.float32)",
+    }
+    cure = cures.get(str(dtype), ": divide by 255" if dtype.kind in "iu" else "")
+    raise ValueError(f"`{name}` must be of floats from 0 to 1, got {dtype}{cure}")
+
+
+def _cure(name: str, low: float, high: float) -> str:
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return "it is not finite"
+    if max(-low, high) > 3:
+        if low < -20:
+            return "levels less their mean, give back the mean and divide by 255"
+        return f"divide by {255 if high < 300 else 65535}"
+    # Filters that resize go beyond the range by a little.
+    if low >= -1.1 and high <= 1.1:
+        return f"if it goes from -1 to 1, give ({name} + 1) / 2"
+    return (
+        f"if it is normalized, give {name} * deviation + mean, of ImageNet "
+        "[0.229, 0.224, 0.225] and [0.485, 0.456, 0.406]; else clip it"
+    )
