@@ -29,6 +29,8 @@ MAX_PIXELS = 178_956_970
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
 _SMALL_TILE = 2**22
 
+_MOST_PAGES = 1000
+
 _FORMAT_OF_SUFFIX = {
     ".png": "PNG",
     ".jpg": "JPEG",
@@ -131,9 +133,8 @@ def _load(
     notes: list[str] = []
     with _opened(Path(path)) as picture:
         rgb = resize(_to_rgb(picture, notes), notes)
-        if (count := _count(picture)) > 1:
-            pages = "pages" if picture.format == "TIFF" else "frames"
-            notes.append(f"it has {count} {pages}: the first one is taken")
+        if frames := _frames(picture):
+            notes.append(f"it has {frames}: the first one is taken")
     for note in notes:
         warnings.warn(f"{path}: {note}", ImageWarning, stacklevel=3)
     return from_uint8(np.asarray(rgb))
@@ -404,15 +405,28 @@ def _reason(error: Exception, file: BinaryIO) -> str:
     return f"{text}; it is damaged or incomplete: copy or download it again"
 
 
-def _count(picture: Image.Image) -> int:
-    """How many pictures a file holds, as far as they can be found: the first one is enough."""
+def _frames(picture: Image.Image) -> str | None:
+    """How many a file holds if more than one, as far as they can be found: one has to be whole."""
     # A photograph with its preview is called MPO.
     if picture.format == "MPO":
-        return 1
+        return None
     try:
-        return getattr(picture, "n_frames", 1)
+        if picture.format == "TIFF":
+            return _pages(picture)
+        count = getattr(picture, "n_frames", 1)
     except Exception:  # whatever decoders raise
-        return 1
+        return None
+    return f"{count} frames" if count > 1 else None
+
+
+def _pages(picture: Image.Image) -> str | None:
+    """Of a TIFF; Pillow's time to count them grows with the square of their number."""
+    for page in range(1, _MOST_PAGES + 1):
+        try:
+            picture.seek(page)
+        except EOFError:
+            return f"{page} pages" if page > 1 else None
+    return f"more than {_MOST_PAGES} pages"
 
 
 def _to_rgb(picture: Image.Image, notes: list[str]) -> Image.Image:

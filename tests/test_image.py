@@ -201,6 +201,14 @@ def test_load_says_nothing_of_the_preview_of_a_photograph(load):
     load(encode(picture, "MPO", save_all=True, append_images=[picture.reduce(2)]))
 
 
+def test_load_counts_no_more_pages_than_it_has_time_for(load, monkeypatch):
+    monkeypatch.setattr(image, "_MOST_PAGES", 2)
+    pages = [Image.new("L", (2, 2), n) for n in range(4)]
+    data = encode(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+    with pytest.warns(image.ImageWarning, match="it has more than 2 pages: the first"):
+        np.testing.assert_array_equal(load(data), np.zeros((2, 2, 3)))
+
+
 def test_load_does_not_mind_a_damaged_second_frame(load):
     frames = [Image.fromarray(blocks(SIX[:, [n]])) for n in range(2)]
     data = encode(frames[0], "TIFF", save_all=True, append_images=frames[1:])
