@@ -54,6 +54,8 @@ def coarse(config: StylizeConfig, output: Path) -> StylizeConfig:
         log=None,
         figures=None,
         tensorboard=None,
+        snapshot_every=0,
+        keep_state=False,
         size=config.size // 2,
         style_size=None if config.style_size is None else config.style_size // 2,
         steps=2 * config.steps,
