@@ -1,6 +1,8 @@
-"""The state of an unfinished run, beside its log: whole or absent, without pickle."""
+"""The states of a run's programs, beside its log: each whole or absent, without pickle."""
 
+import glob
 import os
+import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,14 +12,30 @@ from typing import Any
 import jax
 import numpy as np
 
-from nst_jax import files
+from nst_jax import files, npz
 
 _PROGRAM = np.asarray(0)
 
 
-def path_of(log: Path) -> Path:
-    """Where the checkpoint of a run log lies."""
-    return log.with_name(log.name + ".checkpoint.npz")
+def path_of(log: Path, program: int = 0) -> Path:
+    """Where the checkpoint of a program of a run lies."""
+    number = f"-{program}" if program else ""
+    return log.with_name(f"{log.name}.checkpoint{number}.npz")
+
+
+def remove(log: Path) -> None:
+    """Removes the checkpoints of a run."""
+    for ending in (".checkpoint.npz", ".checkpoint-[0-9]*.npz"):
+        for path in log.parent.glob(glob.escape(log.name) + ending):
+            path.unlink(missing_ok=True)
+
+
+def copy(source: Path, destination: Path) -> None:
+    """Copies a checkpoint, on disk before it has its name."""
+    with files.replacing(destination) as temporary:
+        shutil.copyfile(source, temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
 
 
 def save(path: Path, state: Any, *, program: int) -> None:
@@ -62,12 +80,14 @@ def load(path: Path, like: Any) -> Any:
     expected, structure = jax.tree.flatten(like)
     with _opened(path) as archive:
         if len(archive.namelist()) != len(expected) + 1:
-            raise _Other(path)
+            raise OtherRun(path)
         leaves = [_read(archive, f"leaf{i}", leaf, path) for i, leaf in enumerate(expected)]
     return jax.tree.unflatten(structure, leaves)
 
 
-class _Other(ValueError):
+class OtherRun(ValueError):
+    """A checkpoint that is not of this run."""
+
     def __init__(self, path: Path):
         super().__init__(f"{path} is the checkpoint of another run; remove it to start again")
 
@@ -79,7 +99,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             raise ValueError("it is no file")
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except _Other:
+    except OtherRun:
         raise
     # A damaged archive raises errors of many kinds: BadZipFile, zlib.error, struct.error, ...
     except Exception as error:
@@ -89,14 +109,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _read(archive: zipfile.ZipFile, name: str, like: Any, path: Path) -> np.ndarray:
-    """One array; that it is as large as expected is known before its values are read."""
-    with archive.open(f"{name}.npy") as member:
-        if np.lib.format.read_magic(member) != (1, 0):
-            raise ValueError(f"{name} has an unknown version")
-        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(member)
-        if (shape, dtype) != (like.shape, like.dtype):
-            raise _Other(path)
-        values = np.frombuffer(member.read(like.nbytes), dtype)
-        if member.read(1):
-            raise ValueError(f"{name} is longer than it declares")
-    return values.reshape(shape, order="F" if fortran_order else "C")
+    """One array, if it is as large as expected."""
+    entry = npz.entry(archive, name)
+    if (entry.shape, entry.dtype) != (like.shape, like.dtype):
+        raise OtherRun(path)
+    return entry.read()

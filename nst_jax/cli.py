@@ -28,12 +28,24 @@ from nst_jax.console import (
 )
 
 
+def _argument(metavar: str, default: str) -> Any:
+    """How the help shows an argument whose default a bare None would not explain."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+
+
 @dataclass(frozen=True)
 class Resume:
-    """Go on with an interrupted or killed run, single or sweep, from its last checkpoint."""
+    """Go on with an interrupted or killed run, single or sweep, or add steps to a finished one.
+
+    Example: nst-jax resume run.h5 --steps 500 (into run-500.h5; run.h5 stays as it is)
+    """
 
     log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")]
     """The run log (HDF5)."""
+    steps: Annotated[int | None, _argument("INT", "as the run was started")] = None
+    """Steps in all; more than before go into a new log and picture, beside the old ones."""
+    force: bool = False
+    """Overwrite existing files of the new names."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +130,6 @@ class Plan:
     """As in `stylize`."""
 
 
-def _argument(metavar: str, default: str) -> Any:
-    """How the help shows an argument whose default a bare None would not explain."""
-    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
-
-
 @dataclass(frozen=True)
 class Check:
     """Tell whether this device computes what it should, how fast, and in which precision.
@@ -164,7 +171,7 @@ class WeightsFetch:
 
 @dataclass(frozen=True)
 class WeightsConvert:
-    """Convert a weights file (Keras HDF5, torch .pth, safetensors) to the project's own form."""
+    """Convert a weights file (Keras, torch .pth, npz, safetensors) to the project's own form."""
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """The file to read."""
@@ -173,7 +180,7 @@ class WeightsConvert:
     arch: Arch | None = None
     """The network (default: found out from the file)."""
     convention: InputConvention = "auto"
-    """What input a torch file's first layer expects."""
+    """What input the first layer expects, if its names are not Keras's."""
     force: bool = False
     """Overwrite an existing file."""
 
@@ -310,7 +317,7 @@ def _run_optimisation(command: StylizeConfig | SweepConfig | Resume | Rerun) -> 
     jax.config.update("jax_log_compiles", debugs())
     environment.keep_compiled_programs()
     if isinstance(command, Resume):
-        outcome = runs.resume(command.log)
+        outcome = runs.resume(command.log, steps=command.steps, force=command.force)
     elif isinstance(command, Rerun):
         outcome = runs.rerun(command.log, new_log=command.new_log, force=command.force)
     elif isinstance(command, SweepConfig) and command.distributed:

@@ -106,6 +106,8 @@ class RunConfig:
     """Save memory on a GPU: compute activations twice (not tried yet; a CPU saves nothing)."""
     snapshot_every: int = 0
     """Keep the picture of every so many steps in the log (0: none)."""
+    keep_state: bool = False
+    """Keep the optimizer's state beside the log: `resume --steps` then repeats no step."""
     deterministic: bool = False
     """Ask a GPU for the same bytes in every run, at a fifth more time. A CPU always gives them."""
 

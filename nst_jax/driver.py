@@ -215,7 +215,15 @@ def run_chunks(
     limit = jnp.asarray(num_steps, jnp.int32)
     past = [] if totals is None else list(totals)
     done = int(np.max(state.step))
-    while done < num_steps and np.any(np.asarray(state.diverged_step) < 0):
+
+    def converged() -> bool:
+        # Looked for where a chunk should end: else it would depend on how fast steps are, or on
+        # where the run was interrupted.
+        if tolerance is None or not past or done % chunk_length:
+            return False
+        return has_converged(np.array(past), tolerance)
+
+    while done < num_steps and np.any(np.asarray(state.diverged_step) < 0) and not converged():
         # After a chunk that ended early, up to where it should have ended: snapshots are there.
         length = chunk_length - done % chunk_length
         state, history, ends = advance(objective, hyper, state, limit, factory, length)
@@ -226,8 +234,6 @@ def run_chunks(
         done += length
         yield Chunk(state, history, ends[:length] - start)
         past.extend(history.terms.total)
-        if tolerance is not None and has_converged(np.array(past), tolerance):
-            return
 
 
 def has_converged(totals: Float[np.ndarray, "t v"], tolerance: float) -> bool:

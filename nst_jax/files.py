@@ -1,5 +1,6 @@
-"""Output files: checked before the work starts, whole or absent when it ends."""
+"""Files: outputs checked before the work starts, whole or absent when it ends; hashes."""
 
+import hashlib
 import os
 import tempfile
 import zlib
@@ -59,6 +60,12 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def reason(error: BaseException) -> str:

@@ -161,5 +161,5 @@ def _join_parts(config: SweepConfig, parts: Sequence[SweepConfig], say: Say) -> 
         report.write(runlog.load(config.log), config.report)
     for part in parts:
         part.log.unlink()
-        checkpoint.path_of(part.log).unlink(missing_ok=True)
+        checkpoint.remove(part.log)
     say("wrote " + ", ".join(str(path) for path in (config.log, config.report) if path))

@@ -1,14 +1,13 @@
 """What a run reads: pictures and a network, known again by their hashes."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from nst_jax import files, vgg
 from nst_jax import image as images
-from nst_jax import vgg
 from nst_jax import weights as network_weights
 from nst_jax.choices import Arch
 from nst_jax.config import Config, RunConfig, SweepConfig
@@ -155,13 +154,8 @@ def picture_hashes(config: Config) -> dict[str, str]:
     }
 
 
-def _sha256(files: Sequence[Path]) -> str:
-    return ",".join(map(_file_sha256, files))
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(paths: Sequence[Path]) -> str:
+    return ",".join(map(files.sha256, paths))
 
 
 def check_same(record: RunRecord, present: Mapping[str, str]) -> None:

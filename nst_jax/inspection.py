@@ -46,6 +46,7 @@ def show(log: Path) -> str:
     lines = [
         f"{log}: {record.status}, {len(record.variants)} variant(s), {steps} steps, {seconds}",
         f"created    {attributes['created_utc']} by: {attributes['command']}",
+        *([f"goes on    from {attributes['parent']}"] if "parent" in attributes else []),
         f"device     {attributes['device_kind']} ({attributes['backend']}), "
         f"{attributes['precision']} ({attributes['convolutions']}), driver {attributes['driver']}, "
         f"compiled in {record.attributes.get('compile_seconds', np.nan):.1f} s",

@@ -127,6 +127,19 @@ class RunLog:
                     self._file.flush()
                 self._file[where][(steps, variants) if axes else steps] = getattr(rows, name)
 
+    def take_over(self, record: RunRecord, source: slice, variants: slice) -> None:
+        """Adds rows and snapshots of another log.
+
+        Args:
+          record: the other log, of as many steps at most and of the same settings.
+          source: its columns.
+          variants: the columns here.
+        """
+        if len(record.rows.step):
+            self.append(_of_variants(record.rows, source), variants)
+        for i, step in enumerate(record.snapshot_steps):
+            self.append_snapshot(i, int(step), record.snapshots[i, source], variants)
+
     def append_snapshot(
         self,
         number: int,
@@ -352,13 +365,16 @@ def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) 
     ):
         for number, part in enumerate(parts):
             columns = slice(number, None, count)
-            log.append(part.rows, columns)
-            for i, step in enumerate(part.snapshot_steps):
-                log.append_snapshot(i, int(step), part.snapshots[i], columns)
+            log.take_over(part, slice(None), columns)
             pictures, terms = part.results()
             log.finish_variants(part.variants, final=terms, images=pictures, variants=columns)
             log.add_compile_seconds(part.attributes["compile_seconds"])
         log.finish("finished")
+
+
+def _of_variants(rows: Rows, variants: slice) -> Rows:
+    series = {name: getattr(rows, name)[:, variants] for name in SERIES if name != "step"}
+    return Rows(step=rows.step, **series)
 
 
 def _text(value: Any) -> Any:

@@ -61,6 +61,8 @@ def coarse(config: StylizeConfig, output: Path) -> StylizeConfig:
         log=None,
         figures=None,
         tensorboard=None,
+        snapshot_every=0,
+        keep_state=False,
         size=_half(size, config.content),
         style_size=None if style_size is None else _half(style_size, config.style),
         steps=2 * config.steps,

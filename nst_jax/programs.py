@@ -120,32 +120,52 @@ def plan(
       batch: lanes a program at most; None: what memory holds.
     """
     plans, first = [], 0
-    for (style, optimizer), group in groupby(variants, key=lambda v: (v.style, v.optimizer)):
+    for (_, optimizer), group in groupby(variants, key=lambda v: (v.style, v.optimizer)):
         count = len(list(group))
         devices = 1 if optimizer == "lbfgs" else min(jax.local_device_count(), count)
-        objective = problems.objectives[style]
         per_device = -(-count // devices)
         most = batch or devices * _most_lanes(config, variants[first], per_device, problems, inputs)
         most = max(most // devices, 1) * devices
         batches = -(-count // most)
         width = -(-count // batches)
         width = -(-width // devices) * devices
-        factory = _factory(config, optimizer)
-        weights = problems.weights(variants[first])
-        chunk_length = driver.default_chunk_length(
-            objective,
-            *driver.abstract_lanes(1, inputs.content.shape, weights, factory=factory),
-            factory=factory,
-            num_steps=config.steps,
-            snapshot_every=config.snapshot_every,
-            lanes=width,
-            tolerance=config.tolerance,
-        )
+        chunk_length = _chunk_length(config, variants[first], width, problems, inputs)
         for start in range(first, first + count, width):
             stop = min(start + width, first + count)
             plans.append(Plan(start, stop, width, chunk_length, driver.default_driver(), devices))
         first += count
     return plans
+
+
+def plan_again(
+    plans: Sequence[Plan],
+    config: RunConfig,
+    variants: Sequence[Variant],
+    problems: Problems,
+    inputs: Inputs,
+) -> list[Plan]:
+    """The same programs for another number of steps; arguments as `plan`."""
+    return [
+        replace(
+            each,
+            chunk_length=_chunk_length(config, variants[each.start], each.width, problems, inputs),
+        )
+        for each in plans
+    ]
+
+
+def _chunk_length(config, variant, width: int, problems, inputs) -> int:
+    factory = _factory(config, variant.optimizer)
+    weights = problems.weights(variant)
+    return driver.default_chunk_length(
+        problems.objectives[variant.style],
+        *driver.abstract_lanes(1, inputs.content.shape, weights, factory=factory),
+        factory=factory,
+        num_steps=config.steps,
+        snapshot_every=config.snapshot_every,
+        lanes=width,
+        tolerance=config.tolerance,
+    )
 
 
 def _most_lanes(config, variant, wanted: int, problems, inputs) -> int:
@@ -237,7 +257,8 @@ def run(
       inputs: their pictures.
       log: of the run.
       number: of this program among the run's.
-      checkpoint_path: written every half minute and on a signal, removed at the end.
+      checkpoint_path: written every half minute and on a signal; at the end removed, or kept if
+        `config` wants it.
       request: a signal that ends the run after the present chunk.
       on_chunk: told of each chunk.
 
@@ -250,9 +271,7 @@ def run(
         state = checkpoint.load(checkpoint_path, program.state)
         steps = np.asarray(state.step)
         if not 0 <= steps.min() <= steps.max() <= len(log.totals(plan.columns)):
-            raise ValueError(
-                f"{checkpoint_path} is the checkpoint of another run; remove it to start again"
-            )
+            raise checkpoint.OtherRun(checkpoint_path)
         program = program._replace(state=jax.tree.map(jnp.asarray, state))
         seconds = log.seconds(plan.columns)
     program = _spread(program, plan)
@@ -283,16 +302,43 @@ def run(
                 saved = time.monotonic()
             if request:
                 break
+    # The last step gives its state away.
+    if config.keep_state:
+        checkpoint.save(checkpoint_path, state, program=number)
     ended = _finish(config, plan, program, state, variants, log, bool(request))
-    if not request:
+    if not (request or config.keep_state):
         checkpoint_path.unlink(missing_ok=True)
     return ended
+
+
+def is_end_of(
+    record: runlog.RunRecord,
+    path: Path,
+    config: RunConfig,
+    plan: Plan,
+    variants: Sequence[Variant],
+    problems: Problems,
+    inputs: Inputs,
+) -> bool:
+    """Whether a checkpoint is the state with which the variants of a program ended.
+
+    Args:
+      record: the log, of a run whose variants have ended.
+      path: the checkpoint.
+      config, plan, variants, problems, inputs: as `run`.
+    """
+    state = checkpoint.load(path, _build(config, plan, variants, problems, inputs).state)
+    pictures = driver.pictures(state)[: plan.stop - plan.start]
+    is_finite = bool(np.isfinite(pictures).all())
+    ends = record.results()[0][plan.columns]
+    return is_finite and np.array_equal(images.to_uint8(pictures), ends)
 
 
 def _chunks(
     config: RunConfig, plan: Plan, program: _Program, log: RunLog, request: StopRequest
 ) -> Iterator[driver.Chunk]:
     done = int(np.max(program.state.step))
+    totals = log.totals(plan.columns)[:done]
     return driver.run_chunks(
         program.objective,
         program.hyper,
@@ -302,7 +348,8 @@ def _chunks(
         chunk_length=plan.chunk_length,
         driver=plan.driver,
         tolerance=config.tolerance,
-        totals=log.totals(plan.columns)[:done],
+        # Lanes beyond the variants repeat the last one.
+        totals=np.pad(totals, ((0, 0), (0, plan.width - totals.shape[1])), mode="edge"),
         should_stop=lambda: bool(request),
     )
 

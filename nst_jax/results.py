@@ -97,8 +97,8 @@ def conclude(
     say("wrote " + ", ".join(map(str, written)))
     if config.tensorboard:
         say(f"to see its curves: tensorboard --logdir {config.tensorboard}")
-    if request and config.log:
-        say(f"to go on: nst-jax resume {config.log}")
+    if config.log and (request or config.keep_state):
+        say(f"to go on: nst-jax resume {config.log}{'' if request else ' --steps N'}")
     return Outcome(exit_code, record)
 
 
@@ -127,7 +127,7 @@ def _ending(record: RunRecord, config: Config) -> str:
 
 def _save_picture(config: StylizeConfig, record: RunRecord) -> None:
     # What has no influence on the picture is left out: the same picture, the same bytes.
-    beside = {"output", "log", "figures", "tensorboard", "force", "snapshot_every"}
+    beside = {"output", "log", "figures", "tensorboard", "force", "snapshot_every", "keep_state"}
     settings = {k: str(v) for k, v in record.config.items() if v is not None and k not in beside}
     pictures, terms = record.results()
     metadata = {

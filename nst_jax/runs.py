@@ -11,12 +11,13 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -27,6 +28,7 @@ from nst_jax import (
     comparison,
     compiler,
     environment,
+    extension,
     files,
     inputs,
     locks,
@@ -98,27 +100,41 @@ def sweep_files(
     return _run_files(config, say, progress, share=share)
 
 
-def resume(path: Path, *, say: Say = inform, progress: bool | None = None) -> Outcome:
-    """Goes on with an interrupted or killed run from its last checkpoint.
+def resume(
+    path: Path,
+    *,
+    steps: int | None = None,
+    force: bool = False,
+    say: Say = inform,
+    progress: bool | None = None,
+) -> Outcome:
+    """Goes on with an interrupted or killed run from its last checkpoint, or with a finished one.
 
-    It ends with the bytes of an uninterrupted run if device and versions are the same; if they
-    are not, that is said.
+    It ends with the bytes of a run that went through, of so many steps from the start, if device
+    and versions are the same; if they are not, that is said.
 
     Args:
       path: the run log.
+      steps: in all. If they are others than the run was started with, the old log and its results
+        stay as they are, and new ones beside them have this number in their names; steps of which
+        no state was kept are run again.
+      force: overwrite what is there under the new names.
       say: gets each line for the person.
       progress: as `stylize_files`.
 
     Raises:
       ValueError, OSError: the log cannot be resumed; its pictures or weights are not those that
-        it began with.
+        it began with; more steps are done than are asked for, or more would change nothing.
     """
     started = time.perf_counter()
     runlog.load(path)  # what is no log is refused before anything is written beside it
     with stop_requests() as request, locks.held(path):
         record = runlog.load(path)
+        if steps not in (None, record.capacity):
+            return _extend(record, steps, force, request, say, progress, started)
         if record.status in ("finished", "failed") and all(map(runlog.ended, record.variants)):
-            say(f"{path} is {record.status}: there is nothing to resume")
+            more = "; --steps adds to its steps" if record.status == "finished" else ""
+            say(f"{path} is {record.status}: there is nothing to resume{more}")
             return Outcome(0, record)
         run = _prepare_again(record, lambda config: replace(config, log=path), say, request)
         variants = [
@@ -185,7 +201,7 @@ def rerun(
 
 def _with_results_in(folder: Path, log: Path, config: Config) -> Config:
     """The same run with its log there, and whatever else it writes in a folder."""
-    config = replace(config, log=log, tensorboard=None)
+    config = replace(config, log=log, tensorboard=None, keep_state=False)
     if isinstance(config, SweepConfig):
         return replace(config, report=None)
     return replace(config, output=folder / "out.png", figures=None)
@@ -221,13 +237,71 @@ def _run_files(
         planning = time.perf_counter() - planning
         say(_plan_line(run))
         request.check()
-        # One of an earlier run with the same name.
-        checkpoint.path_of(path).unlink(missing_ok=True)
+        # Those of an earlier run with the same name.
+        checkpoint.remove(path)
         with _create_log(run, path) as log:
             # What fits into memory is known from the compiled program.
             log.add_compile_seconds(planning)
             _run_plans(run, log, path, request, say, progress, on_chunk)
         return results.conclude(config, path, request, say, started)
+
+
+def _extend(
+    record: RunRecord,
+    steps: int,
+    force: bool,
+    request: StopRequest,
+    say: Say,
+    progress: bool | None,
+    started: float,
+) -> Outcome:
+    """Goes on with a run in a new log, which can itself be resumed from the start on."""
+    with resumption.about(record.path):
+        config = resumption.read(record).config
+        path = extension.beside(record.path, config.steps, steps)
+        config = replace(extension.extended(record, config, steps), log=path, force=force)
+    check_config(config)
+    results.check_outputs(config)
+    with locks.held(path):
+        run = _prepare_again(record, lambda _: config, say, request)
+        states, run = _with_more_steps(record, run)
+        say(f"{path} goes on from {record.path}")
+        _say_repetition(record, [p for n, p in enumerate(run.plans) if n not in states], say)
+        say(_plan_line(run))
+        request.check()
+        checkpoint.remove(path)
+        with _create_log(run, path, extension.origin(record)) as log:
+            # Of a program the rows first: it is started anew until its state is there.
+            for number, state in states.items():
+                columns = run.plans[number].columns
+                log.take_over(record, columns, columns)
+                checkpoint.copy(state, checkpoint.path_of(path, number))
+            _run_plans(run, log, path, request, say, progress)
+        return results.conclude(config, path, request, say, started)
+
+
+def _with_more_steps(record: RunRecord, run: _Run) -> tuple[dict[int, Path], _Run]:
+    """The states from which programs of a log can go on, by their numbers, and the new run."""
+    rest = (run.config, run.variants, run.problems, run.pictures)
+    plans = programs.plan_again(run.plans, *rest)
+    states = {}
+    for number, (old, new) in enumerate(zip(run.plans, plans, strict=True)):
+        path = checkpoint.path_of(record.path, number)
+        # Where convergence is looked for follows from the chunks.
+        is_same = run.config.tolerance is None or old.chunk_length == new.chunk_length
+        if is_same and checkpoint.program_of(path) == number:
+            has_ended = all(map(runlog.ended, record.variants[new.columns]))
+            if has_ended and not programs.is_end_of(record, path, run.config, new, *rest[1:]):
+                raise checkpoint.OtherRun(path)
+            states[number] = path
+    return states, run._replace(plans=plans)
+
+
+def _say_repetition(record: RunRecord, anew: Sequence[Plan], say: Say) -> None:
+    steps = record.steps_done
+    if lost := sum(int(steps[plan.columns].max(initial=0)) > 0 for plan in anew):
+        whose = f"{lost} programs" if lost > 1 else "the program"
+        say(f"{whose} kept no state (--keep-state does): the steps that are done are run again")
 
 
 def _prepare(
@@ -326,6 +400,12 @@ def check_config(config: Config) -> None:
         raise ValueError("there is nothing to match: name a content layer or a style layer")
     if config.snapshot_every and not config.log:
         raise ValueError("snapshots are kept in the run log: give --log with --snapshot-every")
+    if config.keep_state and not config.log:
+        raise ValueError("the state is kept beside the run log: give --log with --keep-state")
+    if config.keep_state and isinstance(config, SweepConfig) and config.distributed:
+        raise ValueError(
+            "--keep-state keeps nothing of a --distributed sweep: leave one of them out"
+        )
     check_variants(variants_of(config), config)
     if config.snapshot_every > config.steps:
         raise ValueError(
@@ -353,7 +433,7 @@ def _plan_line(run: _Run) -> str:
     return f"{what}{len(run.variants)} variants in {where}"
 
 
-def _create_log(run: _Run, path: Path) -> RunLog:
+def _create_log(run: _Run, path: Path, origin: Mapping[str, str] = MappingProxyType({})) -> RunLog:
     config = run.config
     return RunLog.create(
         path,
@@ -369,6 +449,7 @@ def _create_log(run: _Run, path: Path) -> RunLog:
             "variants_per_program": max(plan.width for plan in run.plans),
             "plans_json": json.dumps(programs.as_json(run.plans)),
             "weights_name": run.network.name,
+            **origin,
         },
         config=to_json(config),
         variants=run.variants,
@@ -415,7 +496,7 @@ def _run_plans(
                 run.pictures,
                 log,
                 number=number,
-                checkpoint_path=checkpoint.path_of(path),
+                checkpoint_path=checkpoint.path_of(path, number),
                 request=request,
                 on_chunk=show,
             )

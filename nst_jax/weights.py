@@ -34,16 +34,8 @@ from tqdm import tqdm
 from nst_jax import files, locks
 from nst_jax.choices import Arch, InputConvention
 from nst_jax.console import informs
-from nst_jax.weight_formats import (
-    CREDIT,
-    Params,
-    check_file,
-    convert,
-    file_sha256,
-    infer_arch,
-    parameter_shapes,
-    read_file,
-)
+from nst_jax.weight_formats import CREDIT, Params, check_file, convert, infer_arch, read_file
+from nst_jax.weight_names import parameter_shapes
 
 __all__ = [
     "Resolution",
@@ -134,7 +126,7 @@ def load_params(
       source: a path in any format of `weight_formats.read_file`, "random", or None for the
         order of the module.
       arch: "vgg19" or "vgg16".
-      convention: what a torch file's weights expect, see `weight_formats.read_file`.
+      convention: what input the weights expect, see `weight_formats.read_file`.
 
     Returns:
       A dict of layers, each with "kernel" (3, 3, in, out) and "bias" (out,), float32 NumPy
@@ -247,7 +239,7 @@ def describe(resolution: Resolution) -> dict[str, str | int | None]:
     if resolution.kind != "cache":
         facts |= {"licence": weights.licence, "provenance": weights.provenance}
     return facts | {
-        "file_sha256": file_sha256(path),
+        "file_sha256": files.sha256(path),
         "params_sha256": params_sha256(weights.params),
     }
 
@@ -395,8 +387,8 @@ def _not_found(arch: Arch, attempts: Sequence[str]) -> WeightsNotFound:
     return WeightsNotFound(
         "\n  ".join([f"no weights for {arch}; tried", *attempts])
         + "\nDownload the file where there is a network, and name it by --weights PATH or by the "
-        f"environment variable {VARIABLE}; any {arch.upper()} in HDF5, safetensors or torch format "
-        "will do. For a preview, take an untrained network by --weights random."
+        f"environment variable {VARIABLE}; any {arch.upper()} in HDF5, npz, safetensors or torch "
+        "format will do. For a preview, take an untrained network by --weights random."
     )
 
 

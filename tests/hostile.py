@@ -128,6 +128,27 @@ def write_torch(path: Path) -> None:
     torch.save(state, path)
 
 
+def write_npz(path: Path) -> None:
+    np.savez(
+        path,
+        **{
+            f"{layer}/{name}": value
+            for layer, parameters in weights.random_params().items()
+            for name, value in parameters.items()
+        },
+    )
+
+
+def write_keras(path: Path) -> None:
+    write_own_weights(inner := path.with_suffix(".inner"))
+    with h5py.File(inner, "r+") as file:
+        del file.attrs["schema"]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.write(inner, "model.weights.h5")
+    inner.unlink()
+
+
 def write_checkpoint(path: Path) -> None:
     checkpoint.save(path, STATE, program=0)
 
@@ -171,6 +192,8 @@ KINDS = {
     "keras": Kind(".h5", write_keras_weights, weight_formats.read_file),
     "safetensors": Kind(".safetensors", write_safetensors, weight_formats.read_file),
     "torch": Kind(".pth", write_torch, weight_formats.read_file),
+    "npz": Kind(".npz", write_npz, weight_formats.read_file),
+    "archive": Kind(".keras", write_keras, weight_formats.read_file),
     "checkpoint": Kind(".npz", write_checkpoint, _read_checkpoint),
     "png": Kind(".png", picture_writer("PNG", "RGBA"), _read_image),
     "png-palette": Kind(".png", picture_writer("PNG", "P", **_ICC), _read_image),
@@ -770,6 +793,44 @@ def zip_bomb(path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
         for name, data in parts.items():
             new.writestr(name, bytes(2**26) if name.endswith("data/0") else data)
+
+
+@case("npz", r"expected the shape|unknown version", giant="(2**40, 2**20)", negative="(-1,)")
+def npz_header(path, shape):
+    write_npz(path)
+    _replace(path, "block1_conv1/kernel", _npy_header(shape.replace("2**40", str(2**40))))
+
+
+@case("npz", "is longer than it declares")
+def npz_bomb(path):
+    write_npz(path)
+    data = _npy_header("(1,)") + bytes(2**26)
+    _replace(path, "block1_conv1/bias", data)
+
+
+@case("npz", "compressed in another way")
+def npz_of_lzma(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("conv1_1_W.npy", bytes(2**26))
+
+
+@case("npz", "found object")
+def npz_of_pickles(path):
+    np.savez(path.open("wb"), conv1_1_W=np.full((3, 3, 3, 1), _Code(), object))
+
+
+@case("archive", "unpacks to")
+def keras_bomb(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(2**28))
+
+
+@case(
+    "archive", "cannot be read|is missing|no arrays", empty=b"", cut=b"\x89HDF\r\n\x1a\n", text=b"x"
+)
+def keras_without_weights(path, data):
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", data)
 
 
 class _Code:

@@ -5,13 +5,13 @@ import http.server
 import importlib.util
 import io
 import itertools
-import re
 import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -252,7 +252,7 @@ def test_torch_file_with_code_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("module", "head", "line"),
     [
-        ("torch", b"PK\x03\x04", r"x looks like a torch .*: pip install 'nst_jax\[torch\]'"),
+        ("torch", b"\x80\x02", r"x looks like a torch .*: pip install 'nst_jax\[torch\]'"),
         ("safetensors", b"8" * 8 + b"{}", r"x is a safe.*: pip install 'nst_jax\[safetensors\]'"),
     ],
 )
@@ -261,6 +261,208 @@ def test_missing_package_is_one_line(tmp_path, monkeypatch, module, head, line):
     path = tmp_path / "x"
     path.write_bytes(head)
     with pytest.raises(ValueError, match=line):
+        weights.load_params(path)
+
+
+# npz and Keras archives
+
+
+def by_caffe(params, kernel="W", bias="b", separator="_", order=(0, 1, 2, 3)):
+    """The same under Caffe's names, which TensorFlow and Chainer programs keep."""
+    state = {}
+    for layer, parameters in params.items():
+        name = layer.removeprefix("block").replace("_conv", "_")
+        state[f"conv{name}{separator}{kernel}"] = parameters["kernel"].transpose(order)
+        state[f"conv{name}{separator}{bias}"] = parameters["bias"]
+    return state
+
+
+@pytest.mark.parametrize("arch", ["vgg19", "vgg16"])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize(
+    "names",
+    [
+        {},
+        {"kernel": "weights", "bias": "biases", "separator": "/"},
+        # Chainer's and torch's axes.
+        {"separator": "/", "order": (3, 2, 0, 1)},
+        {"kernel": "weight", "bias": "bias", "separator": ".", "order": (3, 2, 0, 1)},
+    ],
+)
+def test_npz_with_the_names_of_caffe(narrow, tmp_path, arch, save, names):
+    params = weights.random_params(arch)
+    params["block1_conv1"]["kernel"][0, 0, :, 0] = CAFFE_TAP
+    path = tmp_path / "vgg_weights.npz"
+    save(path, **by_caffe(params, **names), fc6_W=np.ones((5, 7)), fc6_b=np.ones(7))
+    assert_equal(weights.load_params(path, arch=arch), params)
+    assert weights.infer_arch(path) == arch
+
+
+def test_npz_with_the_names_of_keras(narrow, tmp_path):
+    params = weights.random_params()
+    path = tmp_path / "x.npz"
+    np.savez(
+        path, **{f"{layer}/{n}": value for layer, p in params.items() for n, value in p.items()}
+    )
+    assert_equal(weights.load_params(path), params)
+
+
+def test_npz_of_an_rgb_network_is_recognized(narrow, tmp_path):
+    params = _first_layer(CAFFE_TAP[::-1])
+    path = tmp_path / "x.npz"
+    np.savez(path, **by_caffe(params))
+    first = weights.load_params(path)["block1_conv1"]["kernel"]
+    np.testing.assert_allclose(first, params["block1_conv1"]["kernel"][:, :, ::-1], rtol=1e-6)
+
+
+def test_npz_with_pickled_objects_is_refused(narrow, tmp_path):
+    path = tmp_path / "x.npz"
+    state = by_caffe(_first_layer(CAFFE_TAP))
+    np.savez(path, **state | {"conv1_1_b": np.array([Path("x")] * 4, object)})
+    with pytest.raises(ValueError, match=r"block1_conv1 bias: expected .*, found object"):
+        weights.load_params(path)
+
+
+def test_npz_with_a_part_of_a_network_says_what_is_missing(tmp_path):
+    path = tmp_path / "vgg16_weights.npz"
+    np.savez(path, conv1_1_W=np.zeros((3, 3, 3, 64), np.float32))
+    with pytest.raises(ValueError, match=r"weights\.npz: block1_conv1 bias is missing"):
+        weights.load_params(path, arch="vgg16")
+
+
+def write_archive(path, **members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name.replace("__", "."), data)
+    return path
+
+
+@pytest.mark.parametrize("pattern", ["layers/{layer}/vars/{number}", "{layer}/{name}"])
+def test_the_weights_in_a_keras_archive(narrow, tmp_path, pattern):
+    params = weights.random_params()
+    inner = tmp_path / "inner.h5"
+    with h5py.File(inner, "w") as file:
+        for layer, parameters in params.items():
+            for number, (name, value) in enumerate(parameters.items()):
+                file[pattern.format(layer=layer, name=name, number=number)] = value
+    members = {"metadata__json": "{}", "config__json": "{}"}
+    path = write_archive(tmp_path / "vgg19.keras", **members, model__weights__h5=inner.read_bytes())
+    assert_equal(weights.load_params(path), params)
+    assert weights.infer_arch(path) == "vgg19"
+
+
+def test_archives_that_hold_no_weights_say_what_they_hold(tmp_path):
+    path = write_archive(tmp_path / "x.keras", model__weights__h5=b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(OSError, match=r"x\.keras cannot be read: .*downloaded, do so again$"):
+        weights.load_params(path)
+    path = write_archive(tmp_path / "x.zip", vgg19__h5=b"", readme="")
+    with pytest.raises(ValueError, match=r"a zip archive of 'vgg19\.h5', 'readme': unpack it"):
+        weights.load_params(path)
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(OSError, match=r"x\.zip cannot be read: a zip archive .* without its end"):
+        weights.load_params(path)
+
+
+# Other names
+
+
+def renamed(params, arch, pattern):
+    """Torch's arrays under other names, by the index in torchvision's `features` and a count."""
+    state = torch_state(params, arch)
+    slices = {index: 1 + sum(index > each for each in (1, 6, 11, 20)) for index in range(40)}
+    names = {}
+    for name, value in state.items():
+        index, parameter = name.split(".")[1:]
+        count = TORCH_INDICES[arch].index(int(index))
+        where = {"i": index, "slice": slices[int(index)], "count": count, "parameter": parameter}
+        names[pattern.format(**where)] = value
+    return names
+
+
+@pytest.mark.parametrize("arch", ["vgg19", "vgg16"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "{i}.{parameter}",
+        "slice{slice}.{i}.{parameter}",
+        "module.features.{i}.{parameter}",
+        "vgg.features.{i}.{parameter}",
+        "conv{count}.{parameter}",
+        "{parameter}s/{count}",
+    ],
+)
+def test_a_network_under_other_names_is_recognized_by_shapes_and_order(
+    narrow, tmp_path, arch, pattern
+):
+    params = weights.random_params(arch)
+    params["block1_conv1"]["kernel"][0, 0, :, 0] = CAFFE_TAP
+    state = renamed(params, arch, pattern)
+    # safetensors sorts its names: 10 before 2.
+    path = write_safetensors(tmp_path / "x.safetensors", state)
+    assert_equal(weights.load_params(path, arch=arch), params)
+    assert weights.infer_arch(path) == arch
+    # Beside a classifier of matrices, or of convolutions.
+    state |= {
+        "classifier.0.weight": np.ones((9, 8), np.float32),
+        "classifier.0.bias": np.ones(9, np.float32),
+        "fc7.weight": np.ones((2, 4096, 1, 1), np.float32),
+    }
+    path = write_safetensors(tmp_path / "y.safetensors", state)
+    if pattern != "{parameter}s/{count}":
+        assert_equal(weights.load_params(path, arch=arch), params)
+
+
+def test_arrays_that_are_only_numbered(narrow, tmp_path):
+    params = _first_layer(CAFFE_TAP)
+    path = tmp_path / "x.npz"
+    np.savez(path, *[value for p in params.values() for value in p.values()])
+    assert_equal(weights.load_params(path), params)
+
+
+def test_numbered_layers_of_a_torch_file(narrow, tmp_path):
+    torch = pytest.importorskip("torch")
+    params = _first_layer(CAFFE_TAP)
+    state = {
+        number: {name: torch.from_numpy(value) for name, value in p.items()}
+        for number, p in enumerate(params.values())
+    }
+    torch.save(state, tmp_path / "x.pt")
+    assert_equal(weights.load_params(tmp_path / "x.pt"), params)
+
+
+def _without_a_layer(state):
+    del state["4.weight"], state["4.bias"]
+
+
+def _with_another_at_the_start(state):
+    state["00.weight"] = np.ones((3, 3, 1, 1), np.float32)
+
+
+def _of_unlike_names(state):
+    state["first.weight"] = state.pop("0.weight")
+
+
+@pytest.mark.parametrize("change", [_without_a_layer, _with_another_at_the_start, _of_unlike_names])
+def test_what_is_not_certain_is_not_guessed(narrow, tmp_path, change):
+    state = renamed(_first_layer(CAFFE_TAP), "vgg19", "{count}.{parameter}")
+    change(state)
+    path = write_safetensors(tmp_path / "x.safetensors", state)
+    with pytest.raises(
+        ValueError,
+        match=r"x\.safetensors: no convolution has a known name.*block1_conv1/kernel \(Keras\), "
+        r"features\.0\.weight .*, found '0+\.(weight|bias)', .* and \d+ more",
+    ) as caught:
+        weights.load_params(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_names_found_are_shown_as_text(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, **{"two\nlines": np.ones(3), "x" * 500: np.ones(3)})
+    with pytest.raises(ValueError, match=r"found 'two\\nlines', 'x{59}$"):
+        weights.load_params(path)
+    np.savez(path)
+    with pytest.raises(ValueError, match="an empty zip archive: download it again"):
         weights.load_params(path)
 
 
@@ -437,13 +639,38 @@ def test_damaged_data_names_the_layer(narrow, tmp_path):
         weights.load_params(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>", b"version https://git-lfs"])
-def test_other_files(tmp_path, content):
-    path = tmp_path / "x.h5"
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 80134624\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("x.h5", b"", r"an empty file: download it again"),
+        ("x.h5", LFS, r"a Git LFS pointer.*git lfs pull"),
+        ("x.h5", b"/annex/objects/MD5-s1--0", r"a git-annex pointer.*git annex get"),
+        ("x.h5", b"\n<!DOCTYPE html><html>", r"a web page.*: download the file itself"),
+        ("x.h5", b"<?xml version='1.0'?><Error>", r"XML.*: download the file itself"),
+        ("x.h5", b'{"message": "Not Found"}', r"text in JSON"),
+        ("x.h5", bytes(64), r"zeros, as a broken download leaves them"),
+        ("x.mat", b"MATLAB 5.0 MAT-file, Platform", r"a MATLAB file.*nst-jax weights fetch"),
+        ("x.caffemodel", b"\n\x14VGG_ILSVRC_19_layers", r"a Caffe model.*nst-jax weights fetch"),
+        ("x.t7", b"\4\0\0\0\1\0\0\0\3\0\0\0V 1", r"a Lua Torch file"),
+        ("x.onnx", b"\x08\x07\x12\x07pytorch", r"an ONNX model.*numpy\.savez"),
+        ("x", b"\x1c\0\0\0TFL3", r"a TensorFlow Lite model"),
+        ("saved_model.pb", b"\x08\x01\x12", r"a TensorFlow graph"),
+        ("vgg.ckpt.data-00000-of-00001", b"\x01\x02", r"a TensorFlow checkpoint"),
+        ("vgg19.npy", b"\x93NUMPY\x01\0", r"one NumPy array, or pickled .*: it may hold code"),
+        ("vgg19.pkl", b"\x80\x04\x95", r"a Python pickle: it may hold code"),
+        ("x.tar.gz", b"\x1f\x8b\x08", r"a gzip archive: unpack it"),
+        ("x.h5", b"hello", r"a file that begins with b'hello'"),
+    ],
+)
+def test_what_is_not_read_is_named_with_a_cure(tmp_path, name, content, words):
+    path = tmp_path / name
     path.write_bytes(content)
-    found = re.escape(repr(content[:16]))
-    with pytest.raises(ValueError, match=rf"x\.h5: expected HDF5.*begins with {found}"):
+    with pytest.raises(ValueError, match=rf"{name}: expected HDF5, .*, found {words}") as caught:
         weights.load_params(path)
+    assert "\n" not in str(caught.value)
 
 
 @given(data=st.binary(max_size=64), head=st.sampled_from([b"\x89HDF\r\n\x1a\n", b"8" * 8 + b"{"]))

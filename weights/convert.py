@@ -2,10 +2,10 @@
 
     python weights/convert.py SOURCE [DESTINATION] [--arch vgg19|vgg16] [--convention NAME]
 
-SOURCE is Keras's HDF5, safetensors, or a torch state dict. DESTINATION is weights/vgg19.h5 (or
-vgg16.h5) of this checkout if left out: there the library finds it by itself. The network is
-inferred from the file. The convention, i.e. which input the stored weights expect, is inferred
-for the published networks; others under torch's names need --convention.
+SOURCE is Keras's HDF5 or .keras, npz, safetensors, or a torch state dict. DESTINATION is
+weights/vgg19.h5 (or vgg16.h5) of this checkout if left out: there the library finds it by itself.
+The network is inferred from the file. The convention, i.e. which input the stored weights expect,
+is inferred for the published networks and Keras's names; others need --convention.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import get_args
 
 from nst_jax import weight_formats
-from nst_jax.choices import InputConvention
+from nst_jax.choices import Arch, InputConvention
 
 
 def main(arguments: list[str] | None = None) -> Path:
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> Path:
     )
     parser.add_argument("source", type=Path)
     parser.add_argument("destination", type=Path, nargs="?")
-    parser.add_argument("--arch", choices=weight_formats.ARCHS)
+    parser.add_argument("--arch", choices=get_args(Arch))
     parser.add_argument("--convention", choices=get_args(InputConvention), default="auto")
     args = parser.parse_args(arguments)
     try:
