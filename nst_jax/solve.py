@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from nst_jax import optimizers
+from nst_jax import backend, optimizers
 from nst_jax.choices import Driver, OptimizerName
 from nst_jax.driver import (
     Chunk,
@@ -79,6 +79,7 @@ def stylize(
 
     Raises:
       ValueError: an option out of its range.
+      RuntimeError: JAX has no device; one line that says what to do.
     """
     if np.ndim(init_image) != 3:
         raise ValueError(
@@ -126,12 +127,14 @@ def sweep(
 
     Raises:
       ValueError: an option out of its range, or not one a variant.
+      RuntimeError: as `stylize`.
     """
     rates = np.asarray(learning_rates)
     if rates.ndim != 1 or not len(rates):
         raise ValueError(f"`learning_rates` must be a list of at least one, got {learning_rates}")
     for rate in rates:
         check_settings(num_steps=num_steps, learning_rate=rate, tolerance=tolerance)
+    backend.start()
     factory = optimizers.factory(optimizer) if isinstance(optimizer, str) else optimizer
     images, weights = _one_each(len(rates), init_images, weights)
     if not jnp.all(jnp.isfinite(images)):
