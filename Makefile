@@ -2,7 +2,7 @@
 #
 # PYTHON=... picks the interpreter that makes the environment (without it tools/find_python.sh does);
 # VENV=... an environment to use instead of .venv (an existing one is used as it is, with what is
-# missing installed into it).
+# missing installed into it; if another checkout is installed there, it stays: tools/install.py).
 
 VENV ?= .venv
 ifeq ($(strip $(VENV)),)
@@ -19,9 +19,6 @@ INSTALLED = $(VENV)/.nst_jax
 ACCELERATOR ?= $(shell if nvidia-smi -L >/dev/null 2>&1; then echo cuda; \
 	elif [ -e /dev/accel0 ] || [ -n "$$TPU_NAME$$TPU_ACCELERATOR_TYPE$$COLAB_TPU_ADDR" ]; \
 	then echo tpu; fi)
-comma := ,
-EXTRA = $(if $(ACCELERATOR),[$(ACCELERATOR)])
-EXTRA_DEV = [dev$(if $(ACCELERATOR),$(comma)$(ACCELERATOR))]
 
 # The code of this checkout, whatever else the environment holds.
 export PYTHONPATH := $(CURDIR)
@@ -84,11 +81,11 @@ $(BIN)/python:
 			"several times as fast on processors that have AMX"
 
 $(INSTALLED): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.$(EXTRA)'
+	$(BIN)/python -I tools/install.py $(ACCELERATOR)
 	@touch $@
 
 $(INSTALLED)-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.$(EXTRA_DEV)'
+	$(BIN)/python -I tools/install.py dev $(ACCELERATOR)
 	@touch $@ $(INSTALLED)
 
 clean:

@@ -28,12 +28,11 @@ from statistics import median
 from typing import Any, Literal
 
 import contenders
-import jax
 import numpy as np
 import samples
 import tyro
 
-from nst_jax import environment, files, vgg
+from nst_jax import backend, environment, files, vgg
 from nst_jax import image as images
 from nst_jax import weights as network_weights
 from nst_jax.choices import Precision
@@ -588,7 +587,7 @@ def main(settings: Benchmark) -> Measured:
         _marked(settings.write)
     cases = [
         case
-        for case in cases_for(jax.default_backend(), full=settings.full)
+        for case in cases_for(backend.platform(), full=settings.full)
         if settings.sizes is None or case.size in settings.sizes
     ]
     measured = describe(settings)

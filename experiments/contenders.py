@@ -38,7 +38,7 @@ def nst_jax(problem: dict[str, np.ndarray], variants: int, precision: str) -> St
     import jax
     import jax.numpy as jnp
 
-    from nst_jax import compiler, driver, objective, optimizers, vgg
+    from nst_jax import backend, compiler, driver, objective, optimizers, vgg
 
     params = {
         layer: {"kernel": problem[f"kernel/{layer}"], "bias": problem[f"bias/{layer}"]}
@@ -69,7 +69,7 @@ def nst_jax(problem: dict[str, np.ndarray], variants: int, precision: str) -> St
     factory = optimizers.factory("adam")
     start = np.repeat(problem["content"][None], variants, axis=0)
     state = driver.init_state(start, factory, hyper)
-    length = 1 if jax.default_backend() == "cpu" else 20
+    length = 1 if backend.platform() == "cpu" else 20
     chunks = driver.run_chunks(
         loss, hyper, state, factory=factory, num_steps=driver.MAX_STEPS, chunk_length=length
     )
@@ -255,9 +255,9 @@ def matmul_rate(precision: str) -> float:
     import jax
     import jax.numpy as jnp
 
-    from nst_jax import compiler
+    from nst_jax import backend, compiler
 
-    size = 2048 if jax.default_backend() == "cpu" else 8192
+    size = 2048 if backend.platform() == "cpu" else 8192
     dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
     how = {"float32": "highest", "tf32": "high", "bfloat16": "default"}[precision]
     a, b = (jax.random.normal(jax.random.key(i), (size, size), dtype) for i in range(2))
@@ -274,9 +274,9 @@ def matmul_rate(precision: str) -> float:
 def device_of(name: str) -> str:
     """cpu or gpu (tpu), as the framework would have it."""
     if name == "nst_jax":
-        import jax
+        from nst_jax import backend
 
-        return jax.default_backend()
+        return backend.platform()
     if name == "tensorflow":
         import tensorflow as tf
 
@@ -289,9 +289,9 @@ def device_of(name: str) -> str:
 def device_peak(name: str) -> int | None:
     """Of an accelerator, where the framework tells."""
     if name == "nst_jax":
-        import jax
+        from nst_jax import backend
 
-        return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+        return (backend.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     if name.startswith("torch"):
         import torch
 

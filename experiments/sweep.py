@@ -14,11 +14,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
 import samples
 import tyro
 
-from nst_jax import environment, inspection, runlog, runs
+from nst_jax import backend, environment, inspection, runlog, runs
 from nst_jax.choices import OptimizerName, PrecisionSetting
 from nst_jax.config import SweepConfig, from_json
 from nst_jax.console import exit_code_of, say
@@ -92,7 +91,7 @@ def main(sweep: Sweep) -> int:
     warning = environment.unused_gpu()
     if warning and not sweep.allow_cpu:
         raise ValueError(f"{warning}; --allow-cpu goes on without it")
-    config = config_of(sweep, accelerator=jax.default_backend() != "cpu")
+    config = config_of(sweep, accelerator=backend.platform() != "cpu")
     say(f"size: {config.size} px, steps: {config.steps}")
     if not sweep.fresh and can_resume(config):
         say(f"going on with {config.log}")

@@ -15,6 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from nst_jax import backend
+
 _ONEDNN: dict[str, bool | str] = {
     "xla_cpu_experimental_onednn_custom_call": True,
     # No kind of operation is left to YNNPACK, which would take the products.
@@ -59,7 +61,7 @@ def options() -> dict[str, bool | str] | None:
 @cache
 def has_onednn() -> bool:
     """Whether a CPU's convolutions can go by oneDNN: a program compiled for it says so."""
-    if jax.default_backend() != "cpu":
+    if backend.platform() != "cpu":
         return False
     picture = jax.ShapeDtypeStruct((1, 8, 8, 16), jnp.bfloat16)
     kernel = jax.ShapeDtypeStruct((3, 3, 16, 16), jnp.bfloat16)
@@ -102,7 +104,7 @@ def _processor_multiplies_bfloat16() -> bool:
 
 def accelerator_multiplies_bfloat16() -> bool:
     """Whether the GPU or TPU has matrix units for bfloat16."""
-    device = jax.local_devices()[0]
+    device = backend.devices()[0]
     if device.platform == "tpu":
         return True
     # NVIDIA's tensor cores have it from 8.0 on; AMD's names ("gfx90a") are no numbers.

@@ -8,6 +8,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from nst_jax.choices import LogLevel, check_choice
 from nst_jax.interrupts import Stopped
@@ -96,14 +97,44 @@ def main() -> None:
     """The `nst-jax` command."""
     signal.signal(signal.SIGTERM, _end)
     warnings.showwarning = lambda message, *_: warn(message)
-    # A file name need not be valid text.
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = (_patient(stream) for stream in (sys.stdout, sys.stderr))
     exit_code = exit_code_of(_run)
     if exit_code == 130:
         _leave(130)
     sys.exit(exit_code)
+
+
+def _patient(stream: Any) -> Any:
+    """A standard stream that takes any text, and goes on when its reader has left.
+
+    It is the descriptor that has to: text goes out when a program is about to end, too.
+    """
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    # A file name need not be valid text.
+    stream.reconfigure(errors="backslashreplace")
+    if stream.isatty():
+        return stream
+    stream.flush()
+    pipe: Any = _Pipe(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        # As Python itself does it with and without -u.
+        pipe if stream.write_through else io.BufferedWriter(pipe),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+class _Pipe(io.FileIO):
+    """A file descriptor that swallows what nobody reads any more."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
 
 
 def _run() -> int:

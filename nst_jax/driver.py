@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from nst_jax import optimizers
+from nst_jax import backend, optimizers
 from nst_jax.choices import Driver, check_choice
 from nst_jax.compiler import Program
 from nst_jax.objective import LossTerms, LossWeights, Objective
@@ -79,7 +79,7 @@ _jit_losses = Program(jax.vmap(lambda objective, *args: objective(*args)[1], in_
 
 def default_driver() -> Driver:
     """ "python" on a CPU, "scan" elsewhere: see the top of this module."""
-    return "python" if jax.default_backend() == "cpu" else "scan"
+    return "python" if backend.platform() == "cpu" else "scan"
 
 
 def default_chunk_length(
@@ -112,7 +112,7 @@ def default_chunk_length(
     limit = jnp.zeros((), jnp.int32)
     lowered = _jit_step.lower(objective, hyper, state, limit, factory=factory)
     flops = (lowered.cost_analysis() or {}).get("flops", 0.0)
-    seconds = lanes * max(flops, 1.0) / _ASSUMED_RATE.get(jax.default_backend(), 1e11)
+    seconds = lanes * max(flops, 1.0) / _ASSUMED_RATE.get(backend.platform(), 1e11)
     most = MAX_CHUNK_LENGTH if tolerance is None else _CONVERGENCE_WINDOW
     longest = int(np.clip(_CHUNK_SECONDS / seconds, 1, most))
     if snapshot_every:

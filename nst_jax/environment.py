@@ -22,9 +22,9 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "h5py")
 
 def device_line() -> str:
     """The device that JAX will use, in words for a person."""
-    import jax
+    from nst_jax import backend
 
-    devices = jax.local_devices()
+    devices = backend.devices()
     kind = devices[0].device_kind
     if devices[0].platform == "cpu":
         return f"CPU, {available_cores()} cores"
@@ -37,9 +37,9 @@ def unused_gpu() -> str | None:
 
     Silent if the user chose the CPU by JAX_PLATFORMS.
     """
-    import jax
+    from nst_jax import backend
 
-    if jax.default_backend() != "cpu" or "cpu" in os.environ.get("JAX_PLATFORMS", ""):
+    if backend.platform() != "cpu" or "cpu" in os.environ.get("JAX_PLATFORMS", ""):
         return None
     if not has_nvidia_gpu():
         return None
@@ -118,9 +118,7 @@ def available_cores() -> int:
 
 def describe() -> dict[str, Any]:
     """The environment as attributes of a run log."""
-    import jax
-
-    from nst_jax import compiler
+    from nst_jax import backend, compiler
 
     commit, dirty = _git_state()
     return {
@@ -129,9 +127,9 @@ def describe() -> dict[str, Any]:
         ),
         "git_commit": commit,
         "git_dirty": dirty,
-        "backend": jax.default_backend(),
-        "device_kind": jax.local_devices()[0].device_kind,
-        "device_count": jax.local_device_count(),
+        "backend": backend.platform(),
+        "device_kind": backend.devices()[0].device_kind,
+        "device_count": len(backend.devices()),
         "threads": available_cores(),
         "onednn": compiler.has_onednn(),
         "pid": os.getpid(),
@@ -143,9 +141,9 @@ def hardware() -> dict[str, Any]:
 
     Names of software and hardware, nothing of the user's; None where it is not known.
     """
-    import jax
+    from nst_jax import backend
 
-    device = jax.local_devices()[0]
+    device = backend.devices()[0]
     words = _processor().split()
     return {
         "python": platform.python_version(),

@@ -10,7 +10,17 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from nst_jax import compiler, driver, environment, memory, objective, optimizers, vgg, weights
+from nst_jax import (
+    backend,
+    compiler,
+    driver,
+    environment,
+    memory,
+    objective,
+    optimizers,
+    vgg,
+    weights,
+)
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS, Arch, Pooling, Precision
 from nst_jax.objective import FeatureFn, LossWeights, Objective
 from nst_jax.steps import Hyperparameters, single
@@ -145,7 +155,7 @@ class Problem:
 
         To be asked once an objective has been compiled, as in a run.
         """
-        if jax.default_backend() != "cpu":
+        if backend.platform() != "cpu":
             return 0
         network = sum(leaf.nbytes for leaf in jax.tree.leaves(self._feature_fn))
         return memory.process_bytes() - network

@@ -16,7 +16,7 @@ from pathlib import Path
 import jax
 from jax.experimental import multihost_utils
 
-from nst_jax import checkpoint, logwriter, report, results, runlog, runs
+from nst_jax import backend, checkpoint, logwriter, report, results, runlog, runs
 from nst_jax.config import SweepConfig, from_json, to_json
 from nst_jax.console import inform
 from nst_jax.grid import Share, variants_of
@@ -113,6 +113,7 @@ def _join(heartbeat_seconds: int) -> tuple[int, int]:
             f"--distributed finds no cluster ({error}): start it by Slurm, Open MPI, Kubernetes "
             "or on a TPU pod, or set " + ", ".join(variable for variable, _ in _VARIABLES.values())
         ) from error
+    backend.start()
     return jax.process_index(), jax.process_count()
 
 
@@ -120,7 +121,7 @@ def _wait_for_the_living() -> list[int]:
     """Waits until every process has come here or died; returns the numbers of those that came."""
     while True:
         try:
-            with multihost_utils.live_devices(jax.devices()) as devices:
+            with multihost_utils.live_devices(backend.devices_of_all_processes()) as devices:
                 return sorted({device.process_index for device in devices})
         except multihost_utils.ProcessFailureError:
             continue

@@ -105,7 +105,11 @@ class RunLog:
 
     @classmethod
     def reopen(cls, path: Path) -> "RunLog":
-        """Opens a log to go on with its run."""
+        """Opens a log to go on with its run.
+
+        Raises:
+          OSError: as `check_writable`.
+        """
         log = cls(_opened(path))
         log.finish("running")
         return log
@@ -241,7 +245,28 @@ def _opened(path: Path) -> h5py.File:
     """
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_sieve_buf_size(0)
-    return h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDWR, access))
+    try:
+        return h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDWR, access))
+    except OSError as error:
+        raise type(error)(f"cannot write {path}: {_obstacle(error)}") from error
+
+
+def _obstacle(error: OSError) -> str:
+    if error.errno == errno.EAGAIN:
+        return (
+            "another program has it open, perhaps a notebook or a viewer of HDF5; close it there, "
+            "or open it by h5py.File(..., locking=False), which is in nobody's way"
+        )
+    return os.strerror(error.errno) if error.errno else files.reason(error)
+
+
+def check_writable(path: Path) -> None:
+    """Refuses a log that cannot be gone on with; its bytes stay as they are.
+
+    Raises:
+      OSError: another program has it open, or it may not be written; one line.
+    """
+    _opened(path).close()
 
 
 def _check_space(

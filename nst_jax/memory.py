@@ -7,6 +7,8 @@ from typing import Literal
 
 import jax
 
+from nst_jax import backend
+
 # What is left for the rest of the process, fragmentation and other users of the device.
 _USABLE = 0.8
 _LEAST_SIZE = 32
@@ -15,11 +17,11 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 def available_bytes() -> int:
     """Bytes that a program may take on each local device: four fifths of what is free."""
-    statistics = jax.local_devices()[0].memory_stats()
+    statistics = backend.devices()[0].memory_stats()
     if statistics and "bytes_limit" in statistics:
         return int(_USABLE * (statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)))
     # Several devices of a CPU share its memory.
-    return int(_USABLE * _available_host_bytes() / jax.local_device_count())
+    return int(_USABLE * _available_host_bytes() / len(backend.devices()))
 
 
 def _available_host_bytes() -> int:
@@ -49,9 +51,9 @@ def process_bytes(what: Literal["VmRSS", "VmHWM"] = "VmRSS") -> int:
 
 def peak_bytes() -> int:
     """What the device has held at most for this process; on a CPU, the process; 0 if unknown."""
-    if jax.default_backend() == "cpu":
+    if backend.platform() == "cpu":
         return process_bytes("VmHWM")
-    return int((jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0))
+    return int((backend.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0))
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from nst_jax import (
+    backend,
     compiler,
     driver,
     environment,
@@ -119,7 +120,7 @@ def measure(task: Task) -> Measured:
       MemoryError: with the sizes that fit.
     """
     random = weights.random_params()
-    size = task.size or _SIZES.get(jax.default_backend(), _SIZE)
+    size = task.size or _SIZES.get(backend.platform(), _SIZE)
     # First: what comes before it would count for the peak.
     steps = _run(random, task.precision, size)
     parity, gradient = None, np.zeros(0)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from nst_jax import checkpoint, driver, memory, optimizers, runlog
+from nst_jax import backend, checkpoint, driver, memory, optimizers, runlog
 from nst_jax import image as images
 from nst_jax.choices import Driver
 from nst_jax.compiler import Program
@@ -122,7 +122,7 @@ def plan(
     plans, first = [], 0
     for (_, optimizer), group in groupby(variants, key=lambda v: (v.style, v.optimizer)):
         count = len(list(group))
-        devices = 1 if optimizer == "lbfgs" else min(jax.local_device_count(), count)
+        devices = 1 if optimizer == "lbfgs" else min(len(backend.devices()), count)
         per_device = -(-count // devices)
         most = batch or devices * _most_lanes(config, variants[first], per_device, problems, inputs)
         most = max(most // devices, 1) * devices
@@ -218,12 +218,12 @@ def _spread(program: _Program, plan: Plan) -> _Program:
 
     A run that is resumed may find fewer devices than it was planned for.
     """
-    most = min(plan.devices, jax.local_device_count())
+    most = min(plan.devices, len(backend.devices()))
     devices = max(n for n in range(1, most + 1) if plan.width % n == 0)
     if devices == 1:
         return program
     mesh = jax.make_mesh(
-        (devices,), ("v",), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:devices]
+        (devices,), ("v",), axis_types=(AxisType.Auto,), devices=backend.devices()[:devices]
     )
     lanes = NamedSharding(mesh, PartitionSpec("v"))
     everywhere = NamedSharding(mesh, PartitionSpec())

@@ -5,9 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-
-from nst_jax import compiler, environment, programs, vgg
+from nst_jax import backend, compiler, environment, programs, vgg
 from nst_jax.choices import Convolutions, Precision, check_choice
 from nst_jax.config import Config, from_json
 from nst_jax.grid import Share, variants_of
@@ -72,7 +70,7 @@ def check_form(form: vgg.Form | None) -> None:
     """
     if form is None or form.convolutions != "onednn":
         return
-    where = None if jax.default_backend() == "cpu" else "this device is no CPU"
+    where = None if backend.platform() == "cpu" else "this device is no CPU"
     if obstacle := where or compiler.obstacle_to_bfloat16():
         raise ValueError(
             f"its convolutions went by oneDNN in bfloat16, and {obstacle}: go on where it was "

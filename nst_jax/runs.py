@@ -24,6 +24,7 @@ import jax
 import numpy as np
 
 from nst_jax import (
+    backend,
     checkpoint,
     comparison,
     compiler,
@@ -32,6 +33,7 @@ from nst_jax import (
     files,
     inputs,
     locks,
+    logwriter,
     programs,
     results,
     resumption,
@@ -136,6 +138,7 @@ def resume(
             more = "; --steps adds to its steps" if record.status == "finished" else ""
             say(f"{path} is {record.status}: there is nothing to resume{more}")
             return Outcome(0, record)
+        logwriter.check_writable(path)
         run = _prepare_again(record, lambda config: replace(config, log=path), say, request)
         variants = [
             replace(variant, status=logged.status, diverged_step=logged.diverged_step)
@@ -336,7 +339,7 @@ def _say_form(form: vgg.Form, say: Say) -> None:
     if form.precision != "float32":
         how = " by oneDNN" if form.convolutions == "onednn" else ""
         say(f"convolutions in {form.precision}{how}")
-    if form == ("bfloat16", "plain") and jax.default_backend() == "cpu":
+    if form == ("bfloat16", "plain") and backend.platform() == "cpu":
         obstacle = compiler.obstacle_to_bfloat16() or "the run that is repeated was plain"
         warn(f"bfloat16 is slower than float32 here: {obstacle}")
 

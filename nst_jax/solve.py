@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from nst_jax import optimizers, pixels
+from nst_jax import backend, optimizers, pixels
 from nst_jax.choices import Driver, OptimizerName
 from nst_jax.driver import (
     Chunk,
@@ -80,6 +80,7 @@ def stylize(
 
     Raises:
       ValueError: an option out of its range, or an array that is no picture in [0, 1].
+      RuntimeError: JAX has no device; one line that says what to do.
     """
     pixels.check_picture("init_image", init_image)
     if callable(learning_rate):
@@ -127,11 +128,13 @@ def sweep(
 
     Raises:
       ValueError: an option out of its range, or not one a variant; an array that is no picture.
+      RuntimeError: as `stylize`.
     """
     pixels.check_picture("init_images", init_images, batch=True)
     rates = _as_rates(learning_rates)
     for rate in rates:
         check_settings(num_steps=num_steps, learning_rate=rate, tolerance=tolerance)
+    backend.start()
     factory = optimizers.as_factory(optimizer)
     images, weights = _one_each(len(rates), init_images, weights)
     objective = as_pytree(objective)

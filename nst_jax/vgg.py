@@ -21,7 +21,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from nst_jax import compiler, pixels
+from nst_jax import backend, compiler, pixels
 from nst_jax import convolutions as ready
 from nst_jax.choices import Arch, Convolutions, Pooling, Precision, PrecisionSetting, check_choice
 
@@ -265,6 +265,7 @@ def feature_fn(
 
     Raises:
       ValueError: as `extract_features`; `convolutions` of another precision.
+      RuntimeError: JAX has no device; one line that says what to do.
     """
     if isinstance(layers, str) or not layers:
         raise ValueError(f"`layers` must be a list of at least one layer, got {layers!r}")
@@ -274,6 +275,7 @@ def feature_fn(
     check_choice("precision", precision, Precision)
     check_choice("convolutions", convolutions, Convolutions)
     needed = _needed_params(params, keras_names, arch)
+    backend.start()
     network: VGG | _Ready
     if convolutions == "plain":
         network = VGG(keras_names, arch, pooling, precision)
@@ -293,7 +295,7 @@ def fastest_convolutions(precision: Precision) -> Convolutions:
     By what the compiler and the processor can do, not by a timing: equal settings on equal
     machines give equal programs.
     """
-    if jax.default_backend() != "cpu":
+    if backend.platform() != "cpu":
         return "plain"
     if precision == "float32":
         return "winograd"
@@ -311,7 +313,7 @@ def resolve_precision(setting: PrecisionSetting) -> Precision:
     check_choice("precision", setting, PrecisionSetting)
     if setting != "fast":
         return setting
-    if jax.default_backend() == "cpu":
+    if backend.platform() == "cpu":
         has_fast_form = fastest_convolutions("bfloat16") == "onednn"
     else:
         has_fast_form = compiler.accelerator_multiplies_bfloat16()

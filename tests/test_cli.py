@@ -478,6 +478,27 @@ def test_a_reader_that_leaves_stops_no_run(pictures, tmp_path):
     assert pixels(tmp_path / "out.png").shape == (32, 40, 3)
 
 
+@pytest.mark.parametrize("arguments", ["--version", "--help", "stylize --help"])
+def test_a_closed_pipe_is_no_error(arguments):
+    with subprocess.Popen(
+        command(*arguments.split()), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [("stylize c.png s.png -o out.png", 2), ("stylize", 2), ("show missing.h5", 1)],
+)
+def test_an_error_that_nobody_reads_is_still_that_error(arguments, code):
+    """As of `2>&1 | head`."""
+    with subprocess.Popen(command(*arguments.split()), stderr=subprocess.PIPE) as process:
+        process.stderr.close()
+    assert process.returncode == code
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("seconds", [0.1, 1.0, 2.0])
@@ -501,6 +522,7 @@ def test_output_need_not_be_a_stream_of_bytes(monkeypatch):
     output = io.StringIO()
     monkeypatch.setattr(sys, "argv", ["nst-jax", "--version"])
     monkeypatch.setattr(sys, "stdout", output)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit) as exit_info:
         console.main()

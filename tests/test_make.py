@@ -1,13 +1,15 @@
 """The Python with which `make` makes its environment: found by trying, or told."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import venv
 
 import pytest
 import try_wheel
-from try_wheel import ROOT
+from try_wheel import PROJECT, ROOT
 
 # Answers questions as that version does. Of an environment it makes only what is asked first.
 FAKE = """#!/bin/sh
@@ -32,7 +34,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not in
 def install(tmp_path, monkeypatch):
     """`install(name, version or text)`: a fake Python; beside them only the system's programs."""
     (tmp_path / "path").mkdir()
-    for name in ("sh", "mktemp", "rm", "mkdir", "cp", "cat", "make"):
+    for name in ("sh", "mktemp", "rm", "mkdir", "cp", "cat", "make", "touch"):
         (tmp_path / "path" / name).symlink_to(shutil.which(name))
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
@@ -139,6 +141,73 @@ def test_an_environment_that_exists_is_used_as_it_is(tmp_path, install, make):
     )
     assert "up to date" in answer.stdout
     assert "exists and is used as it is: PYTHON=missing makes no difference" in answer.stdout
+
+
+# Stands in for pip: it notes what it is told to install.
+PIP = """
+import json, pathlib, sys
+pathlib.Path(sys.prefix, "told.json").write_text(json.dumps(sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+def existing(tmp_path):
+    """`existing(origin)`: an environment that has nst_jax from there; None: has none."""
+
+    def existing(origin):
+        environment = tmp_path / "existing"
+        venv.create(environment, symlinks=True, with_pip=False)
+        (packages,) = environment.glob("lib/python*/site-packages")
+        (packages / "pip").mkdir()
+        (packages / "pip" / "__main__.py").write_text(PIP)
+        if origin:
+            installed = packages / "nst_jax-0.1.0.dist-info"
+            installed.mkdir()
+            (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: nst_jax\n")
+            url = {"dir_info": {"editable": True}, "url": origin}
+            (installed / "direct_url.json").write_text(json.dumps(url))
+        return environment
+
+    return existing
+
+
+def told(environment, *arguments):
+    """What `make` has pip install into an environment, and what it says."""
+    answer = subprocess.run(
+        ("make", f"VENV={environment}", *arguments),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, *rest = json.loads((environment / "told.json").read_text())
+    assert (first, rest[0]) == ("install", "--quiet")
+    return rest[1:], answer.stdout
+
+
+@pytest.mark.usefixtures("install")
+def test_another_checkout_s_installation_stays(tmp_path, existing):
+    other = tmp_path / "other checkout"
+    environment = existing(other.as_uri())
+    wanted, said = told(environment, "ACCELERATOR=cuda", f"{environment}/.nst_jax-dev")
+    assert f"has nst_jax from {other}, which stays" in said
+    assert not {"-e", "--editable", "."} & set(wanted)
+    optional = PROJECT["optional-dependencies"]
+    for extra in ("cuda", "test", "docs"):
+        assert set(optional[extra]) <= set(wanted)
+    assert set(PROJECT["dependencies"]) <= set(wanted)
+    assert not [each for each in wanted if each.startswith("nst_jax")]
+    assert len(wanted) == len(set(wanted))
+
+
+@pytest.mark.usefixtures("install")
+@pytest.mark.parametrize("origin", [None, ROOT.as_uri()])
+def test_this_checkout_is_installed_where_there_is_no_other(origin, existing):
+    environment = existing(origin)
+    target = f"{environment}/.nst_jax"
+    assert told(environment, "ACCELERATOR=", target)[0] == ["--editable", "."]
+    (environment / ".nst_jax").unlink()
+    assert told(environment, "ACCELERATOR=tpu", target)[0] == ["--editable", ".[tpu]"]
 
 
 def test_the_wheel_is_tried_with_the_same_search(install):

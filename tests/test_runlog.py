@@ -1,6 +1,7 @@
 """The run log: what is written is read back, whenever the writer stops."""
 
 import dataclasses
+import errno
 import os
 import random
 import shutil
@@ -13,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 
-from nst_jax import logwriter, runlog
+from nst_jax import cli, logwriter, runlog
 
 CHUNK = 4
 SERIES = [field.name for field in dataclasses.fields(runlog.Rows)]
@@ -252,6 +253,50 @@ def test_exception_inside_the_block_closes_the_file(path):
         fail()
     with pytest.raises((KeyError, ValueError), match=r"identifier|open"):
         log.append(make_rows(0, CHUNK))
+
+
+READER = """
+import h5py, sys
+with h5py.File(sys.argv[1]):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="HDF5 says it in other words there")
+def test_a_log_that_another_program_has_open_is_named_with_the_cure(path, capsys):
+    create(path).close()
+    before = path.read_bytes()
+    command = [sys.executable, "-c", READER, str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as reader:
+        assert reader.stdout.readline() == "open\n"
+        assert cli.main(["resume", str(path)]) == 1
+        with pytest.raises(BlockingIOError, match="another program has it open"):
+            logwriter.RunLog.reopen(path)
+        reader.stdin.close()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: cannot write {path}: another program has it open, perhaps a")
+    assert "locking=False" in line
+    assert "Errno" not in line
+    assert path.read_bytes() == before
+
+
+def test_a_look_whether_a_log_can_be_written_changes_nothing(path):
+    create(path).close()
+    before = path.read_bytes()
+    logwriter.check_writable(path)
+    assert path.read_bytes() == before
+
+
+def test_a_log_that_may_not_be_written_is_named(path, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(errno.EACCES, "unable to synchronously open file (...)")
+
+    create(path).close()
+    monkeypatch.setattr(h5py.h5f, "open", refuse)
+    with pytest.raises(PermissionError, match=f"^cannot write {path}: Permission denied$"):
+        logwriter.check_writable(path)
 
 
 # The layout.
