@@ -8,7 +8,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nst_jax import image
 from nst_jax.choices import PresetName, check_choice
 from nst_jax.config import RunConfig, Size, StylizeConfig, SweepConfig
 
@@ -64,10 +63,9 @@ def _painterly(config: RunConfig) -> dict[str, Any]:
         "content_layers": ("block4_conv2",),
         "layer_balance": "relative",
         "pooling": "average",
+        # Broader strokes; those of a whole file cannot be.
+        "style_size": "full" if config.size == "full" else config.size * 8 // 5,
     }
-    # Broader strokes; those of a whole file cannot be.
-    if config.size != "full":
-        chosen["style_size"] = config.size * 8 // 5
     if config.weights == "random":
         chosen |= {
             "learning_rate": 0.01,
@@ -118,4 +116,7 @@ def coarse(config: StylizeConfig, output: Path) -> StylizeConfig:
 
 
 def _half(size: Size, path: Path) -> int:
+    # The help of the command line asks for presets, and waits for no library of pictures.
+    from nst_jax import image
+
     return (image.longest_side(path) if size == "full" else size) // 2

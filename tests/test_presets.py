@@ -119,7 +119,7 @@ def test_a_coarse_run_is_the_same_at_half_the_size():
 
 
 def test_a_whole_picture_s_half_is_read_from_its_file():
-    painterly = presets.painterly(run_of(size="full"))
+    painterly = presets.apply("painterly", run_of(size="full"))
     assert (painterly.size, painterly.style_size) == ("full", "full")
     runs.check_config(painterly)
     coarse = presets.coarse(painterly, Path("coarse.png"))
