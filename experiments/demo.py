@@ -63,7 +63,7 @@ def config_of(demo: Demo, source: str | None) -> StylizeConfig:
         precision="fast",
         force=True,
     )
-    return presets.painterly(config)
+    return presets.apply("painterly", config)
 
 
 def _say_coarse(line: str) -> None:

@@ -3,19 +3,21 @@
 Nothing heavy is imported before a command runs: `--help` answers within a second.
 """
 
-import difflib
+import io
 import os
+import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import redirect_stderr
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import tyro
 
-from nst_jax import __version__
-from nst_jax.choices import Arch, InputConvention, LogLevel, Pooling, PrecisionSetting
-from nst_jax.config import StylizeConfig, SweepConfig
+from nst_jax import __version__, presets, usage
+from nst_jax.choices import Arch, InputConvention, LogLevel, Pooling, PrecisionSetting, PresetName
+from nst_jax.config import Config, StylizeConfig, SweepConfig
 from nst_jax.console import (
     debugs,
     ended_by_ctrl_c,
@@ -26,6 +28,27 @@ from nst_jax.console import (
     set_log_level,
     warn,
 )
+
+
+def _argument(metavar: str, default: str) -> Any:
+    """How the help shows an argument whose default a bare None would not explain."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Preset:
+    preset: Annotated[PresetName | None, _argument("painterly", "the report's settings")] = None
+    """Settings chosen by eye, for a picture to look at; what you set yourself stays."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stylize(StylizeConfig, _Preset):
+    __doc__ = StylizeConfig.__doc__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(SweepConfig, _Preset):
+    __doc__ = SweepConfig.__doc__
 
 
 @dataclass(frozen=True)
@@ -81,6 +104,16 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Samples:
+    """Write a portrait and a painting to try it with, as portrait.jpg and painting.jpg."""
+
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """Where they go."""
+    force: bool = False
+    """Overwrite existing files."""
+
+
+@dataclass(frozen=True)
 class Features:
     """Draw the filters of a layer and its feature maps of a picture."""
 
@@ -116,11 +149,6 @@ class Plan:
     """As in `stylize`."""
     precision: PrecisionSetting = "float32"
     """As in `stylize`."""
-
-
-def _argument(metavar: str, default: str) -> Any:
-    """How the help shows an argument whose default a bare None would not explain."""
-    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
 
 
 @dataclass(frozen=True)
@@ -190,14 +218,15 @@ class Weights:
 
 
 Command = (
-    Annotated[StylizeConfig, tyro.conf.subcommand("stylize")]
-    | Annotated[SweepConfig, tyro.conf.subcommand("sweep")]
+    Annotated[Stylize, tyro.conf.subcommand("stylize")]
+    | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Rerun, tyro.conf.subcommand("rerun")]
     | Annotated[Plot, tyro.conf.subcommand("plot")]
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Features, tyro.conf.subcommand("features")]
+    | Annotated[Samples, tyro.conf.subcommand("samples")]
     | Annotated[Plan, tyro.conf.subcommand("plan")]
     | Annotated[Check, tyro.conf.subcommand("check")]
     | Annotated[Weights, tyro.conf.subcommand("weights")]
@@ -222,32 +251,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_code_of(lambda: _run(_parse(arguments)))
 
 
-def _parse(arguments: list[str]) -> Command:
+def _parse(arguments: list[str]) -> Config | Command:
     if arguments == ["--version"]:
         print(f"nst-jax {__version__}")
         sys.exit(0)
-    _check_name(arguments)
+    commands = _commands()
+    if problem := usage.problem(arguments, commands):
+        print(printable(f"error: {problem}"), file=sys.stderr)
+        sys.exit(2)
     # https://no-color.org
     if os.environ.get("NO_COLOR"):
         tyro._experimental_options["ansi_codes"] = False
+    said = io.StringIO()
     try:
-        parsed = tyro.cli(
-            Arguments,
-            prog="nst-jax",
-            args=arguments,
-            config=(
-                tyro.conf.CascadeSubcommandArgs,
-                tyro.conf.OmitArgPrefixes,
-                tyro.conf.OmitSubcommandPrefixes,
-                tyro.conf.FlagCreatePairsOff,
-            ),
-        )
+        with redirect_stderr(said):
+            parsed = tyro.cli(
+                Arguments,
+                prog="nst-jax",
+                args=arguments,
+                config=(
+                    tyro.conf.CascadeSubcommandArgs,
+                    tyro.conf.OmitArgPrefixes,
+                    tyro.conf.OmitSubcommandPrefixes,
+                    tyro.conf.FlagCreatePairsOff,
+                ),
+            )
     except SystemExit:
         if arguments == ["--tyro-print-completion", "bash"]:
             print(_COMPLETE_FILES)
+        print(usage.in_words(said.getvalue(), arguments, commands), end="", file=sys.stderr)
         raise
     set_log_level(parsed.log_level)
+    if isinstance(parsed.command, Stylize | Sweep):
+        return _settled(parsed.command, usage.given(arguments))
     return parsed.command
+
+
+def _commands() -> dict[str, type]:
+    """The dataclass of each command, by its words."""
+    actions = {f"weights {name}": kind for name, kind in _named(fields(Weights)[0].type).items()}
+    return {name: kind for name, kind in _named(Command).items() if kind is not Weights} | actions
+
+
+def _named(union: Any) -> dict[str, type]:
+    return {each.__metadata__[0].name: each.__origin__ for each in get_args(union)}
+
+
+def _settled(command: Stylize | Sweep, given: set[str]) -> Config:
+    """The settings of a run: those that are given, then those of the preset."""
+    kind: type[Config] = StylizeConfig if isinstance(command, Stylize) else SweepConfig
+    config = kind(**{field.name: getattr(command, field.name) for field in fields(kind)})
+    if command.preset is None:
+        return config
+    chosen = presets.settings(command.preset, config, given=given)
+    inform(f"preset {command.preset}: {usage.options(chosen)}")
+    return replace(config, **chosen)
 
 
 # For a picture or a log tyro's function offers one empty word, which keeps bash from file names.
@@ -257,23 +315,11 @@ complete -o default -F _nst_jax nst-jax
 """
 
 
-def _check_name(arguments: list[str]) -> None:
-    """Exits if there is no such command: tyro would call all that follows it misplaced."""
-    if arguments[:1] == ["--log-level"]:
-        arguments = arguments[2:]
-    name = arguments[0] if arguments else "-"
-    names = [command.__metadata__[0].name for command in get_args(Command)]
-    if name.startswith("-") or name in names:
-        return
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(names)}"
-    print(printable(f"error: there is no command {name!r}; {hint}"), file=sys.stderr)
-    sys.exit(2)
-
-
 def _run(command) -> int:
     if isinstance(command, StylizeConfig | SweepConfig | Resume | Rerun):
         return _run_optimisation(command)
+    if isinstance(command, Samples):
+        return _run_samples(command)
     if isinstance(command, Weights):
         return _run_weights(command.action)
     if isinstance(command, Plan):
@@ -322,6 +368,16 @@ def _run_optimisation(command: StylizeConfig | SweepConfig | Resume | Rerun) -> 
     else:
         outcome = runs.stylize_files(command)
     return outcome.exit_code
+
+
+def _run_samples(command: Samples) -> int:
+    from nst_jax import samples
+
+    paths = samples.write(command.folder, force=command.force)
+    inform("wrote " + ", ".join(map(str, paths)))
+    pictures = shlex.join(map(str, paths))
+    say(f"to try them: nst-jax stylize {pictures} --output out.png --preset painterly")
+    return 0
 
 
 def _run_plan(command: Plan) -> int:

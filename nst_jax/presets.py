@@ -1,42 +1,89 @@
-"""Settings chosen by eye, for a picture to look at; the defaults of `config` are the report's."""
+"""Settings chosen by eye, for a picture to look at; the defaults of `config` are the report's.
 
-from dataclasses import replace
+A new preset is a name in `choices.PresetName`, and here a function and its entry in `_PRESETS`.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
-from nst_jax.config import StylizeConfig
+from nst_jax.choices import PresetName, check_choice
+from nst_jax.config import RunConfig, StylizeConfig, SweepConfig
+
+_Config = TypeVar("_Config", StylizeConfig, SweepConfig)
 
 
-def painterly(config: StylizeConfig) -> StylizeConfig:
-    """The same run with weights and layers that give strokes rather than noise.
+def apply(name: PresetName, config: _Config) -> _Config:
+    """The same run with the settings of a preset.
+
+    Args:
+      name: of the preset.
+      config: of any run, single or sweep.
+
+    Raises:
+      ValueError: there is no such preset.
+    """
+    return replace(config, **settings(name, config))
+
+
+def settings(
+    name: PresetName, config: StylizeConfig | SweepConfig, *, given: Collection[str] = ()
+) -> dict[str, Any]:
+    """What a preset sets, as fields of the run's settings.
+
+    Args:
+      name: of the preset.
+      config: of the run; the preset may depend on its size and its weights.
+      given: fields that the user has set, which are left out.
+
+    Raises:
+      ValueError: there is no such preset.
+    """
+    check_choice("preset", name, PresetName)
+    chosen = _PRESETS[name](config)
+    if isinstance(config, SweepConfig):
+        chosen = dict(_of_a_sweep(*each) for each in chosen.items())
+    return {field: value for field, value in chosen.items() if field not in given}
+
+
+def _painterly(config: RunConfig) -> dict[str, Any]:
+    """Weights and layers that give strokes rather than noise.
 
     With each layer counted relative to its target, none drowns the others, and strokes appear
     where the plain sum gives noise. Average pooling smooths. The TV weight is small because
-    relative losses are about 1.
-
-    Args:
-      config: of any run; with `weights` "random" it gets the settings of a preview: small steps
-        for little noise, a large weight for the painting's colors, no fifth block, which takes
-        time and adds nothing to see.
+    relative losses are about 1. Random weights get the settings of a preview: small steps for
+    little noise, a large weight for the painting's colors, no fifth block, which takes time and
+    adds nothing to see.
     """
-    config = replace(
-        config,
-        style_size=config.size * 8 // 5,  # broader strokes
-        content_weight=1.0,
-        style_weight=8.0,
-        tv_weight=1e-5,
-        content_layers=("block4_conv2",),
-        layer_balance="relative",
-        pooling="average",
-    )
-    if config.weights != "random":
-        return config
-    return replace(
-        config,
-        learning_rate=config.learning_rate / 2,
-        style_weight=300.0,
-        content_layers=("block4_conv1",),
-        style_layers=tuple(f"block{n}_conv1" for n in range(1, 5)),
-    )
+    chosen: dict[str, Any] = {
+        "content_weight": 1.0,
+        "style_weight": 8.0,
+        "tv_weight": 1e-5,
+        "content_layers": ("block4_conv2",),
+        "layer_balance": "relative",
+        "pooling": "average",
+    }
+    if isinstance(config.size, int):
+        chosen["style_size"] = config.size * 8 // 5  # broader strokes
+    if config.weights == "random":
+        chosen |= {
+            "learning_rate": 0.01,
+            "style_weight": 300.0,
+            "content_layers": ("block4_conv1",),
+            "style_layers": tuple(f"block{n}_conv1" for n in range(1, 5)),
+        }
+    return chosen
+
+
+_PRESETS: dict[PresetName, Callable[[RunConfig], dict[str, Any]]] = {"painterly": _painterly}
+
+
+def _of_a_sweep(field: str, value: Any) -> tuple[str, Any]:
+    """A setting of one run as that of a sweep, which lists what may differ between its runs."""
+    if field in {each.name for each in fields(RunConfig)}:
+        return field, value
+    return f"{field}s", (repr(value) if field == "learning_rate" else value,)
 
 
 def coarse(config: StylizeConfig, output: Path) -> StylizeConfig:

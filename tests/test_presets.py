@@ -1,33 +1,111 @@
 """Settings chosen by eye, and the pictures that come along."""
 
+import shlex
 from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 
-from nst_jax import config, grid, image, presets, runs, samples, vgg
+from nst_jax import choices, cli, config, grid, image, presets, runs, samples, vgg
+
+FILES = {"content": samples.PORTRAIT, "style": samples.PAINTING, "output": Path("out.png")}
 
 
 def run_of(**settings):
-    files = {"content": samples.PORTRAIT, "style": samples.PAINTING, "output": Path("out.png")}
-    return config.StylizeConfig(**files, **settings)
+    return config.StylizeConfig(**FILES, **settings)
 
 
+def sweep_of(**settings):
+    files = {"content": samples.PORTRAIT, "styles": (samples.PAINTING,), "log": Path("sweep.h5")}
+    return config.SweepConfig(**files, **settings)
+
+
+@pytest.mark.parametrize("run", [run_of, sweep_of])
+@pytest.mark.parametrize("name", get_args(choices.PresetName))
 @pytest.mark.parametrize("weights", [None, "random", "vgg19.h5"])
-def test_a_painterly_run_is_valid_and_keeps_what_it_was_asked_for(weights):
-    asked = run_of(size=300, steps=50, weights=weights)
-    painterly = presets.painterly(asked)
-    runs.check_config(painterly)
-    assert (painterly.size, painterly.steps, painterly.weights) == (300, 50, weights)
-    assert painterly.style_size == 480
-    assert painterly.layer_balance == "relative"
+def test_a_run_with_a_preset_is_valid_and_keeps_what_it_was_asked_for(name, weights, run):
+    asked = run(size=300, steps=50, weights=weights)
+    chosen = presets.apply(name, asked)
+    runs.check_config(chosen)
+    assert (chosen.size, chosen.steps, chosen.weights) == (300, 50, weights)
+
+
+def test_the_styles_of_painterly_are_larger_than_the_picture():
+    assert presets.apply("painterly", run_of(size=300)).style_size == 480
+
+
+@pytest.mark.parametrize("weights", [None, "random"])
+def test_a_sweep_with_a_preset_is_around_the_run_with_it(weights):
+    single = presets.apply("painterly", run_of(weights=weights))
+    sweep = presets.apply("painterly", sweep_of(weights=weights, optimizers=("adam",)))
+    variants = grid.variants_of(sweep)
+    assert len(variants) == (1 if weights else 3)
+    for variant in variants:
+        (of_single,) = grid.variants_of(single)
+        for name in ("content_weight", "style_weight", "tv_weight"):
+            assert getattr(variant, name) == getattr(of_single, name)
+    assert grid.as_sweep(single).content_layers == sweep.content_layers
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_preset_that_does_not_exist_is_named():
+    with pytest.raises(ValueError, match="`preset` must be one of painterly, got 'photographic'"):
+        presets.settings("photographic", run_of())
 
 
 def test_random_weights_get_the_settings_of_a_preview():
-    trained, preview = (presets.painterly(run_of(weights=name)) for name in (None, "random"))
+    trained, preview = (presets.apply("painterly", run_of(weights=w)) for w in (None, "random"))
     assert preview.style_weight > trained.style_weight
     assert preview.learning_rate < trained.learning_rate
     deepest = [vgg.smallest_side((*c.content_layers, *c.style_layers)) for c in (preview, trained)]
     assert deepest == [8, 16]
+
+
+def parsed(command: str, *options: str):
+    """The settings of a command line, and what was said of them."""
+    outputs = {"stylize": "--output", "sweep": "--log"}
+    return cli._parse([command, "c.png", "s.png", outputs[command], "run.h5", *options])
+
+
+def test_the_command_line_has_the_presets(capsys):
+    command = ["--preset", "painterly", "--size", "300"]
+    files = {"content": Path("c.png"), "style": Path("s.png"), "output": Path("run.h5")}
+    run = config.StylizeConfig(**files, size=300)
+    assert parsed("stylize", *command) == presets.apply("painterly", run)
+    told = capsys.readouterr().out
+    assert told.startswith("preset painterly: --content-weight 1.0 --style-weight 8.0 ")
+    # What is told is what could have been typed instead.
+    assert parsed("stylize", "--size", "300", *told.split()[2:]) == presets.apply("painterly", run)
+    assert parsed("sweep", *command).style_weights == (8.0,)
+    assert parsed("stylize") == config.StylizeConfig(**files)
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "expected"),
+    [
+        ("stylize", ["--style-weight", "3"], {"style_weight": 3.0, "content_weight": 1.0}),
+        ("stylize", ["--style_weight=3"], {"style_weight": 3.0}),
+        # The defaults, but asked for.
+        ("stylize", ["--tv-weight", "30"], {"tv_weight": 30.0}),
+        ("stylize", ["--pooling", "max"], {"pooling": "max", "layer_balance": "relative"}),
+        ("stylize", ["--style-size", "64"], {"style_size": 64}),
+        ("stylize", ["--content-layers"], {"content_layers": ()}),
+        ("sweep", ["--style-weights", "3", "9"], {"style_weights": (3.0, 9.0)}),
+        ("sweep", ["--weights", "random"], {"learning_rates": ("0.01",)}),
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_what_the_user_sets_stays(first, command, options, expected):
+    preset = ["--preset", "painterly"]
+    chosen = parsed(command, *(preset + options if first else options + preset))
+    assert {name: getattr(chosen, name) for name in expected} == expected
+
+
+def test_the_log_of_a_run_with_a_preset_needs_no_preset():
+    chosen = parsed("stylize", "--preset", "painterly")
+    assert type(chosen) is config.StylizeConfig
+    assert config.from_json(config.to_json(chosen)) == chosen
 
 
 def test_a_coarse_run_is_the_same_at_half_the_size():
@@ -43,3 +121,24 @@ def test_a_coarse_run_is_the_same_at_half_the_size():
 def test_the_samples_are_pictures():
     for path in (samples.PORTRAIT, samples.PAINTING):
         assert min(image.load(path).shape[:2]) > 400
+
+
+def test_the_samples_come_as_files_with_the_command_to_try_next(tmp_path, capsys):
+    folder = tmp_path / "new folder"
+    assert cli.main(["samples", str(folder)]) == 0
+    wrote, told = capsys.readouterr().out.splitlines()
+    assert wrote == f"wrote {folder}/portrait.jpg, {folder}/painting.jpg"
+    for name, source in (("portrait.jpg", samples.PORTRAIT), ("painting.jpg", samples.PAINTING)):
+        difference = image.load(folder / name) - image.load(source)
+        assert np.abs(difference).mean() < 0.02
+    command = told.partition(": nst-jax ")[2]
+    assert cli._parse(shlex.split(command)).style == folder / "painting.jpg"
+
+
+def test_samples_that_are_there_stay_unless_forced(tmp_path, capsys):
+    (tmp_path / "painting.jpg").write_text("precious")
+    assert cli.main(["samples", str(tmp_path)]) == 1
+    assert "painting.jpg exists; use --force" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["painting.jpg"]
+    assert cli.main(["samples", str(tmp_path), "--force"]) == 0
+    assert image.load(tmp_path / "painting.jpg").ndim == 3

@@ -51,6 +51,7 @@ QUICK = f"{LAYERS} --size 32 --steps 2 --weights random"
 COMMANDS = (
     "nst-jax --version",
     "nst-jax --help",
+    "nst-jax samples pictures",
     f"nst-jax stylize p.png p.png --init noise --output o.png --log r.h5 --figures f {QUICK}",
     "nst-jax show r.h5",
     "nst-jax plot r.h5 --figures again",
@@ -66,6 +67,8 @@ RESULTS = {
     "f/losses.png",
     "maps/block1_conv1_filters.png",
     "o.png",
+    "pictures/painting.jpg",
+    "pictures/portrait.jpg",
     "r.h5",
     "r.html",
     "s.h5",
