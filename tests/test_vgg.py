@@ -482,6 +482,7 @@ def test_which_convolutions_are_fastest(monkeypatch, unchecked):
 @pytest.mark.parametrize(
     ("capability", "precision"), [("9.0", "bfloat16"), ("7.5", "float32"), ("gfx90a", "float32")]
 )
+@pytest.mark.usefixtures("unchecked")
 def test_fast_on_a_gpu_asks_for_its_capability(capability, precision, monkeypatch):
     gpu = SimpleNamespace(platform="gpu", compute_capability=capability)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
