@@ -230,4 +230,7 @@ def _in_words(kind: Any) -> str:
     return "a list" if get_origin(kind) is tuple else f"a {kind.__name__}"
 
 
+PLACES = frozenset(("output", "log", "report", "figures", "tensorboard", "force"))
+"""Settings that say where results go, and whether over others, not what they are."""
+
 _COMMANDS = {StylizeConfig: "stylize", SweepConfig: "sweep"}
