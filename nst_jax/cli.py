@@ -111,6 +111,18 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Frames:
+    """Write the snapshots of a run as pictures, and as an animation of each variant."""
+
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")]
+    """The run log (HDF5), of a run with --snapshot-every."""
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """Folder for variant-NUMBER-step-NUMBER.png and variant-NUMBER.webp."""
+    force: bool = False
+    """Overwrite existing files."""
+
+
+@dataclass(frozen=True)
 class Samples:
     """Write a portrait and a painting to try it with, as portrait.jpg and painting.jpg."""
 
@@ -232,6 +244,7 @@ Command = (
     | Annotated[Plot, tyro.conf.subcommand("plot")]
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Frames, tyro.conf.subcommand("frames")]
     | Annotated[Features, tyro.conf.subcommand("features")]
     | Annotated[Samples, tyro.conf.subcommand("samples")]
     | Annotated[Plan, tyro.conf.subcommand("plan")]
@@ -333,6 +346,8 @@ def _run(command) -> int:
         return _run_plan(command)
     if isinstance(command, Check):
         return _run_check(command)
+    if isinstance(command, Frames):
+        return _run_frames(command)
     from nst_jax import inspection
 
     if isinstance(command, Plot):
@@ -419,6 +434,13 @@ def _run_check(command: Check) -> int:
         check.write(report, command.output)
         inform(f"wrote {command.output}")
     return 0 if check.passed(report) else 1
+
+
+def _run_frames(command: Frames) -> int:
+    from nst_jax import frames
+
+    frames.write(command.log, command.folder, force=command.force)
+    return 0
 
 
 def _run_weights(action: WeightsInfo | WeightsFetch | WeightsConvert) -> int:

@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 
+from nst_jax import labels
 from nst_jax.runlog import Rows, RunRecord, ended
 
 # Of a run's time nothing is the same twice.
@@ -19,9 +20,10 @@ def differences(first: RunRecord, second: RunRecord) -> list[str]:
       first: a log.
       second: one of the same settings.
     """
+    names = labels.distinct([variant.label for variant in first.variants])
     return [
-        f"{variant.label}: {line}"
-        for i, variant in enumerate(first.variants)
+        f"{name}: {line}"
+        for i, name in enumerate(names)
         for line in (*_in_rows(first, second, i), *_at_the_end(first, second, i))
     ]
 

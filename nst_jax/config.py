@@ -254,4 +254,7 @@ def _in_words(kind: Any) -> str:
     return "a list" if get_origin(kind) is tuple else f"a {kind.__name__}"
 
 
+PLACES = frozenset(("output", "log", "report", "figures", "tensorboard", "force", "keep_state"))
+"""Settings that say where results go, over what, and what stays beside them, not what they are."""
+
 _COMMANDS = {StylizeConfig: "stylize", SweepConfig: "sweep"}

@@ -6,10 +6,11 @@ optimizer.
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple, get_args
 
+from nst_jax import labels
 from nst_jax.choices import OptimizerName
 from nst_jax.config import RunConfig, StylizeConfig, SweepConfig
 from nst_jax.driver import check_settings
@@ -34,7 +35,7 @@ class Share(NamedTuple):
 def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:
     """The variants of a run; of `stylize` one.
 
-    Labels name what differs between the variants, and the optimizer always.
+    Labels name what differs between the variants, and the optimizer always; no two are the same.
 
     Raises:
       ValueError: a learning rate that is not a number, or for an optimizer that is not run.
@@ -65,8 +66,10 @@ def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:
             config.seeds,
         )
     ]
-    differing = {name for name in _SHOWN if len({str(each[name]) for each in settings}) > 1}
-    return tuple(Variant(label=_label(each, differing), **each) for each in settings)
+    return tuple(
+        Variant(label=label, **each)
+        for label, each in zip(_labels(settings, rates), settings, strict=True)
+    )
 
 
 def _check_count(config: SweepConfig, rates: Mapping[str, Sequence[float]]) -> None:
@@ -148,19 +151,28 @@ _SHOWN = {
     "seed": "seed",
     "style": "",
 }
+_PATHS = ("style", "init")
 
 
-def _label(settings: dict, differing: set[str]) -> str:
-    parts = [settings["optimizer"]]
-    if settings["optimizer"] != "lbfgs":
-        parts.append(f"{settings['learning_rate']:g}")
-    for name, shown in _SHOWN.items():
-        if name in differing:
-            value = settings[name]
-            if name in ("style", "init"):
-                value = str(value).rsplit("/", 1)[-1]
-            parts.append(f"{shown} {value:g}" if isinstance(value, float) else f"{shown} {value}")
-    return " ".join(" ".join(parts).split())
+def _labels(
+    settings: Sequence[Mapping[str, Any]], rates: Mapping[str, Sequence[float]]
+) -> list[str]:
+    rate_names = {optimizer: labels.of_numbers(own) for optimizer, own in rates.items()}
+    columns = {name: {each[name] for each in settings} for name in _SHOWN}
+    names = {
+        name: (labels.of_paths if name in _PATHS else labels.of_numbers)(values)
+        for name, values in columns.items()
+        if len(values) > 1
+    }
+
+    def parts(own: Mapping[str, Any]) -> Iterator[str]:
+        yield own["optimizer"]
+        if own["optimizer"] != "lbfgs":
+            yield rate_names[own["optimizer"]][own["learning_rate"]]
+        for name, shown in names.items():
+            yield f"{_SHOWN[name]} {shown[own[name]]}"
+
+    return labels.distinct([" ".join(" ".join(parts(each)).split()) for each in settings])
 
 
 def check_variants(variants: Sequence[Variant], config: RunConfig) -> None:

@@ -2,13 +2,17 @@
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from nst_jax import files, plotting, report, runlog, vgg, weights
+from nst_jax import files, labels, plotting, report, runlog, vgg, weights
 from nst_jax import image as images
 from nst_jax.choices import Arch
 from nst_jax.console import inform
+
+# Of a variant's label, beside the numbers of its line.
+_MOST_LETTERS = 60
 
 
 def plot(log: Path, folder: Path, *, force: bool = False) -> None:
@@ -53,17 +57,29 @@ def show(log: Path) -> str:
         f"weights    {attributes['weights_name']}, sha256 {attributes['weights_sha256'][:16]}",
         f"pictures   {width} x {height} pixels, {len(record.snapshot_steps)} snapshot(s)",
         f"versions   {attributes['versions_json']}",
-        "settings   " + ", ".join(f"{name}={value}" for name, value in record.config.items()),
+        "settings",
+        *(f"  {_text(name):<17} {_text(value)}" for name, value in record.config.items()),
         "",
-        f"{'variant':<20} {'status':<12} {'first total':>12} {'last total':>12} {'saved':>12}",
     ]
-    for i, variant in enumerate(record.variants):
+    names = labels.brief([" ".join(v.label.split()) for v in record.variants], _MOST_LETTERS)
+    width = max(20, *map(len, names))
+    lines.append(
+        f"   # {'variant':<{width}} {'status':<12} {'first total':>12} {'last total':>12} "
+        f"{'saved':>12}"
+    )
+    for i, (variant, name) in enumerate(zip(record.variants, names, strict=True)):
         ends = (rows.total[0, i], rows.total[-1, i]) if steps else (np.nan, np.nan)
         saved = record.final["total"][i] if record.final else np.nan
         numbers = " ".join(f"{value:12.5g}" for value in (*ends, saved))
-        label = " ".join(variant.label.split())
-        lines.append(f"{label:<20} {variant.status:<12} {numbers}")
+        lines.append(f"{i + 1:4} {name:<{width}} {variant.status:<12} {numbers}")
     return "\n".join(lines)
+
+
+def _text(value: Any) -> str:
+    """A setting on one line."""
+    if isinstance(value, list):
+        return " ".join(map(_text, value)) or "none"
+    return "none" if value is None else " ".join(str(value).split())
 
 
 def layer_table(arch: Arch = "vgg19", size: int = 224) -> str:

@@ -196,6 +196,10 @@ class RunLog:
         """The total of each row so far, of some variants."""
         return self._file["losses/total"][: self._count(variants), variants]
 
+    def start(self, variants: slice) -> dict[str, Float[np.ndarray, "v"]]:
+        """The terms of the first row, of some variants."""
+        return {term: self._file[f"losses/{term}"][0, variants] for term in TERMS}
+
     def seconds(self, variants: slice) -> float:
         """When the last row of some variants was logged, counted from their start."""
         count = self._count(variants)

@@ -33,6 +33,8 @@ DEFAULT_WEIGHTS: dict[Convention, tuple[float, float]] = {
 DEFAULT_TV_WEIGHT = 30.0
 """The TensorFlow tutorial's; the report's total has no such term. Almost inert at usual sizes."""
 
+_TINY = 1e-30
+
 
 @partial(
     jax.tree_util.register_dataclass,
@@ -268,6 +270,17 @@ def relative_weights(targets: Targets, weights: LossWeights) -> LossWeights:
     a layer then counts equally whatever its scale. Random networks need it, whose layers share
     no trained balance.
     """
+    content, style = losses_without_features(targets)
+    return weights._replace(
+        content_layers=weights.content_layers / np.maximum(content, _TINY),
+        style_layers=weights.style_layers / np.maximum(style, _TINY),
+    )
+
+
+def losses_without_features(
+    targets: Targets,
+) -> tuple[Float[np.ndarray, "content_layer"], Float[np.ndarray, "style_layer"]]:
+    """The loss of each layer for an image that has no features at all: the targets' own scale."""
     convention = targets.convention
     content = [
         losses.content_loss(jnp.zeros_like(target), target, convention=convention)
@@ -277,11 +290,8 @@ def relative_weights(targets: Targets, weights: LossWeights) -> LossWeights:
         losses.style_loss(jnp.zeros((count, 1, gram.shape[-1])), gram, convention=convention)
         for gram, count in zip(targets.style.values(), targets.locations, strict=True)
     ]
-    return weights._replace(
-        content_layers=weights.content_layers / _at_least_tiny(content),
-        style_layers=weights.style_layers / _at_least_tiny(style),
-    )
+    return _float32(content), _float32(style)
 
 
-def _at_least_tiny(terms: list[Array]) -> np.ndarray:
-    return np.maximum(np.array([float(term) for term in terms], np.float32), 1e-30)
+def _float32(terms: list[Array]) -> np.ndarray:
+    return np.array([float(term) for term in terms], np.float32)

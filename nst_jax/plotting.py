@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from nst_jax import files
+from nst_jax import files, labels
 from nst_jax.runlog import RunRecord
 
 _TERM_COLORS = {
@@ -22,6 +22,8 @@ _TERM_COLORS = {
 # Of a sweep's curves; more do not fit beside the axes.
 _MOST_LABELS = 20
 _MOST_LETTERS = 60
+# Width of a letter, in parts of the font's size.
+_LETTER = 0.6
 _OTHERS: dict[str, Any] = {"color": "#bbbbbb", "ls": "-", "lw": 0.6}
 _DPI = 150
 # Small maps are enlarged to at least this many pixels, or they would be specks.
@@ -106,9 +108,10 @@ def label_ends(axes: Axes, ends: list[tuple[float, int, str, dict]]) -> None:
     low, high = np.log10(axes.get_ylim())
     gap = (high - low) / _MOST_LABELS
     places = spread([np.log10(value) for value, *_ in ends], gap, low=low, high=high)
-    for (value, step, name, style), place in zip(ends, places, strict=True):
+    names = _brief([name for _, _, name, _ in ends])
+    for (value, step, _, style), name, place in zip(ends, names, places, strict=True):
         axes.annotate(
-            _shortened(name),
+            name,
             (step, value),
             parse_math=False,
             xytext=(1.02, 10**place),
@@ -128,10 +131,10 @@ def label_ends(axes: Axes, ends: list[tuple[float, int, str, dict]]) -> None:
         )
 
 
-def _shortened(text: str) -> str:
-    """A text from a log as a label: one line, none so long that no room is left for the axes."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text)
-    return line if len(line) <= _MOST_LETTERS else line[: _MOST_LETTERS - 1] + "…"
+def _brief(texts: Sequence[str], most: int = _MOST_LETTERS) -> list[str]:
+    """Texts from a log as labels: of one line, and short enough to leave room for the axes."""
+    lines = ["".join(letter if letter.isprintable() else " " for letter in text) for text in texts]
+    return labels.brief(lines, most)
 
 
 def spread(positions: Sequence[float], gap: float, *, low: float, high: float) -> list[float]:
@@ -158,10 +161,16 @@ def overview(record: RunRecord) -> Figure:
     if record.images is None and not len(record.snapshots):
         raise ValueError(f"{record.path} holds no result yet: neither a picture nor a snapshot")
     results = record.images if record.images is not None else record.snapshots[-1]
-    titles = ["content", "style", *(v.label for v in record.variants)]
-    if len(record.variants) == 1:
-        titles[-1] = "result"
-    figure = side_by_side([record.content, *record.styles.values(), *results], titles)
+    pictures = [record.content, *record.styles.values(), *results]
+    letters = _grid_of(pictures).letters
+    styles = [f"style {name}" for name in labels.of_paths(record.styles).values()]
+    variants = [variant.label for variant in record.variants]
+    titles = [
+        "content",
+        *(["style"] if len(styles) == 1 else _brief(styles, letters)),
+        *(["result"] if len(variants) == 1 else _brief(variants, letters)),
+    ]
+    figure = side_by_side(pictures, titles)
     figure.supxlabel(_settings_line(record), fontsize=8, parse_math=False)
     if record.attributes.get("weights_name") == "random":
         figure.suptitle(
@@ -172,23 +181,47 @@ def overview(record: RunRecord) -> Figure:
     return figure
 
 
-def side_by_side(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
-    """Pictures at one height with their titles; more than four go on over several rows."""
+class _Grid(NamedTuple):
+    """Of pictures at one height: columns relative to it, and inches of the figure."""
+
+    rows: int
+    widths: list[float]
+    size: tuple[float, float]
+
+    @property
+    def font_size(self) -> int:
+        return 11 if self.rows == 1 else 8
+
+    @property
+    def letters(self) -> int:
+        """Of a title above the narrowest picture."""
+        room = 72 * self.size[0] * min(self.widths) / sum(self.widths)
+        return max(8, int(room / (_LETTER * self.font_size)))
+
+
+def _grid_of(pictures: Sequence[np.ndarray]) -> _Grid:
     columns = len(pictures) if len(pictures) <= 4 else int(np.ceil(np.sqrt(len(pictures))))
     rows = -(-len(pictures) // columns)
     aspects = [picture.shape[1] / picture.shape[0] for picture in pictures]
-    # Relative to the height; narrow pictures need room for their titles.
+    # Narrow pictures need room for their titles.
     widths = [max(0.4, *aspects[i::columns]) for i in range(columns)]
     height = min(3.6 / np.sqrt(rows), 24 / sum(widths))
     # At least as wide as the lines of text, with room for the gaps.
     size = (max(6.8, (height + 0.12) * sum(widths) + 0.1 * columns), rows * (height + 0.3) + 0.4)
+    return _Grid(rows, widths, size)
+
+
+def side_by_side(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
+    """Pictures at one height with their titles; more than four go on over several rows."""
+    rows, widths, size = grid = _grid_of(pictures)
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(rows, columns, width_ratios=widths, squeeze=False).ravel()
-    for axes in grid:
+    places = figure.subplots(rows, len(widths), width_ratios=widths, squeeze=False).ravel()
+    for axes in places:
         axes.set_axis_off()
-    for axes, picture, title in zip(grid, pictures, titles, strict=False):
-        axes.imshow(picture)
-        axes.set_title(_shortened(title), fontsize=11 if rows == 1 else 8, parse_math=False)
+    for axes, picture, title in zip(places, pictures, titles, strict=False):
+        # Smooth however small the picture is.
+        axes.imshow(picture, interpolation="bicubic")
+        axes.set_title(title, fontsize=grid.font_size, parse_math=False)
     return figure
 
 
@@ -200,7 +233,7 @@ def _settings_line(record: RunRecord) -> str:
         return f"{len(record.variants)} variants, {steps}"
     rate = "" if first.optimizer == "lbfgs" else f", rate {first.learning_rate:g}"
     return (
-        f"{_shortened(first.optimizer)}{rate}, {steps}, content weight {first.content_weight:g}, "
+        f"{_brief([first.optimizer])[0]}{rate}, {steps}, content weight {first.content_weight:g}, "
         f"style weight {first.style_weight:g}, TV weight {first.tv_weight:g}"
     )
 

@@ -7,6 +7,7 @@ optimizer have equal shapes whatever their style and rates, so that each is comp
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple, get_args
@@ -29,6 +30,7 @@ from nst_jax.objective import (
     Objective,
     Targets,
     compute_targets,
+    losses_without_features,
     make_objective,
     make_weights,
     relative_weights,
@@ -36,6 +38,9 @@ from nst_jax.objective import (
 from nst_jax.runlog import Variant
 
 CHECKPOINT_SECONDS = 30.0
+
+# Of a loss: what rounding leaves, or another file of the same picture; and what is no aim.
+_NOTHING, _LITTLE = 1e-6, 0.1
 
 OnChunk = Callable[["Plan", driver.Chunk], None]
 
@@ -56,6 +61,22 @@ class Problems(NamedTuple):
             total_variation=variant.tv_weight,
         )
         return relative_weights(targets, weights) if self.layer_balance == "relative" else weights
+
+    def is_at_minimum(self, variant: Variant, terms: Mapping[str, float]) -> bool:
+        """Whether an image of these terms leaves nothing to gain: it has all that is asked for.
+
+        Content and style are then nothing beside what an image without features would have, and
+        the total variation is little.
+        """
+        weights = self.weights(variant)
+        of_content, of_style = losses_without_features(self.targets[variant.style])
+        content = variant.content_weight * float(np.dot(weights.content_layers, of_content))
+        style = variant.style_weight * float(np.dot(weights.style_layers, of_style))
+        return (
+            variant.content_weight * terms["content"] <= _NOTHING * content
+            and variant.style_weight * terms["style"] <= _NOTHING * style
+            and variant.tv_weight * terms["total_variation"] <= _LITTLE * (content + style)
+        )
 
 
 @dataclass(frozen=True)
@@ -305,7 +326,7 @@ def run(
     # The last step gives its state away.
     if config.keep_state:
         checkpoint.save(checkpoint_path, state, program=number)
-    ended = _finish(config, plan, program, state, variants, log, bool(request))
+    ended = _finish(plan, program, state, variants, problems, log, bool(request))
     if not (request or config.keep_state):
         checkpoint_path.unlink(missing_ok=True)
     return ended
@@ -378,11 +399,11 @@ def _log_chunk(
 
 
 def _finish(
-    config: RunConfig,
     plan: Plan,
     program: _Program,
     state: driver.State,
     variants: Sequence[Variant],
+    problems: Problems,
     log: RunLog,
     interrupted: bool,
 ) -> list[Variant]:
@@ -399,7 +420,7 @@ def _finish(
     )
     count = plan.stop - plan.start
     final = {term: getattr(losses, term)[:count] for term in runlog.TERMS}
-    totals = log.totals(plan.columns)
+    totals, start = log.totals(plan.columns), log.start(plan.columns)
     ended = [
         _ended(
             variant,
@@ -407,6 +428,7 @@ def _finish(
             totals[:, i],
             float(final["total"][i]),
             interrupted,
+            partial(problems.is_at_minimum, variant, {x: float(start[x][i]) for x in runlog.TERMS}),
         )
         for i, variant in enumerate(variants[plan.columns])
     ]
@@ -415,18 +437,23 @@ def _finish(
 
 
 def _ended(
-    variant: Variant, bad_step: int, totals: np.ndarray, final: float, interrupted: bool
+    variant: Variant,
+    bad_step: int,
+    totals: np.ndarray,
+    final: float,
+    interrupted: bool,
+    began_at_minimum: Callable[[], bool],
 ) -> Variant:
     """A variant has diverged if a value was not finite, or if it ended above its start.
 
     Clipped pixels keep even absurd rates finite: then the step is the one after which the total
-    never again came down to that of the start.
+    never again came down to that of the start. Above a minimum any rate ends.
     """
     if bad_step >= 0:
         return replace(variant, status="diverged", diverged_step=bad_step)
     if interrupted:
         return replace(variant, status="interrupted", diverged_step=-1)
-    if final > totals[0]:
+    if final > totals[0] and not began_at_minimum():
         last_below = np.flatnonzero(totals <= totals[0])[-1]
         return replace(variant, status="diverged", diverged_step=int(last_below) + 1)
     return replace(variant, status="finished", diverged_step=-1)

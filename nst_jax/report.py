@@ -22,13 +22,17 @@ from matplotlib.colors import to_hex
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from nst_jax import files, plotting
+from nst_jax import files, labels, plotting
+from nst_jax.config import PLACES
 from nst_jax.runlog import TERMS, RunRecord, parse_json
 
 # Of more variants the page has thumbnails only.
 MAX_FULL_SIZE = 64
 _MAX_LABELS = 12
 _THUMBNAIL = 96
+# Longest side of a snapshot of a single run, and of a sweep; how many of a variant, and of all.
+_SNAPSHOT, _SMALL_SNAPSHOT = 512, 256
+_MOST_SNAPSHOTS, _MOST_SNAPSHOTS_OF_ALL = 32, 400
 _MAX_POINTS = 200
 # Of a JPEG, in pixels.
 _LONGEST_SIDE = 65_500
@@ -62,7 +66,8 @@ _NAMES = {
 class _Column(NamedTuple):
     """Of a table: numbers (None: no value) or strings, one a variant; neighbors share a `group`.
 
-    What was measured has a fixed number of digits, and maybe tints in percent.
+    What was measured has a fixed number of digits, and maybe tints in percent; a setting as many
+    as tell it from the others.
     """
 
     group: str
@@ -74,6 +79,23 @@ class _Column(NamedTuple):
     @property
     def css_class(self) -> str:
         return "" if any(isinstance(value, str) for value in self.values) else "number"
+
+    @property
+    def texts(self) -> list[str]:
+        texts: dict[Any, str] = {value: self._text(value) for value in self.values}
+        if not self.is_measured and len(set(texts.values())) < len(texts):
+            texts |= labels.of_numbers(v for v in texts if isinstance(v, int | float))
+        return [texts[value] for value in self.values]
+
+    def _text(self, value: int | float | str | None) -> str:
+        if isinstance(value, str):
+            return value
+        return _measured(value) if self.is_measured else _number(value)
+
+    @property
+    def name(self) -> str:
+        """As a setting that stands alone."""
+        return f"{self.title} weight" if self.group == "weights" else self.title
 
 
 class _Curve(NamedTuple):
@@ -116,22 +138,25 @@ def render(record: RunRecord) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "base_name": _base_name,
         "groups": _groups,
         "jpeg": _jpeg,
-        "measured": _measured,
-        "number": _number,
         "sha256": _sha256,
         "sortable": _sortable,
     }
+    panels = _panels(record)
     return environment.get_template("report.html.jinja").render(
         title=_title(record),
         record=record,
         facts=_facts(record),
+        names=_names([str(record.config.get("content")), *record.styles]),
         best=_best(record),
         columns=_columns(record),
+        shared=_shared_settings(record),
         layers=_layer_columns(record),
-        charts=_charts(record),
+        charts=_charts(record, panels),
+        late=_late(record, panels),
+        snapshots=_snapshots(record),
+        snapshot_steps=_snapshot_steps(record),
         frame={"width": _WIDTH, "height": _HEIGHT, "left": _LEFT, "top": _TOP, "bottom": _BOTTOM},
         settings=_settings(record),
         device=_device(record),
@@ -147,15 +172,19 @@ def render(record: RunRecord) -> str:
 
 
 def _title(record: RunRecord) -> str:
-    content = _base_name(record.config.get("content") or record.path.name)
-    styles = [_base_name(name) for name in record.styles]
+    content = str(record.config.get("content") or record.path.name)
+    names = _names([content, *record.styles])
+    styles = [names[name] for name in record.styles]
     if len(styles) > 3:
-        return f"{content} in {len(styles)} styles"
-    return f"{content} in the style of {' or '.join(styles)}"
+        return f"{names[content]} in {len(styles)} styles"
+    return f"{names[content]} in the style of {' or '.join(styles)}"
 
 
-def _base_name(path: str) -> str:
-    return str(path).replace("\\", "/").rsplit("/", 1)[-1]
+def _names(paths: Sequence[str]) -> dict[str, str]:
+    """Short names of files, of a log from Windows too."""
+    rooted = {path: path.replace("\\", "/") for path in paths}
+    names = labels.of_paths(rooted.values())
+    return {path: names[own] for path, own in rooted.items()}
 
 
 def _facts(record: RunRecord) -> list[str]:
@@ -209,8 +238,12 @@ def _text(value: Any) -> str:
 
 
 def _settings(record: RunRecord) -> dict[str, str]:
-    """The settings that have a value."""
-    return {_name(k): _text(v) for k, v in record.config.items() if v not in (None, [])}
+    """The settings that have a value and an influence."""
+    return {
+        _name(name): _text(value)
+        for name, value in record.config.items()
+        if name not in PLACES and value not in (None, [])
+    }
 
 
 def _name(name: str) -> str:
@@ -253,23 +286,9 @@ def _sha256(text: str) -> str:
 
 def _columns(record: RunRecord) -> list[_Column]:
     variants = record.variants
-    rates = [None if v.optimizer == "lbfgs" else v.learning_rate for v in variants]
     columns = [
         _Column("", "label", [v.label for v in variants]),
-        _Column("", "optimizer", [v.optimizer for v in variants]),
-        _Column("", "learning rate", rates),
-        _Column("weights", "content", [v.content_weight for v in variants]),
-        _Column("weights", "style", [v.style_weight for v in variants]),
-        _Column("weights", "TV", [v.tv_weight for v in variants]),
-    ]
-    for title, values in (
-        ("style picture", [_base_name(v.style) for v in variants]),
-        ("start", [_base_name(v.init) for v in variants]),
-    ):
-        if len(set(values)) > 1:
-            columns.append(_Column("", title, values))
-    columns += [
-        _Column("", "seed", [v.seed for v in variants]),
+        *(each for each in _setting_columns(record) if len(variants) == 1 or _differs(each)),
         _Column("", "status", _statuses(record)),
     ]
     for term, title in zip(TERMS, ("total", "content", "style", "TV"), strict=True):
@@ -284,14 +303,44 @@ def _columns(record: RunRecord) -> list[_Column]:
     return columns
 
 
+def _setting_columns(record: RunRecord) -> list[_Column]:
+    variants = record.variants
+    styles, starts = (_names([getattr(v, x) for v in variants]) for x in ("style", "init"))
+    rates = [None if v.optimizer == "lbfgs" else v.learning_rate for v in variants]
+    return [
+        _Column("", "optimizer", [v.optimizer for v in variants]),
+        _Column("", "learning rate", rates),
+        _Column("weights", "content", [v.content_weight for v in variants]),
+        _Column("weights", "style", [v.style_weight for v in variants]),
+        _Column("weights", "TV", [v.tv_weight for v in variants]),
+        _Column("", "style picture", [styles[v.style] for v in variants]),
+        _Column("", "start", [starts[v.init] for v in variants]),
+        _Column("", "seed", [v.seed for v in variants]),
+    ]
+
+
+def _differs(column: _Column) -> bool:
+    return len(set(column.values)) > 1
+
+
+def _shared_settings(record: RunRecord) -> dict[str, str]:
+    """What has no column in the table of a sweep, because all variants have the same."""
+    if len(record.variants) == 1:
+        return {}
+    columns = [each for each in _setting_columns(record) if not _differs(each)]
+    return {each.name: each.texts[0] for each in columns if each.values[0] is not None}
+
+
 def _statuses(record: RunRecord) -> list[str]:
     steps = record.config.get("steps")
-    best, statuses = _best(record), []
+    best, began_at_minimum, statuses = _best(record), record.began_at_minimum, []
     for i, (variant, done) in enumerate(
         zip(record.variants, record.steps_done.tolist(), strict=True)
     ):
         status = variant.status
-        if status == "diverged":
+        if began_at_minimum[i]:
+            status = "finished, began at its minimum"
+        elif status == "diverged":
             status = f"diverged at step {variant.diverged_step}"
         elif not done:
             status = "not started"
@@ -372,20 +421,58 @@ def _jpeg(picture: UInt8[np.ndarray, "h w 3"], size: int | None = None) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
 
 
+def _snapshot_steps(record: RunRecord) -> list[int]:
+    """The steps whose snapshots are shown, evenly spread; none of more variants than fit."""
+    variants, taken = len(record.variants), len(record.snapshot_steps)
+    if variants > MAX_FULL_SIZE:
+        return []
+    count = min(taken, _MOST_SNAPSHOTS, _MOST_SNAPSHOTS_OF_ALL // variants)
+    places = np.linspace(0, taken - 1, count).round().astype(int)
+    return record.snapshot_steps[places].tolist()
+
+
+def _snapshots(record: RunRecord) -> list[dict[int, str]]:
+    """Of each variant the snapshots of these steps as data URIs, as far as it has them."""
+    shown = _snapshot_steps(record)
+    if not shown:
+        return []
+    size = _SNAPSHOT if len(record.variants) == 1 else _SMALL_SNAPSHOT
+    found = []
+    for i in range(len(record.variants)):
+        steps, pictures = record.snapshots_of(i)
+        taken = zip(steps.tolist(), pictures, strict=True)
+        found.append({step: _jpeg(picture, size) for step, picture in taken if step in shown})
+    return found
+
+
 # Charts.
 
 
-def _charts(record: RunRecord) -> list[dict]:
-    """Of a sweep one for each optimizer, of a single run one of its terms."""
-    single = len(record.variants) == 1
-    panels = {"": _term_curves(record)} if single else _rate_curves(record)
-    panels = {name: [c for c in panel if len(c.values)] for name, panel in panels.items()}
-    panels = {name: panel for name, panel in panels.items() if panel}
+def _charts(record: RunRecord, panels: dict[str, list[_Curve]]) -> list[dict]:
     if not panels:
         return []
     axes = _shared_axes([curve for panel in panels.values() for curve in panel])
-    keys = {} if single else _rate_scales(record)
+    keys = {} if len(record.variants) == 1 else _rate_scales(record)
     return [_chart(name, panel, axes, keys.get(name)) for name, panel in panels.items()]
+
+
+def _panels(record: RunRecord) -> dict[str, list[_Curve]]:
+    """The curves of each chart: an optimizer of a sweep, or the terms of a single run.
+
+    Curves without a value are left out.
+    """
+    single = len(record.variants) == 1
+    panels = {"": _term_curves(record)} if single else _rate_curves(record)
+    panels = {name: [c for c in panel if len(c.values)] for name, panel in panels.items()}
+    return {name: panel for name, panel in panels.items() if panel}
+
+
+def _late(record: RunRecord, panels: dict[str, list[_Curve]]) -> dict[str, int]:
+    """The curves that begin after the first row, and where: before, their loss was zero."""
+    curves = [curve for panel in panels.values() for curve in panel]
+    return {
+        curve.name: int(curve.steps[0]) for curve in curves if curve.steps[0] > record.rows.step[0]
+    }
 
 
 def _term_curves(record: RunRecord) -> list[_Curve]:
@@ -487,7 +574,9 @@ def _chart(
 ) -> dict:
     """Where the lines and texts of a chart are; its plot's own corner is (0, 0)."""
     labeled = len(curves) <= _MAX_LABELS
-    letters = max(len(_shortened(curve.label)) for curve in curves)
+    names = labels.brief([curve.label for curve in curves], _MAX_LETTERS)
+    # Dots are as wide as two letters.
+    letters = max(len(name) + name.count("…") for name in names)
     right = 30 + _LETTER * letters if labeled else 12
     width, height = _WIDTH - _LEFT - right, _HEIGHT - _TOP - _BOTTOM
 
@@ -498,14 +587,14 @@ def _chart(
         return (axes.high - log) / (axes.high - axes.low) * height
 
     lines, last_step = [], max(curve.steps[-1] for curve in curves)
-    for curve in curves:
+    for curve, label in zip(curves, names, strict=True):
         logs = np.log10(curve.values)
         step, log = _visible_end(curve.steps, logs, axes.high)
         points = zip(x(curve.steps).tolist(), y(logs).tolist(), strict=True)
         lines.append(
             {
                 "name": curve.name,
-                "label": _shortened(curve.label),
+                "label": label,
                 "css_class": curve.css_class,
                 "diverged": curve.diverged,
                 "points": " ".join(f"{a:.1f},{b:.1f}" for a, b in points),
@@ -517,9 +606,9 @@ def _chart(
         )
     if labeled:
         lines.sort(key=lambda line: line["y"])
-        labels = plotting.spread([line["y"] for line in lines], _LINE, low=4.0, high=height - 4.0)
+        places = plotting.spread([line["y"] for line in lines], _LINE, low=4.0, high=height - 4.0)
         lines = [
-            line | {"place": round(place, 1)} for line, place in zip(lines, labels, strict=True)
+            line | {"place": round(place, 1)} for line, place in zip(lines, places, strict=True)
         ]
     return {
         "name": name,
@@ -554,10 +643,6 @@ def _described(name: str, curves: Sequence[_Curve], axes: _Axes) -> str:
     text = ", ".join(f"{label} {_number(value)}" for value, label in listed)
     what = f"Total loss of {len(ends)} variants of {name}" if name else "The weighted loss terms"
     return f"{what} over {axes.last_step} steps on a logarithmic axis. Last values: {text}."
-
-
-def _shortened(label: str) -> str:
-    return label if len(label) <= _MAX_LETTERS else label[: _MAX_LETTERS - 1] + "…"
 
 
 def _step_ticks(last: int) -> Float[np.ndarray, "n"]:

@@ -10,12 +10,16 @@ from types import ModuleType
 
 from nst_jax import files, inputs, runlog, tensorboard
 from nst_jax import image as images
-from nst_jax.config import Config, StylizeConfig, SweepConfig
+from nst_jax.config import PLACES, Config, StylizeConfig, SweepConfig
 from nst_jax.grid import variants_of
 from nst_jax.interrupts import StopRequest
 from nst_jax.runlog import RunRecord, Variant
 
 LOG_SUFFIXES = (".h5", ".hdf5")
+
+_BEGAN_AT_MINIMUM = (
+    "began at the minimum: the start has the content and the style already (are they one picture?)"
+)
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,8 @@ def _ending(record: RunRecord, config: Config) -> str:
     diverged = [variant for variant in record.variants if variant.status == "diverged"]
     if len(record.variants) > 1:
         note = f", {len(diverged)} of them diverged" if diverged else ""
+        if count := int(record.began_at_minimum.sum()):
+            note += f", {count} of them {_BEGAN_AT_MINIMUM}"
         ended = sum(map(runlog.ended, record.variants))
         word = "done" if record.status == "finished" else record.status
         return f"{word}: {ended} of {len(record.variants)} variants{note}"
@@ -120,6 +126,8 @@ def _ending(record: RunRecord, config: Config) -> str:
         )
     if diverged:
         return f"done: {steps}, but the loss ended above its start: try a smaller --learning-rate"
+    if record.began_at_minimum[0]:
+        return f"done: {steps}; it {_BEGAN_AT_MINIMUM}"
     if record.status == "finished" and record.steps_done[0] < config.steps:
         return f"done: converged after {steps}"
     return f"{'done' if record.status == 'finished' else record.status}: {steps}"
@@ -127,7 +135,7 @@ def _ending(record: RunRecord, config: Config) -> str:
 
 def _save_picture(config: StylizeConfig, record: RunRecord) -> None:
     # What has no influence on the picture is left out: the same picture, the same bytes.
-    beside = {"output", "log", "figures", "tensorboard", "force", "snapshot_every", "keep_state"}
+    beside = PLACES | {"snapshot_every"}
     settings = {k: str(v) for k, v in record.config.items() if v is not None and k not in beside}
     pictures, terms = record.results()
     metadata = {

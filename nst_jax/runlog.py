@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import h5py
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from nst_jax import files, trial
 from nst_jax.choices import check_choice
@@ -151,6 +151,29 @@ class RunRecord:
         if self.images is None or self.final is None:
             raise ValueError(f"{self.path} has no results yet: no variant has ended")
         return self.images, self.final
+
+    def snapshots_of(
+        self, variant: int
+    ) -> tuple[Int[np.ndarray, "n"], UInt8[np.ndarray, "n h w 3"]]:
+        """The snapshots that were taken of a variant: the steps done before each, the pictures.
+
+        Those of a program that has not come so far are black in the log, and those after a
+        variant has diverged all the same: they are left out.
+        """
+        done = np.count_nonzero(self.rows.evaluations[:, variant] > 0)
+        taken = self.snapshot_steps <= done
+        return self.snapshot_steps[taken], self.snapshots[taken, variant]
+
+    @property
+    def began_at_minimum(self) -> Bool[np.ndarray, "v"]:
+        """Of each variant, whether it has finished above its start: there was nothing to gain.
+
+        One that ended above a start that could be improved has diverged.
+        """
+        finished = np.array([variant.status == "finished" for variant in self.variants])
+        if self.final is None or not len(self.rows.step):
+            return np.zeros_like(finished)
+        return finished & (self.final["total"] > self.rows.total[0])
 
 
 SERIES = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nst_jax import driver, files
+from nst_jax import driver, files, labels
 from nst_jax import image as images
 from nst_jax.driver import Chunk
 from nst_jax.grid import Share
@@ -19,6 +19,8 @@ from nst_jax.runlog import TERMS, Variant
 # An event file each, all open at once.
 MAX_VARIANTS = 256
 _PICTURES = 10
+# The name of a folder has 255 bytes, a letter up to four.
+_MOST_LETTERS = 60
 
 
 def check(folder: Path, variants: int) -> None:
@@ -48,7 +50,8 @@ class TensorBoard:
 
     def __init__(self, folder: Path | None, variants: Sequence[Variant], steps: int, share: Share):
         """Args: `folder`: None writes nothing; `steps`: of the whole run; `share`: of a sweep."""
-        self._folder, self._variants = folder, variants
+        self._folder = folder
+        self._labels = labels.brief([variant.label for variant in variants], _MOST_LETTERS)
         self._period = max(1, steps // _PICTURES)
         self._last = steps
         self._share = share
@@ -81,7 +84,7 @@ class TensorBoard:
             from tensorboardX import SummaryWriter
 
             number = self._share.number + self._share.total * variant
-            label = re.sub(r"[^\w.+-]+", "_", self._variants[variant].label)[:100]
+            label = re.sub(r"[^\w.+-]+", "_", self._labels[variant])
             self._writers[variant] = SummaryWriter(
                 str(folder / f"{number:03d}_{label}"),
                 purge_step=step,

@@ -201,6 +201,26 @@ def test_the_schema_on_the_page_is_that_of_a_log(folder, capsys):
             assert kind == ("string" if dataset.dtype.kind in "SO" else dataset.dtype.name), name
 
 
+def test_the_recipe_for_pandas_keeps_variants_of_one_label_apart(tmp_path, monkeypatch):
+    """As of older logs, and of styles of one name in different folders."""
+    import hostile
+
+    monkeypatch.chdir(tmp_path)
+    hostile.write_log(Path("sweep.h5"))
+    with h5py.File("sweep.h5", "r+") as file:
+        file["variants/label"][:] = "same"
+    by_hand, recipe = (
+        block.code
+        for block in blocks_of("docs/run-log.md")
+        if "import h5py" in block.code or "import pandas" in block.code
+    )
+    scope: dict = {}
+    exec(by_hand.partition("\nassert ")[0], scope)
+    exec(recipe.partition("\nlast = ")[0], scope)
+    assert scope["table"].groupby("variant").size().tolist() == [6, 6]
+    assert scope["table"].seed.tolist() == [0, 1] * 6
+
+
 def test_the_errors_that_are_explained_are_those_that_are_said():
     sources = "".join(path.read_text() for path in ROOT.glob("nst_jax/*.py"))
     said = re.sub(r'"\n\s*f?"', "", sources)

@@ -119,6 +119,50 @@ def test_labels_name_what_differs_and_nothing_else():
     assert labels == ["adam 0.1 seed 3", "adam 0.1 seed 4", "lbfgs seed 3", "lbfgs seed 4"]
 
 
+STYLES = (Path("a/style.jpg"), Path("b/style.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"styles": STYLES}, ["adam 0.1 a/style.jpg", "adam 0.1 b/style.jpg"]),
+        (
+            {"styles": (*STYLES, Path("b/x.jpg"))},
+            ["adam 0.1 a/style.jpg", "adam 0.1 b/style.jpg", "adam 0.1 x.jpg"],
+        ),
+        ({"inits": ("a/x.png", "b/x.png")}, ["adam 0.1 from a/x.png", "adam 0.1 from b/x.png"]),
+        ({"inits": ("noise", "a/noise")}, ["adam 0.1 from noise", "adam 0.1 from a/noise"]),
+        ({"learning_rates": ("0.1234567", "0.1234568")}, ["adam 0.1234567", "adam 0.1234568"]),
+        (
+            {"style_weights": (1.0000001, 1.0000002)},
+            ["adam 0.1 style weight 1.0000001", "adam 0.1 style weight 1.0000002"],
+        ),
+        ({"seeds": (3, 3)}, ["adam 0.1 #1", "adam 0.1 #2"]),
+    ],
+)
+def test_labels_are_distinct(settings, names):
+    settings = {"optimizers": ("adam",), "learning_rates": ("0.1",)} | settings
+    assert [variant.label for variant in grid.variants_of(sweep(**settings))] == names
+
+
+def test_labels_that_were_distinct_are_those_of_older_logs():
+    """Rates of two optimizers that only more digits would tell apart."""
+    variants = grid.variants_of(
+        sweep(
+            styles=(Path("a/one.jpg"), Path("b/two.jpg")),
+            optimizers=("adam", "rmsprop"),
+            learning_rates=("adam:0.1234567", "rmsprop:0.1234568"),
+            style_weights=(0.01, 1e-9),
+        )
+    )
+    assert [variant.label for variant in variants] == [
+        f"{optimizer} 0.123457 style weight {weight} {style}"
+        for style in ("one.jpg", "two.jpg")
+        for optimizer in ("adam", "rmsprop")
+        for weight in ("0.01", "1e-09")
+    ]
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [

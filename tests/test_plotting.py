@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -299,6 +300,36 @@ def test_texts_of_the_overview_are_legible(variants, side):
         snapshots=np.zeros((2, variants, height, width, 3), np.uint8),
     )
     assert_legible(plotting.overview(record))
+
+
+def test_overview_names_each_of_several_styles():
+    styles = {f"{folder}/s.png": np.zeros((9, 9, 3), np.uint8) for folder in "ab"}
+    shown = pictures(plotting.overview(dataclasses.replace(make_record(2), styles=styles)))
+    assert list(shown) == ["content", "style a/s.png", "style b/s.png", "adam 0.01", "adam 0.02"]
+
+
+@pytest.mark.parametrize("variants", [2, 7, 20])
+def test_long_labels_keep_what_differs_and_are_legible(variants):
+    labels = [f"adam 0.02 style weight 0.01 from noise {i}/a_painting.jpg" for i in range(variants)]
+    record = make_record(variants, labels=labels)
+    figure = plotting.overview(record)
+    assert_legible(figure)
+    assert len(pictures(figure)) == variants + 2
+    curves = plotting.loss_curves(make_record(2, labels=["x" * 70 + str(i) for i in range(2)]))
+    assert sorted(label_colors(curves)) == ["…0", "…1"]
+
+
+def test_small_pictures_are_drawn_smooth():
+    """Half black, half white: gray between them, and no hard squares."""
+    picture = np.zeros((2, 2, 3), np.uint8)
+    picture[:, 1] = 255
+    figure = plotting.side_by_side([picture], ["picture"])
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    box = figure.axes[0].get_window_extent()
+    row = np.asarray(canvas.buffer_rgba())[int(box.y0 + box.height / 2)]
+    levels = row[int(box.x0) + 2 : int(box.x1) - 2, 0].astype(int)
+    assert np.abs(np.diff(levels)).max() < 60
 
 
 # Feature maps and filters.

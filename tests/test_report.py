@@ -230,7 +230,7 @@ def sweep(**changes):
 
 
 def test_every_variant_is_in_the_table_with_its_settings(tmp_path):
-    variants = sweep()
+    variants = sweep(content_weight=1.0, style_weight=2.0, tv_weight=0.0)
     rows = render(make_record(tmp_path, variants)).table("variants")
     assert len(rows) == len(variants)
     for i, (row, variant) in enumerate(zip(rows, variants, strict=True)):
@@ -259,9 +259,54 @@ def test_every_variant_is_in_the_table_with_its_result(tmp_path):
     assert statuses == ["finished, best", "finished", "finished, best", "diverged at step 7"]
 
 
-def test_settings_that_do_not_differ_have_no_column(tmp_path):
-    headings = render(make_record(tmp_path, sweep())).table("variants")[0]
-    assert not {"style picture", "start"} & set(headings)
+def test_settings_that_do_not_differ_are_above_the_table(tmp_path):
+    page = render(make_record(tmp_path, sweep()))
+    assert list(page.table("variants")[0])[2:7] == [
+        "label", "optimizer", "learning rate", "seed", "status",
+    ]  # fmt: skip
+    assert (
+        "The same in all: content weight 10000, style weight 0.01, TV weight 30, "
+        "style picture wave.jpg, start content." in page.one("p", id="variants-note")["text"]
+    )
+
+
+def test_a_single_run_has_all_its_settings_in_the_table(tmp_path):
+    page = render(make_record(tmp_path, [make_variant()]))
+    (row,) = page.table("variants")
+    assert row["weights: content"][0] == "10000"
+    assert (row["style picture"][0], row["start"][0]) == ("wave.jpg", "content")
+    assert "The same in all" not in page.one("p", id="variants-note")["text"]
+
+
+def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    changes = {"style": "two/s.jpg", "init": "two/x.png"}
+    variants = [make_variant(0, style="one/s.jpg", init="one/x.png"), make_variant(1, **changes)]
+    styles = {name: make_pictures(20, 30) for name in ("one/s.jpg", "two/s.jpg")}
+    page = render(make_record(tmp_path, variants, styles=styles))
+    rows = page.table("variants")
+    assert [row["style picture"][0] for row in rows] == ["one/s.jpg", "two/s.jpg"]
+    assert [row["start"][0] for row in rows] == ["one/x.png", "two/x.png"]
+    assert page.one("h1")["text"] == "a.png in the style of one/s.jpg or two/s.jpg"
+    captions = [each["text"] for each in page.all("figcaption")]
+    assert captions[:3] == ["content", "style: one/s.jpg", "style: two/s.jpg"]
+
+
+def test_content_and_style_of_one_name_are_told_apart(tmp_path):
+    record = make_record(tmp_path, [make_variant()], styles={"b/a.png": make_pictures(20, 30)})
+    assert render(record).one("h1")["text"] == "photos/a.png in the style of b/a.png"
+
+
+def test_numbers_that_differ_are_shown_in_the_digits_that_differ(tmp_path):
+    rates = [0.1234567, 0.1234568, 1e-8]
+    variants = [make_variant(i, learning_rate=rate) for i, rate in enumerate(rates)]
+    rows = render(make_record(tmp_path, variants)).table("variants")
+    assert [row["learning rate"][0] for row in rows] == ["0.1234567", "0.1234568", "1e-08"]
+
+
+def test_a_variant_that_began_at_its_minimum_is_said_to(tmp_path):
+    total = np.array([2e9, 1, 1, 1], np.float32)
+    rows = render(make_record(tmp_path, sweep(), final={"total": total})).table("variants")
+    assert rows[0]["status"][0] == "finished, began at its minimum"
 
 
 def test_settings_that_differ_have_a_column(tmp_path):
@@ -325,7 +370,17 @@ def test_settings_device_and_command_are_on_the_page(tmp_path):
     record = make_record(
         tmp_path,
         sweep(),
-        config={"tv_weights": [0.0, 30.0], "deterministic": True, "tolerance": None},
+        config={
+            "tv_weights": [0.0, 30.0],
+            "deterministic": True,
+            "tolerance": None,
+            "log": "run.h5",
+            "report": "run.html",
+            "figures": "figures",
+            "output": "out.png",
+            "tensorboard": "board",
+            "force": False,
+        },
         attributes={
             "compile_seconds": 11.5,
             "precision": "tf32",
@@ -341,6 +396,7 @@ def test_settings_device_and_command_are_on_the_page(tmp_path):
     assert facts["TV weights"] == "0, 30"
     assert facts["deterministic"] == "yes"
     assert "tolerance" not in facts
+    assert not {"log", "report", "figures", "output", "tensorboard", "force"} & set(facts)
     assert facts["device"] == "TPU v9"
     assert facts["precision"] == "tf32"
     assert facts["driver version"] == "580.1"
@@ -495,11 +551,19 @@ def test_many_curves_are_not_labeled(tmp_path):
     assert len(page.all("polyline")) == 13
 
 
-def test_long_label_is_cut_in_the_chart_alone(tmp_path):
-    label = "adam " + "0.02 style weight 0.5 TV 30 from noise " * 3
-    page = render(make_record(tmp_path, [make_variant(0), make_variant(1, label=label)]))
-    assert page.all("text", class_="label")[0]["text"] == "0.02 style weight 0…"
-    assert page.table("variants")[1]["label"][0] == label
+def test_long_labels_are_shortened_in_the_chart_alone(tmp_path):
+    """Without what they share, not from the right just before what differs."""
+    names = [
+        f"adam {rate} style weight {weight} {folder}/style.jpg"
+        for rate in ("0.01", "0.02")
+        for weight in ("0.01", "0.1")
+        for folder in "ab"
+    ]
+    page = render(make_record(tmp_path, [make_variant(i, label=x) for i, x in enumerate(names)]))
+    shown = [element["text"] for element in page.all("text", class_="label")]
+    assert sorted(shown)[:3] == ["0.01 … 0.01 a…", "0.01 … 0.01 b…", "0.01 … 0.1 a…"]
+    assert len(set(shown)) == len(names)
+    assert [row["label"][0] for row in page.table("variants")] == names
 
 
 def test_color_tells_the_logarithm_of_the_rate(tmp_path):
@@ -552,6 +616,67 @@ def test_single_run_shows_its_weighted_terms(tmp_path):
     assert row["label"][0] == "adam 0.01"
     assert "seconds: share" not in row
     assert len(page.all("img")) == 4
+
+
+def test_a_curve_that_begins_late_has_its_reason(tmp_path):
+    rows = make_rows(ROWS, 1)
+    rows.content[0] = 0
+    text = render(make_record(tmp_path, [make_variant()], rows=rows)).one("main")["text"]
+    assert "no place for zero:\ncontent begins at step 1, and was zero before." in text
+    rows = make_rows(ROWS, 1)
+    text = render(make_record(tmp_path, [make_variant()], rows=rows)).one("main")["text"]
+    assert "no place for zero" not in text
+
+
+# Snapshots.
+
+
+def with_snapshots(record, steps=(4, 8, 12)):
+    pictures = make_pictures(len(steps), len(record.variants), *record.content.shape[:2])
+    return dataclasses.replace(record, snapshots=pictures, snapshot_steps=np.array(steps, np.int32))
+
+
+def test_snapshots_are_on_the_page_under_a_slider(tmp_path):
+    record = with_snapshots(make_record(tmp_path, sweep()))
+    page = check_page_is_closed(report.render(record))
+    slider = page.one("input", type="range")["attributes"]
+    assert (slider["min"], slider["max"], slider["data-steps"]) == ("0", "2", "4 8 12")
+    assert page.all("label", for_="step")
+    shown = [e["attributes"] for e in page.all("img") if "data-step" in e["attributes"]]
+    assert [each["data-step"] for each in shown] == ["4", "8", "12"] * 4
+    assert shown[1]["alt"] == "adam 0.01 after 8 steps"
+    for place, each in enumerate(shown):
+        picture = record.snapshots[place % 3, place // 3]
+        assert np.abs(decode(each["src"]) - picture).mean() < 6
+
+
+def test_snapshots_of_a_variant_end_where_it_ended(tmp_path):
+    rows = make_rows(ROWS, 4)
+    rows.evaluations[7:, 3] = 0
+    rows.evaluations[:, 2] = 0
+    page = render(with_snapshots(make_record(tmp_path, sweep(), rows=rows)))
+    shown = [e["attributes"] for e in page.all("img") if "data-step" in e["attributes"]]
+    assert [each["alt"] for each in shown][6:] == ["rmsprop 2 after 4 steps"]
+
+
+@pytest.mark.parametrize(("variants", "most"), [(1, 32), (20, 20), (64, 6), (65, 0)])
+def test_a_page_holds_a_sensible_number_of_snapshots(variants, most, tmp_path):
+    rows = make_rows(100, variants)
+    record = make_record(tmp_path, [make_variant(i) for i in range(variants)], rows=rows)
+    page = render(with_snapshots(record, steps=range(1, 101)))
+    shown = [e["attributes"] for e in page.all("img") if "data-step" in e["attributes"]]
+    assert len(shown) == variants * most
+    assert bool(page.all("input")) == bool(most)
+    if most:
+        steps = [int(each["data-step"]) for each in shown[:most]]
+        assert (steps[0], steps[-1]) == (1, 100)
+        assert np.ptp(np.diff(steps)) <= 1
+
+
+def test_a_page_without_snapshots_has_no_slider(tmp_path):
+    page = render(make_record(tmp_path, sweep()))
+    assert not page.all("input")
+    assert not page.all("h2", id="snapshots")
 
 
 # A run that has not ended.
@@ -906,6 +1031,64 @@ def test_picture_opens_in_full_size_and_closes_by_keyboard(show, tmp_path):
     page.click("document.querySelector('dialog button')")
     assert not page.run(opened)
     assert page.complaints() == []
+
+
+@pytest.mark.slow
+def test_slider_shows_one_snapshot_of_each_variant_by_keyboard(show, tmp_path):
+    rows = make_rows(ROWS, 4)
+    rows.evaluations[7:, 3] = 0
+    page = show(with_snapshots(make_record(tmp_path, sweep(), rows=rows)))
+    shown = (
+        "[...document.querySelectorAll('.snapshots img')]"
+        ".filter(each => each.getBoundingClientRect().width > 0).map(each => each.dataset.step)"
+    )
+    assert page.run(shown) == ["4"] * 4
+    page.run("document.getElementById('step').focus()")
+    page.press(*RIGHT)
+    assert page.run(shown) == ["8"] * 3 + ["4"]
+    page.press(*RIGHT)
+    assert page.run(shown) == ["12"] * 3 + ["4"]
+    assert page.run("document.querySelector('output').value") == "12"
+    assert page.run("document.getElementById('step').ariaValueText") == "step 12"
+    assert page.complaints() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [96, 700, 1600])
+def test_one_result_has_the_room_that_it_needs(width, show, tmp_path):
+    page = show(make_record(tmp_path, [make_variant()], size=(60, width)))
+    room = page.run("document.querySelector('main').clientWidth")
+    assert 1200 < room <= 1232
+    shown = page.run("document.querySelector('.results img').clientWidth")
+    assert shown == min(width, room)
+
+
+@pytest.mark.slow
+def test_table_of_a_sweep_fits_a_window(show, tmp_path):
+    """Of one in which everything differs."""
+    variants = [
+        make_variant(
+            i,
+            optimizer=optimizer,
+            label=f"{optimizer} 0.0{i} content {i}e4 style weight 1e-0{i} TV {i} from {i}/start.png"
+            f" seed {i} {i}/a_painting.jpg",
+            learning_rate=1.2345e-3 * (i + 1),
+            content_weight=12345.0 * (i + 1),
+            style_weight=1.2345e-3 * (i + 1),
+            tv_weight=12.5 * i,
+            style=f"{i}/a_painting.jpg",
+            init=f"{i}/start.png",
+        )
+        for i, optimizer in enumerate(("adam", "rmsprop", "adagrad", "lbfgs"))
+    ]
+    variants[3] = dataclasses.replace(variants[3], status="diverged", diverged_step=123)
+    page = show(make_record(tmp_path, variants))
+    for name in ("variants", "layers"):
+        wide, room = page.run(
+            f"(() => {{ const box = document.querySelector('#{name}-note + div');"
+            "return [box.scrollWidth, box.clientWidth]; })()"
+        )
+        assert wide <= room, name
 
 
 @pytest.mark.slow

@@ -212,6 +212,14 @@ def test_one_value_is_found_and_nothing_else(where, place, value, words, tmp_pat
     assert words in found[0]
 
 
+def test_variants_of_one_label_are_told_apart(tmp_path):
+    first = record(tmp_path / "a.h5")
+    other = changed(tmp_path / "b.h5", "losses/total", (2, 1), 0.5)
+    same = tuple(replace(variant, label="same") for variant in first.variants)
+    (line,) = comparison.differences(replace(first, variants=same), other)
+    assert line.startswith("same #2: total")
+
+
 def test_times_are_not_compared(tmp_path):
     first = record(tmp_path / "a.h5")
     assert not comparison.differences(first, changed(tmp_path / "b.h5", "wall_time", (0, 0), 9.0))

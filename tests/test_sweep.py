@@ -111,6 +111,27 @@ def test_an_absurd_rate_is_marked_and_its_neighbor_keeps_its_bytes(sweep):
     np.testing.assert_array_equal(wild.images[0], calm.images[0])
 
 
+def test_who_begins_at_the_minimum_has_not_diverged(sweep, quick_to_compile):
+    """One picture for content and style: any rate ends above it."""
+    said = []
+    same = replace(
+        sweep,
+        styles=(sweep.content,),
+        inits=("content",),
+        optimizers=("adam",),
+        tv_weights=(0.0, 1e-6),
+        learning_rates=("0.1",),
+    )
+    outcome = runs.sweep_files(same, say=said.append, progress=False)
+    assert [variant.status for variant in outcome.record.variants] == ["finished"] * 2
+    assert outcome.record.began_at_minimum.all()
+    assert any("2 of them began at the minimum" in line for line in said)
+    # Where smoothing is all that is asked for, it can be gained.
+    smooth = replace(same, tv_weights=(1e6,))
+    outcome = runs.sweep_files(smooth, say=said.append, progress=False)
+    assert not outcome.record.began_at_minimum.any()
+
+
 def test_a_new_sweep_does_not_take_an_old_checkpoint(sweep):
     fresh = run(sweep)
     checkpoint.save(checkpoint.path_of(sweep.log), {"x": np.zeros(3)}, program=0)

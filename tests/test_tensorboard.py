@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from nst_jax import driver, programs, runs, tensorboard
-from nst_jax.grid import Share
+from nst_jax.grid import Share, variants_of
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
 
@@ -106,6 +106,19 @@ def test_variants_of_several_processes_have_folders_of_their_own(board):
     for number in range(2):
         runs.sweep_files(settings, share=Share(number, 2))
     assert len(list(board.tensorboard.iterdir())) == 2
+
+
+def test_folders_are_named_by_what_differs(board):
+    """However long the names of pictures are; a folder's name has 255 bytes."""
+    variants = [
+        replace(variant, label=f"adam 0.1 {'絵' * 80}_{i}.jpg")
+        for i, variant in enumerate(variants_of(board))
+    ]
+    with tensorboard.TensorBoard(board.tensorboard, variants, 4, Share()) as writer:
+        for i in range(len(variants)):
+            writer._writer(board.tensorboard, i, 0)
+    names = sorted(path.name for path in board.tensorboard.iterdir())
+    assert [name[-6:] for name in names] == [f"_{i}.jpg" for i in range(len(variants))]
 
 
 def test_without_the_package_a_run_is_refused_before_it_starts(board, monkeypatch):
