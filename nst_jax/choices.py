@@ -17,6 +17,7 @@ OptimizerForm = Literal["keras", "report"]
 LayerBalance = Literal["equal", "relative"]
 Driver = Literal["python", "scan"]
 InputConvention = Literal["auto", "torchvision", "caffe", "caffe_rgb"]
+Alpha = Literal["white", "keep"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 # The report, section 4.1.

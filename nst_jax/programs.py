@@ -29,6 +29,7 @@ from nst_jax.objective import (
     Objective,
     Targets,
     compute_targets,
+    in_gray,
     make_objective,
     make_weights,
     relative_weights,
@@ -99,6 +100,8 @@ def make_problems(config: RunConfig, feature_fn: Callable, inputs: Inputs) -> Pr
         for name, style in inputs.styles.items()
     }
     objectives = {name: make_objective(feature_fn, each) for name, each in targets.items()}
+    if config.gray:
+        objectives = {name: in_gray(each) for name, each in objectives.items()}
     return Problems(objectives, targets, config.layer_balance)
 
 
@@ -188,7 +191,9 @@ def _build(
         lambda *x: jnp.stack([jnp.asarray(each, jnp.float32) for each in x]),
         *(driver.Hyperparameters(v.learning_rate, problems.weights(v)) for v in lanes),
     )
-    starts = np.stack([inputs.start(variant, config.init_noise) for variant in lanes])
+    starts = np.stack(
+        [inputs.start(variant, noise=config.init_noise, gray=config.gray) for variant in lanes]
+    )
     state = driver.init_state(starts, factory, hyper)
     return _Program(problems.objectives[own[0].style], factory, hyper, state)
 
@@ -326,8 +331,15 @@ def _log_chunk(
         plan.columns,
     )
     if config.snapshot_every and done % config.snapshot_every == 0:
-        pictures = images.to_uint8(driver.pictures(chunk.state)[:count])
+        pictures = _pictures(config, chunk.state)[:count]
         log.append_snapshot(done // config.snapshot_every - 1, done, pictures, plan.columns)
+
+
+def _pictures(config: RunConfig, state: driver.State) -> np.ndarray:
+    """The images of a state in 8 bits."""
+    pictures = images.to_uint8(driver.pictures(state))
+    # A compiled step may leave a channel a last bit off the others.
+    return images.spread_first_channel(pictures) if config.gray else pictures
 
 
 def _finish(
@@ -340,7 +352,7 @@ def _finish(
     interrupted: bool,
 ) -> list[Variant]:
     """Logs the pictures as they are saved, their losses, and how each variant ended."""
-    pictures = images.to_uint8(driver.pictures(state))
+    pictures = _pictures(config, state)
     diverged_steps = np.asarray(state.diverged_step)
     losses = driver.final_losses(
         program.objective,

@@ -128,7 +128,7 @@ def resume(path: Path, *, say: Say = inform, progress: bool | None = None) -> Ou
         run = run._replace(variants=variants)
         with RunLog.reopen(path) as log:
             _run_plans(run, log, path, request, say, progress)
-        return results.conclude(run.config, path, request, say, started)
+        return results.conclude(run.config, path, request, say, started, alpha=run.pictures.alpha)
 
 
 def rerun(
@@ -227,7 +227,7 @@ def _run_files(
             # What fits into memory is known from the compiled program.
             log.add_compile_seconds(planning)
             _run_plans(run, log, path, request, say, progress, on_chunk)
-        return results.conclude(config, path, request, say, started)
+        return results.conclude(config, path, request, say, started, alpha=run.pictures.alpha)
 
 
 def _prepare(

@@ -130,6 +130,24 @@ def sweep(tmp_path):
     )
 
 
+@pytest.fixture
+def stylize(sweep):
+    """Settings of a single run on the pictures of `sweep`."""
+    from nst_jax import config
+
+    shared = {name: getattr(sweep, name) for name in ("content", "weights", "steps", "force")}
+    layers = {name: getattr(sweep, name) for name in ("content_layers", "style_layers")}
+    return config.StylizeConfig(
+        style=sweep.styles[0],
+        output=sweep.log.with_name("out.png"),
+        log=sweep.log.with_name("run.h5"),
+        init="noise",
+        seed=3,
+        **shared,
+        **layers,
+    )
+
+
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
     """A real browser, see `browser.Browser`."""

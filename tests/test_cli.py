@@ -254,6 +254,7 @@ def refused(capsys, code: int) -> str:
         (["--init", "nowhere.png"], "is no file"),
         (["--output", "out.gif"], ".png"),
         (["--output", "out"], ".png"),
+        (["--output", "out.jpg", "--alpha", "keep"], "one of .png, .tif, .tiff, .webp"),
         (["--log", "run.txt"], ".h5"),
         (["--weights", "nowhere.h5"], "no such file"),
     ],
