@@ -18,6 +18,7 @@ LayerBalance = Literal["equal", "relative"]
 Driver = Literal["python", "scan"]
 InputConvention = Literal["auto", "torchvision", "caffe", "caffe_rgb"]
 PresetName = Literal["painterly"]
+Alpha = Literal["white", "keep"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 # The report, section 4.1.

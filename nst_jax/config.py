@@ -14,6 +14,7 @@ import tyro
 from nst_jax.choices import (
     CONTENT_LAYERS,
     STYLE_LAYERS,
+    Alpha,
     Arch,
     Convention,
     LayerBalance,
@@ -78,6 +79,8 @@ class RunConfig:
     """Longest side of the style in pixels, or full, its own."""
     enlarge: bool = False
     """Enlarge pictures that are smaller than --size."""
+    gray: bool = False
+    """Take content, style and start in gray, and keep the result gray."""
     steps: int = 250
     """Steps of the optimizer."""
     optimizer_form: OptimizerForm = "keras"
@@ -141,6 +144,8 @@ class StylizeConfig(RunConfig, _StylizeFiles):
     """Where to start: content, noise, style, or the path of a picture."""
     seed: int = 0
     """Of the noise; nothing else is random."""
+    alpha: Alpha = "white"
+    """Of a transparent content: lay it on white, or keep: the result is transparent too."""
 
 
 @dataclass(frozen=True, kw_only=True)

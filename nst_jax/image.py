@@ -40,8 +40,15 @@ _FORMAT_OF_SUFFIX = {
     ".webp": "WEBP",
 }
 SUFFIXES = tuple(_FORMAT_OF_SUFFIX)
+ALPHA_SUFFIXES = tuple(suffix for suffix, name in _FORMAT_OF_SUFFIX.items() if name != "JPEG")
 
 _WRITE_OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
+# A gray JPEG of three channels strays by so many levels.
+_GRAY_LEVELS = 3
+_LAID_ON_WHITE = "it is transparent: laid on white"
+
+# Of a picture; what should be told is added to the list.
+_Resize = Callable[[Image.Image, list[str]], Image.Image]
 # The EXIF block of a JPEG holds at most 65533 bytes.
 _MAX_DESCRIPTION = 60_000
 
@@ -104,9 +111,23 @@ def load(
         transparency was removed, a damaged color profile or EXIF ignored, or the range of floats
         guessed.
     """
-    if size is not None and size < 1:
-        raise ValueError(f"`size` (={size}) must be at least 1 pixel")
-    return _load(path, lambda rgb, notes: _fit(rgb, size, notes, enlarge=enlarge))
+    image, alpha, notes = _load(Path(path), _fitted(size, enlarge))
+    _warn(path, [*notes, *[_LAID_ON_WHITE] * (alpha is not None)])
+    return image
+
+
+def load_with_alpha(
+    path: str | os.PathLike[str], *, size: int | None = None, enlarge: bool = False
+) -> tuple[Float[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"] | None]:
+    """As `load`, with what `save` needs to make a result as transparent as this picture.
+
+    Returns:
+      The picture on white, and its alpha of the same size: 0 where nothing of it is seen, 255
+      where all is. None if it is opaque.
+    """
+    image, alpha, notes = _load(Path(path), _fitted(size, enlarge))
+    _warn(path, notes)
+    return image, alpha
 
 
 def load_part(path: str | os.PathLike[str], height: int, width: int) -> Float[np.ndarray, "h w 3"]:
@@ -124,20 +145,11 @@ def load_part(path: str | os.PathLike[str], height: int, width: int) -> Float[np
       ImageWarning: as `load`; or more was left out than the rounding of another size explains.
     """
     _check_sides(height, width)
-    return _load(path, lambda rgb, notes: _part(rgb, height, width, notes))
-
-
-def _load(
-    path: str | os.PathLike[str], resize: Callable[[Image.Image, list[str]], Image.Image]
-) -> Float[np.ndarray, "h w 3"]:
-    notes: list[str] = []
-    with _opened(Path(path)) as picture:
-        rgb = resize(_to_rgb(picture, notes), notes)
-        if frames := _frames(picture):
-            notes.append(f"it has {frames}: the first one is taken")
-    for note in notes:
-        warnings.warn(f"{path}: {note}", ImageWarning, stacklevel=3)
-    return from_uint8(np.asarray(rgb))
+    image, alpha, notes = _load(
+        Path(path), lambda picture, notes: _part(picture, height, width, notes)
+    )
+    _warn(path, [*notes, *[_LAID_ON_WHITE] * (alpha is not None)])
+    return image
 
 
 def longest_side(path: str | os.PathLike[str]) -> int:
@@ -154,6 +166,7 @@ def save(
     path: str | os.PathLike[str],
     image: Float[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w 3"],
     *,
+    alpha: UInt8[np.ndarray, "h w"] | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Writes a picture, whole or not at all, in the format that the ending of `path` names.
@@ -163,12 +176,14 @@ def save(
     Args:
       path: ends in one of `SUFFIXES`; a missing folder is made, an existing file replaced.
       image: RGB in [0, 1] (what is a little outside is clipped), or its uint8 form.
+      alpha: of `load_with_alpha`; for `ALPHA_SUFFIXES`. The white is taken out of pixels that
+        are transparent in part: laid on white, the file looks like `image`.
       metadata: for `read_metadata`. Text chunks in PNG, whose keys have 1 to 79 ASCII
         characters; elsewhere the EXIF image description, and left out if over 60 kB.
 
     Raises:
       ValueError: another ending, an array that is no picture in [0, 1], a key that PNG forbids,
-        sides that the format cannot hold.
+        sides that the format cannot hold, `alpha` of another size or for JPEG.
       OSError: the file cannot be written.
     """
     path = Path(path)
@@ -176,7 +191,11 @@ def save(
     pixels.check_picture("image", image, levels=True)
     image = np.asarray(image)
     file_format = _FORMAT_OF_SUFFIX[path.suffix.lower()]
-    picture = Image.fromarray(image if image.dtype == np.uint8 else to_uint8(image))
+    levels = image if image.dtype == np.uint8 else to_uint8(image)
+    if alpha is not None:
+        check_takes_alpha(path)
+        levels = _with_alpha(levels, alpha)
+    picture = Image.fromarray(levels)
     options = _WRITE_OPTIONS.get(file_format, {}) | _metadata_options(file_format, metadata or {})
     try:
         with files.replacing(path) as temporary:
@@ -185,6 +204,18 @@ def save(
         kind = type(error) if isinstance(error, OSError) else ValueError
         reason = getattr(error, "strerror", None) or error
         raise kind(f"cannot write {path}: {reason}") from error
+
+
+def check_takes_alpha(path: Path) -> None:
+    """Refuses a file whose format has no transparency.
+
+    Raises:
+      ValueError: one line that names those that have.
+    """
+    if path.suffix.lower() not in ALPHA_SUFFIXES:
+        raise ValueError(
+            f"{path} cannot be transparent: its ending must be one of {', '.join(ALPHA_SUFFIXES)}"
+        )
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
@@ -247,6 +278,25 @@ def from_uint8(array: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"
     return array.astype(np.float32) / np.float32(255)
 
 
+def to_gray(image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
+    """The luma of an image in all three channels, in 8 bits as files have it.
+
+    Source: ITU-R BT.601.
+    """
+    luma = Image.fromarray(to_uint8(image)).convert("L")
+    return from_uint8(np.asarray(luma.convert("RGB")))
+
+
+def spread_first_channel(image: np.ndarray) -> np.ndarray:
+    """The first channel of (..., 3) in all three: noise made gray keeps its deviation."""
+    return np.repeat(image[..., :1], 3, axis=-1)
+
+
+def is_gray(image: Float[np.ndarray, "h w 3"]) -> bool:
+    """Whether all channels are the same, up to what JPEG does to a gray picture."""
+    return bool(np.ptp(to_uint8(image), axis=-1).max() <= _GRAY_LEVELS)
+
+
 def initial_image(
     kind: str | Float[np.ndarray, "hk wk 3"],
     content: Float[np.ndarray, "h w 3"],
@@ -254,6 +304,7 @@ def initial_image(
     *,
     seed: int = 0,
     noise: float = 0.0,
+    gray: bool = False,
 ) -> Float[np.ndarray, "h w 3"]:
     """The image that the optimization starts from, as large as the content image.
 
@@ -265,6 +316,7 @@ def initial_image(
       seed: of the noise; it changes nothing else.
       noise: standard deviation s >= 0 of the normal noise that is added to any start, which is
         then clipped to [0, 1].
+      gray: the first channel for all three: of gray pictures with gray noise.
 
     Returns:
       A new float32 array. Its noise is another stream than the "noise" start's.
@@ -283,7 +335,8 @@ def initial_image(
     start = _start(kind, content, style, start_rng)
     if noise:
         start += np.float32(noise) * noise_rng.standard_normal(start.shape, np.float32)
-    return np.clip(start, 0, 1)
+    start = np.clip(start, 0, 1)
+    return spread_first_channel(start) if gray else start
 
 
 def _start(
@@ -429,8 +482,46 @@ def _pages(picture: Image.Image) -> str | None:
     return f"more than {_MOST_PAGES} pages"
 
 
-def _to_rgb(picture: Image.Image, notes: list[str]) -> Image.Image:
-    """Decodes a picture into 8-bit RGB; what should be told is added to `notes`."""
+def _load(path: Path, resize: _Resize) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """A picture on white, its alpha unless it is opaque, and what should be told."""
+    notes: list[str] = []
+    with _opened(path) as picture:
+        rgb, alpha = _decoded(picture, notes)
+        if alpha is not None:
+            rgb, alpha = _on_white(rgb, alpha), resize(alpha, [])
+        rgb = resize(rgb, notes)
+        if frames := _frames(picture):
+            notes.append(f"it has {frames}: the first one is taken")
+    return from_uint8(np.asarray(rgb)), None if alpha is None else np.asarray(alpha), notes
+
+
+def _warn(path: str | os.PathLike[str], notes: list[str]) -> None:
+    for note in notes:
+        warnings.warn(f"{path}: {note}", ImageWarning, stacklevel=3)
+
+
+def _on_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
+    flat = Image.new("RGB", rgb.size, "white")
+    flat.paste(rgb, mask=alpha)
+    return flat
+
+
+def _with_alpha(
+    levels: UInt8[np.ndarray, "h w 3"], alpha: UInt8[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "h w 4"]:
+    """Pixels on white, and how much of each is not the white's: without it, and with alpha."""
+    if alpha.shape != levels.shape[:2]:
+        raise ValueError(
+            f"`alpha` must have the image's height and width, {levels.shape[:2]}, got {alpha.shape}"
+        )
+    share = from_uint8(alpha)[..., None]
+    # Where nothing is seen any color would do.
+    color = np.clip(1 - (1 - from_uint8(levels)) / np.where(share > 0, share, 1), 0, 1)
+    return np.concatenate([to_uint8(color), alpha[..., None]], axis=-1)
+
+
+def _decoded(picture: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Image | None]:
+    """Decodes a picture into 8-bit RGB and its alpha; what should be told is added to `notes`."""
     picture.load()
     try:
         ImageOps.exif_transpose(picture, in_place=True)
@@ -442,14 +533,9 @@ def _to_rgb(picture: Image.Image, notes: list[str]) -> Image.Image:
         picture = picture.convert(picture.mode.upper())
     rgb = _to_srgb(picture, icc, notes)
     if not picture.has_transparency_data:
-        return rgb
+        return rgb, None
     alpha = picture.convert("RGBA").getchannel("A")
-    if alpha.getextrema()[0] == 255:
-        return rgb
-    notes.append("it is transparent: laid on white")
-    flat = Image.new("RGB", rgb.size, "white")
-    flat.paste(rgb, mask=alpha)
-    return flat
+    return rgb, None if alpha.getextrema()[0] == 255 else alpha
 
 
 def _to_8_bits(picture: Image.Image, notes: list[str]) -> Image.Image:
@@ -493,6 +579,12 @@ def _to_srgb(picture: Image.Image, icc: bytes | None, notes: list[str]) -> Image
             pass
         notes.append("its color profile is damaged or does not fit: taken for sRGB")
     return picture.convert("RGB")
+
+
+def _fitted(size: int | None, enlarge: bool) -> _Resize:
+    if size is not None and size < 1:
+        raise ValueError(f"`size` (={size}) must be at least 1 pixel")
+    return lambda picture, notes: _fit(picture, size, notes, enlarge=enlarge)
 
 
 def _fit(picture: Image.Image, size: int | None, notes: list[str], *, enlarge: bool) -> Image.Image:

@@ -9,8 +9,8 @@ import numpy as np
 from nst_jax import files, vgg
 from nst_jax import image as images
 from nst_jax import weights as network_weights
-from nst_jax.choices import Arch
-from nst_jax.config import Config, RunConfig, SweepConfig
+from nst_jax.choices import Alpha, Arch
+from nst_jax.config import Config, RunConfig, StylizeConfig, SweepConfig
 from nst_jax.grid import variants_of
 from nst_jax.objective import FeatureFn
 from nst_jax.runlog import RunRecord, Variant
@@ -25,13 +25,15 @@ class Inputs(NamedTuple):
       content: RGB in [0, 1].
       styles: `{name: picture}`, as the variants name them.
       starts: pictures to start from, by the path in `Variant.init`.
+      alpha: what the result shall have of the content's transparency.
     """
 
     content: np.ndarray
     styles: Mapping[str, np.ndarray]
     starts: Mapping[str, np.ndarray]
+    alpha: np.ndarray | None
 
-    def start(self, variant: Variant, noise: float) -> np.ndarray:
+    def start(self, variant: Variant, *, noise: float, gray: bool) -> np.ndarray:
         """The initial image of a variant."""
         return images.initial_image(
             self.starts.get(variant.init, variant.init),
@@ -39,6 +41,7 @@ class Inputs(NamedTuple):
             self.styles[variant.style],
             seed=variant.seed,
             noise=noise,
+            gray=gray,
         )
 
 
@@ -81,7 +84,7 @@ def load_pictures(
     """
     with images.notes(say):
         size, style_size = config.longest_sides
-        content = images.load(config.content, size=size, enlarge=config.enlarge)
+        content, alpha = images.load_with_alpha(config.content, size=size, enlarge=config.enlarge)
         styles = {
             variant.style: images.load(Path(variant.style), size=style_size, enlarge=config.enlarge)
             for variant in {variant.style: variant for variant in variants}.values()
@@ -91,7 +94,39 @@ def load_pictures(
             init: images.load_part(_init_path(init), *content.shape[:2]) for init in sorted(inits)
         }
     _check_sizes(config, {str(config.content): content, **styles})
-    return Inputs(content, styles, starts)
+    _say_transparency(config, alpha, say)
+    pictures = Inputs(content, styles, starts, alpha if _alpha_of(config) == "keep" else None)
+    if config.gray:
+        return _in_gray(pictures)
+    if all(map(images.is_gray, (content, *styles.values()))):
+        say("note: content and style are gray, the result may not be: --gray keeps it gray")
+    return pictures
+
+
+def _say_transparency(config: Config, alpha: np.ndarray | None, say: Callable[[str], None]) -> None:
+    wanted = _alpha_of(config)
+    if alpha is None and wanted == "keep":
+        say(f"note: {config.content}: it is opaque: --alpha keep changes nothing")
+    elif alpha is not None:
+        then = {
+            "white": "; --alpha keep makes the result transparent too",
+            "keep": "; the result will be transparent too",
+            None: "",
+        }
+        say(f"note: {config.content}: it is transparent: laid on white{then[wanted]}")
+
+
+def _alpha_of(config: Config) -> Alpha | None:
+    """What becomes of the content's transparency; a sweep has no use for it."""
+    return config.alpha if isinstance(config, StylizeConfig) else None
+
+
+def _in_gray(pictures: Inputs) -> Inputs:
+    styles, starts = (
+        {name: images.to_gray(picture) for name, picture in named.items()}
+        for named in (pictures.styles, pictures.starts)
+    )
+    return pictures._replace(content=images.to_gray(pictures.content), styles=styles, starts=starts)
 
 
 def _check_sizes(config: RunConfig, pictures: dict[str, np.ndarray]) -> None:

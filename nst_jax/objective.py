@@ -164,6 +164,26 @@ def make_objective(feature_fn: FeatureFn, targets: Targets) -> jax.tree_util.Par
     return jax.tree_util.Partial(_objective, as_pytree(feature_fn), targets)
 
 
+def in_gray(objective: Objective) -> jax.tree_util.Partial:
+    """The objective among gray images: one that starts gray stays so, up to its last bits.
+
+    It takes an image for the mean of its channels. That projects orthogonally onto the gray images:
+    of a gray image the losses are the same, and the gradient is the part of it that is gray.
+
+    Args:
+      objective: see `make_objective`; targets of gray pictures can be reached.
+    """
+    return jax.tree_util.Partial(_in_gray, as_pytree(objective))
+
+
+def _in_gray(
+    objective: Objective, image: ArrayLike, weights: LossWeights
+) -> tuple[Array, LossTerms]:
+    image = jnp.asarray(image)
+    mean = jnp.mean(image, axis=-1, keepdims=True)
+    return objective(jnp.broadcast_to(mean, image.shape), weights)
+
+
 def as_pytree(function: Callable) -> jax.tree_util.Partial:
     """A function that a jitted one takes as an argument; a plain one is compiled in as it is."""
     if isinstance(function, jax.tree_util.Partial):

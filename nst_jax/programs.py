@@ -30,6 +30,7 @@ from nst_jax.objective import (
     Objective,
     Targets,
     compute_targets,
+    in_gray,
     losses_without_features,
     make_objective,
     make_weights,
@@ -120,6 +121,8 @@ def make_problems(config: RunConfig, feature_fn: Callable, inputs: Inputs) -> Pr
         for name, style in inputs.styles.items()
     }
     objectives = {name: make_objective(feature_fn, each) for name, each in targets.items()}
+    if config.gray:
+        objectives = {name: in_gray(each) for name, each in objectives.items()}
     return Problems(objectives, targets, config.layer_balance)
 
 
@@ -229,7 +232,9 @@ def _build(
         lambda *x: jnp.stack([jnp.asarray(each, jnp.float32) for each in x]),
         *(driver.Hyperparameters(v.learning_rate, problems.weights(v)) for v in lanes),
     )
-    starts = np.stack([inputs.start(variant, config.init_noise) for variant in lanes])
+    starts = np.stack(
+        [inputs.start(variant, noise=config.init_noise, gray=config.gray) for variant in lanes]
+    )
     state = driver.init_state(starts, factory, hyper)
     return _Program(problems.objectives[own[0].style], factory, hyper, state)
 
@@ -326,7 +331,7 @@ def run(
     # The last step gives its state away.
     if config.keep_state:
         checkpoint.save(checkpoint_path, state, program=number)
-    ended = _finish(plan, program, state, variants, problems, log, bool(request))
+    ended = _finish(config, plan, program, state, variants, problems, log, bool(request))
     if not (request or config.keep_state):
         checkpoint_path.unlink(missing_ok=True)
     return ended
@@ -349,10 +354,10 @@ def is_end_of(
       config, plan, variants, problems, inputs: as `run`.
     """
     state = checkpoint.load(path, _build(config, plan, variants, problems, inputs).state)
-    pictures = driver.pictures(state)[: plan.stop - plan.start]
-    is_finite = bool(np.isfinite(pictures).all())
-    ends = record.results()[0][plan.columns]
-    return is_finite and np.array_equal(images.to_uint8(pictures), ends)
+    if not np.isfinite(driver.pictures(state)).all():
+        return False
+    pictures = _pictures(config, state)[: plan.stop - plan.start]
+    return np.array_equal(pictures, record.results()[0][plan.columns])
 
 
 def _chunks(
@@ -394,11 +399,19 @@ def _log_chunk(
         plan.columns,
     )
     if config.snapshot_every and done % config.snapshot_every == 0:
-        pictures = images.to_uint8(driver.pictures(chunk.state)[:count])
+        pictures = _pictures(config, chunk.state)[:count]
         log.append_snapshot(done // config.snapshot_every - 1, done, pictures, plan.columns)
 
 
+def _pictures(config: RunConfig, state: driver.State) -> np.ndarray:
+    """The images of a state in 8 bits."""
+    pictures = images.to_uint8(driver.pictures(state))
+    # A compiled step may leave a channel a last bit off the others.
+    return images.spread_first_channel(pictures) if config.gray else pictures
+
+
 def _finish(
+    config: RunConfig,
     plan: Plan,
     program: _Program,
     state: driver.State,
@@ -408,7 +421,7 @@ def _finish(
     interrupted: bool,
 ) -> list[Variant]:
     """Logs the pictures as they are saved, their losses, and how each variant ended."""
-    pictures = images.to_uint8(driver.pictures(state))
+    pictures = _pictures(config, state)
     diverged_steps = np.asarray(state.diverged_step)
     losses = driver.final_losses(
         program.objective,

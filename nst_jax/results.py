@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+
 from nst_jax import files, inputs, runlog, tensorboard
 from nst_jax import image as images
 from nst_jax.config import PLACES, Config, StylizeConfig, SweepConfig
@@ -42,6 +44,8 @@ def check_outputs(config: Config) -> None:
             outputs.append((config.report, (".html",)))
     else:
         outputs.append((config.output, images.SUFFIXES))
+        if config.alpha == "keep":
+            images.check_takes_alpha(config.output)
         if config.figures:
             outputs += [(config.figures / name, (".png",)) for name in _plotting().RUN_FIGURES]
     taken = {path.resolve(): "an input" for path in inputs.paths(config)}
@@ -68,6 +72,8 @@ def conclude(
     request: StopRequest,
     say: Callable[[str], None],
     started: float,
+    *,
+    alpha: np.ndarray | None,
 ) -> Outcome:
     """Writes what a run leaves beside its log, and says how it ended.
 
@@ -77,11 +83,12 @@ def conclude(
       request: the signal that has ended it, if one has.
       say: gets each line for the person.
       started: when, by `time.perf_counter`.
+      alpha: of the picture; None if it is opaque.
     """
     record = runlog.load(path)
     written = [config.log] if config.log else []
     if isinstance(config, StylizeConfig):
-        _save_picture(config, record)
+        _save_picture(config, record, alpha)
         written.insert(0, config.output)
         if config.figures:
             _plotting().save_run_figures(record, config.figures)
@@ -133,7 +140,7 @@ def _ending(record: RunRecord, config: Config) -> str:
     return f"{'done' if record.status == 'finished' else record.status}: {steps}"
 
 
-def _save_picture(config: StylizeConfig, record: RunRecord) -> None:
+def _save_picture(config: StylizeConfig, record: RunRecord, alpha: np.ndarray | None) -> None:
     # What has no influence on the picture is left out: the same picture, the same bytes.
     beside = PLACES | {"snapshot_every"}
     settings = {k: str(v) for k, v in record.config.items() if v is not None and k not in beside}
@@ -144,7 +151,7 @@ def _save_picture(config: StylizeConfig, record: RunRecord) -> None:
         "nst_jax.final_losses": json.dumps({k: float(v[0]) for k, v in terms.items()}),
         "nst_jax.steps": str(record.steps_done[0]),
     }
-    images.save(config.output, images.from_uint8(pictures[0]), metadata=metadata)
+    images.save(config.output, pictures[0], alpha=alpha, metadata=metadata)
 
 
 def bad_term(rows: runlog.Rows, variant: Variant) -> str | None:

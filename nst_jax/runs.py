@@ -147,7 +147,7 @@ def resume(
         run = run._replace(variants=variants)
         with RunLog.reopen(path) as log:
             _run_plans(run, log, path, request, say, progress)
-        return results.conclude(run.config, path, request, say, started)
+        return results.conclude(run.config, path, request, say, started, alpha=run.pictures.alpha)
 
 
 def rerun(
@@ -246,7 +246,7 @@ def _run_files(
             # What fits into memory is known from the compiled program.
             log.add_compile_seconds(planning)
             _run_plans(run, log, path, request, say, progress, on_chunk)
-        return results.conclude(config, path, request, say, started)
+        return results.conclude(config, path, request, say, started, alpha=run.pictures.alpha)
 
 
 def _extend(
@@ -280,7 +280,7 @@ def _extend(
                 log.take_over(record, columns, columns)
                 checkpoint.copy(state, checkpoint.path_of(path, number))
             _run_plans(run, log, path, request, say, progress)
-        return results.conclude(config, path, request, say, started)
+        return results.conclude(config, path, request, say, started, alpha=run.pictures.alpha)
 
 
 def _with_more_steps(record: RunRecord, run: _Run) -> tuple[dict[int, Path], _Run]:

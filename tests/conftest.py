@@ -118,6 +118,7 @@ def sweep(tmp_path):
         content=tmp_path / "c.png",
         styles=(tmp_path / "s.png",),
         log=tmp_path / "sweep.h5",
+        size="full",
         steps=6,
         optimizers=("adam", "adagrad"),
         learning_rates=("0.02", "0.1"),
@@ -127,6 +128,26 @@ def sweep(tmp_path):
         content_layers=("relu2_1",),
         style_layers=("relu1_1", "relu2_1"),
         force=True,
+    )
+
+
+@pytest.fixture
+def stylize(sweep):
+    """Settings of a single run on the pictures of `sweep`."""
+    from nst_jax import config
+
+    shared = {
+        name: getattr(sweep, name) for name in ("content", "size", "weights", "steps", "force")
+    }
+    layers = {name: getattr(sweep, name) for name in ("content_layers", "style_layers")}
+    return config.StylizeConfig(
+        style=sweep.styles[0],
+        output=sweep.log.with_name("out.png"),
+        log=sweep.log.with_name("run.h5"),
+        init="noise",
+        seed=3,
+        **shared,
+        **layers,
     )
 
 

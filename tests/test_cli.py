@@ -309,6 +309,7 @@ def test_full_is_the_size_of_the_file(pictures, tmp_path, capsys):
         (["--init", "nowhere.png"], "is no file"),
         (["--output", "out.gif"], ".png"),
         (["--output", "out"], ".png"),
+        (["--output", "out.jpg", "--alpha", "keep"], "one of .png, .tif, .tiff, .webp"),
         (["--log", "run.txt"], ".h5"),
         (["--weights", "nowhere.h5"], "no such file"),
     ],

@@ -640,6 +640,17 @@ def test_steps_are_called_from_python_on_a_cpu_and_scanned_elsewhere(
     assert driver.default_driver() == expected
 
 
+@pytest.mark.parametrize("name", [*FIRST_ORDER, pytest.param("lbfgs", marks=pytest.mark.slow)])
+def test_in_gray_an_image_stays_gray(toy_objective, name):
+    toy, weights, image = toy_objective
+    start = jnp.broadcast_to(image[..., :1], image.shape)
+    chunks = run(objective.in_gray(toy), weights, start, rates_of(name), optimizer=name)
+    end = driver.pictures(chunks[-1].state)
+    np.testing.assert_allclose(end, np.broadcast_to(end[..., :1], end.shape), atol=1e-6)
+    totals = totals_of(chunks)
+    assert np.all(totals[-1] < totals[0])
+
+
 def test_an_optimizer_of_ones_own_gets_what_it_needs(toy_objective):
     """The README promises any optax transformation: some need the loss beside the gradient."""
     toy, weights, image = toy_objective

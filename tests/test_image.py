@@ -883,6 +883,96 @@ def test_resize_keeps_channels_apart():
     np.testing.assert_allclose(found[5, 5], [1, 0, 0], atol=1e-6)
 
 
+def test_load_with_alpha_gives_the_alpha_of_the_size_and_place_of_the_picture(tmp_path):
+    # Opaque in the left half; turned by EXIF, in the upper half.
+    alpha = np.repeat(np.array([[255, 0]], np.uint8), 8, axis=1).repeat(12, axis=0)
+    picture = Image.new("RGB", (16, 12), "red")
+    picture.putalpha(Image.fromarray(alpha))
+    turned = Image.Exif()
+    turned[ORIENTATION] = 6
+    picture.save(tmp_path / "cut.png", exif=turned)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pixels, found = image.load_with_alpha(tmp_path / "cut.png", size=8)
+    assert found.shape == pixels.shape[:2] == (8, 6)
+    np.testing.assert_array_equal(found[:1], 255)
+    np.testing.assert_array_equal(found[-1:], 0)
+    np.testing.assert_array_equal(pixels[-1:], 1)
+
+
+def test_load_with_alpha_gives_none_of_an_opaque_picture(tmp_path):
+    Image.fromarray(SIX).convert("RGBA").save(tmp_path / "six.png")
+    pixels, alpha = image.load_with_alpha(tmp_path / "six.png")
+    assert alpha is None
+    np.testing.assert_array_equal(image.to_uint8(pixels), SIX)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_save_with_alpha_looks_like_the_image_on_white(tmp_path, suffix):
+    alpha = np.linspace(0, 255, 20, dtype=np.uint8)[None].repeat(12, axis=0)
+    # No darker than white through that alpha, as all that was laid on white.
+    pixels = 255 - (smooth(12, 20) * (alpha / 255)[..., None]).astype(np.uint8)
+    path = tmp_path / f"cut{suffix}"
+    image.save(path, pixels, alpha=alpha, metadata=METADATA)
+    found, found_alpha = image.load_with_alpha(path)
+    np.testing.assert_array_equal(found_alpha, alpha)
+    np.testing.assert_allclose(found * 255, pixels, atol=1)
+    assert image.read_metadata(path) == METADATA
+
+
+def test_save_with_alpha_keeps_it_in_webp_too(tmp_path):
+    alpha = np.asarray(Image.fromarray(np.array([[0, 90, 255]], np.uint8)).resize((48, 32)))
+    image.save(tmp_path / "cut.webp", blocks(), alpha=alpha)
+    np.testing.assert_array_equal(image.load_with_alpha(tmp_path / "cut.webp")[1], alpha)
+
+
+def test_a_soft_edge_keeps_no_white(tmp_path):
+    """White left in it would be a halo on any other ground."""
+    half = np.full((4, 4), 128, np.uint8)
+    black_on_white = np.full((4, 4, 3), 127, np.uint8)
+    image.save(tmp_path / "cut.png", black_on_white, alpha=half)
+    with Image.open(tmp_path / "cut.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture)[..., :3], 0)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg"])
+def test_save_refuses_alpha_in_a_jpeg(tmp_path, suffix):
+    with pytest.raises(ValueError, match=r"six\.jpe?g .*one of \.png, \.tif, \.tiff, \.webp$"):
+        image.save(tmp_path / f"six{suffix}", SIX, alpha=np.full((2, 3), 9, np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
+def test_save_refuses_alpha_of_another_size(tmp_path, unchecked):
+    with pytest.raises(ValueError, match=r"height and width, \(2, 3\), got \(3, 2\)"):
+        image.save(tmp_path / "six.png", SIX, alpha=np.full((3, 2), 9, np.uint8))
+
+
+# Gray
+
+
+def test_gray_is_the_luma_in_all_channels():
+    gray = image.to_uint8(image.to_gray(image.from_uint8(SIX)))
+    assert np.all(gray == gray[..., :1])
+    np.testing.assert_array_equal(gray[0, :, 0], [76, 150, 29])
+    np.testing.assert_array_equal(image.to_gray(image.from_uint8(gray)), image.from_uint8(gray))
+
+
+@pytest.mark.parametrize("suffix", image.SUFFIXES)
+def test_a_gray_picture_is_known_in_every_format(tmp_path, suffix):
+    color = image.from_uint8(smooth(20, 30))
+    assert not image.is_gray(color)
+    image.save(tmp_path / f"gray{suffix}", image.to_gray(color))
+    assert image.is_gray(image.load(tmp_path / f"gray{suffix}"))
+
+
+def test_gray_noise_is_that_of_one_channel():
+    content, style = (image.to_gray(x) for x in (CONTENT, STYLE))
+    for kind in ("content", "noise"):
+        color = image.initial_image(kind, content, style, seed=5, noise=0.2)
+        gray = image.initial_image(kind, content, style, seed=5, noise=0.2, gray=True)
+        np.testing.assert_array_equal(gray, color[..., :1].repeat(3, axis=-1))
+
+
 def test_resize_there_and_back_keeps_a_smooth_image():
     pixels = image.from_uint8(smooth(32, 40))
     back = image.resize(image.resize(pixels, 64, 80), 32, 40)

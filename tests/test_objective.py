@@ -361,6 +361,21 @@ def test_weights_of_layers_do_not_depend_on_the_scale_of_the_features(toy_fn, pi
     np.testing.assert_allclose(terms[1].style, terms[0].style, rtol=1e-4)
 
 
+def test_in_gray_a_gray_image_has_the_same_losses_and_the_gray_part_of_the_gradient(
+    toy_fn, pictures, image
+):
+    targets, toy = make(toy_fn, pictures)
+    weights = objective.make_weights(targets)
+    gray = jnp.broadcast_to(image[..., :1], image.shape)
+    expected, _ = value(toy, gray, weights)
+    total, _ = value(objective.in_gray(toy), gray, weights)
+    np.testing.assert_allclose(total, expected, rtol=1e-5)
+    found, _ = gradient(objective.in_gray(toy), gray, weights)
+    whole, _ = gradient(toy, gray, weights)
+    np.testing.assert_array_equal(found, jnp.broadcast_to(found[..., :1], found.shape))
+    np.testing.assert_allclose(found[..., 0], whole.mean(axis=-1), rtol=1e-3, atol=1e-6)
+
+
 def test_objective_is_mapped_over_weights(toy_fn, pictures, image):
     targets, toy = make(toy_fn, pictures)
     weights = [objective.make_weights(targets, style=style) for style in (1.0, 2.0)]

@@ -8,28 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import cli, comparison, compiler, config, driver, logwriter, runlog, runs, vgg
+from nst_jax import cli, comparison, compiler, driver, logwriter, runlog, runs, vgg
 from nst_jax import image as images
 
 
 def quiet(line: str) -> None:
     del line
-
-
-@pytest.fixture
-def stylize(sweep) -> config.StylizeConfig:
-    """A single run on the pictures of `sweep`."""
-    shared = {name: getattr(sweep, name) for name in ("content", "weights", "steps", "force")}
-    layers = {name: getattr(sweep, name) for name in ("content_layers", "style_layers")}
-    return config.StylizeConfig(
-        style=sweep.styles[0],
-        output=sweep.log.with_name("out.png"),
-        log=sweep.log.with_name("run.h5"),
-        init="noise",
-        seed=3,
-        **shared,
-        **layers,
-    )
 
 
 def test_a_single_run_shows_its_picture_as_it_grows(stylize):
