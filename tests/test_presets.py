@@ -20,6 +20,7 @@ def test_a_painterly_run_is_valid_and_keeps_what_it_was_asked_for(weights):
     assert (painterly.size, painterly.steps, painterly.weights) == (300, 50, weights)
     assert painterly.style_size == 480
     assert painterly.layer_balance == "relative"
+    assert (asked.border, painterly.border) == ("zeros", "reflect")
 
 
 def test_random_weights_get_the_settings_of_a_preview():
