@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 Arch = Literal["vgg16", "vgg19"]
 Pooling = Literal["max", "average"]
+Border = Literal["zeros", "reflect"]
 Precision = Literal["float32", "tf32", "bfloat16"]
 PrecisionSetting = Literal["float32", "tf32", "bfloat16", "fast"]
 Convolutions = Literal["plain", "winograd", "onednn"]

@@ -16,6 +16,7 @@ from nst_jax.choices import (
     STYLE_LAYERS,
     Alpha,
     Arch,
+    Border,
     Convention,
     LayerBalance,
     OptimizerForm,
@@ -99,6 +100,8 @@ class RunConfig:
     """Stop when the loss falls by less than this fraction in ten steps."""
     pooling: Pooling = "max"
     """max: the trained network; average: smoother pictures."""
+    border: Border = "zeros"
+    """Beyond the picture are zeros, as in training, or, reflect, 16 pixels of its mirror image."""
     arch: Arch = "vgg19"
     """The network."""
     weights: Annotated[str | None, _argument("PATH|random", "see nst-jax weights info")] = None

@@ -163,6 +163,7 @@ def load_network(config: RunConfig, form: vgg.Form, say: Callable[[str], None]) 
         layers,
         arch=config.arch,
         pooling=config.pooling,
+        border=config.border,
         **form._asdict(),
         rematerialize=config.rematerialize,
     )

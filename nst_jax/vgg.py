@@ -23,7 +23,15 @@ from jaxtyping import Array, Float
 
 from nst_jax import backend, compiler, pixels
 from nst_jax import convolutions as ready
-from nst_jax.choices import Arch, Convolutions, Pooling, Precision, PrecisionSetting, check_choice
+from nst_jax.choices import (
+    Arch,
+    Border,
+    Convolutions,
+    Pooling,
+    Precision,
+    PrecisionSetting,
+    check_choice,
+)
 
 Params = Mapping[str, Mapping[str, Array | np.ndarray]]
 
@@ -31,6 +39,8 @@ _CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 _CHANNELS = (64, 128, 256, 512, 512)
 # The mean color of ImageNet in the order of the weights, (blue, green, red).
 _MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
+# Pixels of a reflected border: the smallest with which the outline of a picture fades.
+_MARGIN = 16
 # Names the activations that `rematerialize` keeps.
 _KEPT = "pooled"
 # Fewer channels do not pay for the additions of Winograd's algorithm.
@@ -210,6 +220,7 @@ def extract_features(
     arch: Arch = "vgg19",
     pooling: Pooling = "max",
     precision: Precision = "float32",
+    border: Border = "zeros",
 ) -> dict[str, Array]:
     """The activations of an image at some layers of a VGG.
 
@@ -221,6 +232,9 @@ def extract_features(
       pooling: "max" (the trained network) or "average" (smoother pictures: Gatys et al.).
       precision: "float32" on every device, "tf32", or "bfloat16" (all convolutions but the
         first; features come in bfloat16).
+      border: what is beyond the image: "zeros", as in training, which is the mean color; or
+        "reflect", 16 pixels of its reflection, whose features come as well. Zeros tempt an
+        optimised image to saturate its outermost pixels.
 
     Returns:
       The features (..., h_l, w_l, c_l) of each layer, under the name by which it was asked for.
@@ -229,7 +243,10 @@ def extract_features(
     Raises:
       ValueError: an unknown layer or option, or an image too small for the layers.
     """
-    return feature_fn(params, layers, arch=arch, pooling=pooling, precision=precision)(image)
+    extract = feature_fn(
+        params, layers, arch=arch, pooling=pooling, precision=precision, border=border
+    )
+    return extract(image)
 
 
 def feature_fn(
@@ -239,6 +256,7 @@ def feature_fn(
     arch: Arch = "vgg19",
     pooling: Pooling = "max",
     precision: Precision = "float32",
+    border: Border = "zeros",
     convolutions: Convolutions = "plain",
     rematerialize: bool = False,
 ) -> jax.tree_util.Partial:
@@ -248,11 +266,12 @@ def feature_fn(
     are its arguments, never constants compiled into it.
 
     Args:
-      params: as the next four, see `extract_features`.
+      params: as the next five, see `extract_features`.
       layers: names in either family.
       arch: "vgg19" or "vgg16".
       pooling: "max" or "average".
       precision: "float32", "tf32" or "bfloat16".
+      border: "zeros" or "reflect".
       convolutions: "plain" is Flax's own form, with every derivative. The others are for a CPU,
         and their derivatives go backward only (no `jax.jvp`), to the image alone: "winograd"
         (`nst_jax.winograd`, float32; kernels from 128 channels on take five to eight times their
@@ -273,6 +292,7 @@ def feature_fn(
     keras_names = tuple(dict.fromkeys(canonical_name(name, arch) for name in names))
     check_choice("pooling", pooling, Pooling)
     check_choice("precision", precision, Precision)
+    check_choice("border", border, Border)
     check_choice("convolutions", convolutions, Convolutions)
     needed = _needed_params(params, keras_names, arch)
     backend.start()
@@ -286,7 +306,7 @@ def feature_fn(
             raise ValueError(f"{convolutions!r} is for {wanted}, got the precision {precision!r}")
         network = _Ready(keras_names, arch, pooling, precision)
         parameters = {name: network.layer(**of_layer) for name, of_layer in needed.items()}
-    return jax.tree_util.Partial(_Extractor(network, names, rematerialize), parameters)
+    return jax.tree_util.Partial(_Extractor(network, names, border, rematerialize), parameters)
 
 
 def fastest_convolutions(precision: Precision) -> Convolutions:
@@ -363,6 +383,7 @@ class _Extractor:
 
     network: VGG | _Ready
     names: tuple[str, ...]
+    border: Border
     rematerialize: bool
 
     def __call__(
@@ -380,7 +401,8 @@ class _Extractor:
         if self.rematerialize:
             policy = jax.checkpoint_policies.save_only_these_names(_KEPT)
             apply = jax.checkpoint(apply, policy=policy)
-        features = apply(params, preprocess(image))
+        x = preprocess(image)
+        features = apply(params, _reflected(x) if self.border == "reflect" else x)
         return {name: features[canonical_name(name, arch)] for name in self.names}
 
     def _apply(self, params: Any, x: Array) -> dict[str, Array]:
@@ -388,6 +410,12 @@ class _Extractor:
             return self.network(params, x)
         features: Any = self.network.apply({"params": params}, x)
         return features
+
+
+def _reflected(x: Array) -> Array:
+    """With a margin that mirrors the image."""
+    margins = [(0, 0)] * (x.ndim - 3) + [(_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)]
+    return jnp.pad(x, margins, mode="reflect")
 
 
 def _needed_params(params: Params, names: tuple[str, ...], arch: Arch) -> Params:

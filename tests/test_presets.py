@@ -35,6 +35,10 @@ def test_the_styles_of_painterly_are_larger_than_the_picture():
     assert presets.apply("painterly", run_of(size=300)).style_size == 480
 
 
+def test_the_border_of_painterly_is_that_of_the_picture_by_default_that_of_the_report():
+    assert (run_of().border, presets.apply("painterly", run_of()).border) == ("zeros", "reflect")
+
+
 @pytest.mark.parametrize("weights", [None, "random"])
 def test_a_sweep_with_a_preset_is_around_the_run_with_it(weights):
     single = presets.apply("painterly", run_of(weights=weights))

@@ -21,7 +21,7 @@ def image():
     return jnp.asarray(np.random.default_rng(3).uniform(size=(20, 24, 3)), jnp.float32)
 
 
-@partial(jax.jit, static_argnums=2, static_argnames=("arch", "pooling", "precision"))
+@partial(jax.jit, static_argnums=2, static_argnames=("arch", "pooling", "border", "precision"))
 def extract(params, image, layers, **options):
     """`extract_features` compiled once for all tests of one kind."""
     return vgg.extract_features(params, image, layers, **options)
@@ -152,6 +152,7 @@ def test_vgg16_does_not_offer_layers_of_vgg19():
     [
         ({"arch": "vgg13"}, "vgg16, vgg19"),
         ({"pooling": "median"}, "max, average"),
+        ({"border": "edge"}, "zeros, reflect"),
         ({"precision": "float16"}, "float32, tf32, bfloat16"),
     ],
 )
@@ -335,6 +336,31 @@ def test_max_pooling_is_the_default(vgg_params, image):
     default = extract(vgg_params, image, ("pool1",))["pool1"]
     named = extract(vgg_params, image, ("pool1",), pooling="max")["pool1"]
     np.testing.assert_array_equal(default, named)
+
+
+def test_zeros_beyond_the_border_are_the_default(vgg_params, image):
+    default = extract(vgg_params, image, SHALLOW[:1])[SHALLOW[0]]
+    named = extract(vgg_params, image, SHALLOW[:1], border="zeros")[SHALLOW[0]]
+    np.testing.assert_array_equal(default, named)
+
+
+@pytest.mark.parametrize(
+    ("convolutions", "precision"),
+    [("plain", "float32"), ("winograd", "float32"), ("onednn", "bfloat16")],
+)
+def test_beyond_a_reflected_border_is_the_image_again(vgg_params, image, convolutions, precision):
+    wider = jnp.pad(image, [(16, 16), (16, 16), (0, 0)], mode="reflect")
+    fn = partial(vgg.feature_fn, vgg_params, ["relu1_1"])
+    options = {"convolutions": convolutions, "precision": precision}
+    reflected = fn(border="reflect", **options)(image)["relu1_1"]
+    np.testing.assert_array_equal(reflected, fn(**options)(wider)["relu1_1"])
+
+
+def test_a_reflected_border_may_be_wider_than_the_image(vgg_params, image):
+    small = image[:2, :3]
+    found = extract(vgg_params, small, ("pool1",), border="reflect")["pool1"]
+    assert found.shape == (17, 17, 64)
+    assert np.all(np.isfinite(found))
 
 
 def test_vgg16_and_vgg19_share_their_first_blocks_only(vgg_params, image):

@@ -1,0 +1,107 @@
+"""How much more saturated the border of a result is than the rest, with zeros and reflected.
+
+    python experiments/border.py --contents a.jpg b.jpg --styles c.jpg d.jpg
+
+Content i is painted in style i with the painterly settings and with the defaults. Printed is the
+saturation of the two outermost pixels in parts of that of the interior, beside that of the
+contents themselves.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import tyro
+from jaxtyping import Float, UInt8
+from records import described
+
+from nst_jax import presets, runs
+from nst_jax.choices import PrecisionSetting
+from nst_jax.config import StylizeConfig
+from nst_jax.console import exit_code_of, say
+from nst_jax.runlog import RunRecord
+
+Preset = Callable[[StylizeConfig], StylizeConfig]
+SETTINGS: dict[str, Preset] = {
+    "painterly": partial(presets.apply, "painterly"),
+    "defaults": lambda config: config,
+}
+BORDERS = ("zeros", "reflect")
+OUTERMOST, INTERIOR = 2, 8
+
+
+@dataclass(frozen=True)
+class Border:
+    """Paint pairs of pictures, and compare the border with the interior."""
+
+    contents: tuple[Path, ...]
+    """Pictures whose subject is kept."""
+    styles: tuple[Path, ...]
+    """Pictures whose style is taken, one a content."""
+    size: int = 160
+    """Longest side in pixels."""
+    steps: int = 60
+    """Steps of each run."""
+    precision: PrecisionSetting = "fast"
+    """Of the network's convolutions."""
+
+
+def saturation(picture: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+    """As in HSV: from 0, gray, to 1; black has none."""
+    largest = picture.max(axis=-1).astype(np.float64)
+    return np.ptp(picture, axis=-1) / np.maximum(largest, 1)
+
+
+def excess(picture: UInt8[np.ndarray, "h w 3"]) -> float:
+    """Mean saturation of the outermost pixels in parts of that of the interior."""
+    values = saturation(picture)
+    rows, columns = (np.arange(length) for length in values.shape)
+    inward = np.minimum.outer(*(np.minimum(x, x[::-1]) for x in (rows, columns)))
+    return float(values[inward < OUTERMOST].mean() / values[inward >= INTERIOR].mean())
+
+
+def record_of(
+    settings: Border, preset: Preset, border: str, content: Path, style: Path
+) -> RunRecord:
+    """The log of one run, which is kept nowhere."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = StylizeConfig(
+            content=content,
+            style=style,
+            output=Path(folder) / "out.png",
+            size=settings.size,
+            steps=settings.steps,
+            precision=settings.precision,
+        )
+        config = replace(preset(config), border=border)
+        return runs.stylize_files(config, say=lambda line: None).record
+
+
+def row(name: str, pictures: list[np.ndarray]) -> str:
+    """A line of the table: the mean over the pairs, then each."""
+    found = [excess(picture) for picture in pictures]
+    return f"| {name} | {np.mean(found):.2f} | {', '.join(f'{x:.2f}' for x in found)} |"
+
+
+def main(settings: Border) -> None:
+    pairs = list(zip(settings.contents, settings.styles, strict=True))
+    say("| settings, border | mean | pairs |\n|---|---:|---|")
+    for name, preset in SETTINGS.items():
+        for border in BORDERS:
+            records = [record_of(settings, preset, border, *pair) for pair in pairs]
+            say(row(f"{name}, {border}", [record.images[0] for record in records]))
+    say(row("the contents", [record.content for record in records]))
+    say(f"\n{described(records[0])}")
+
+
+def command() -> int:
+    main(tyro.cli(Border, config=(tyro.conf.FlagCreatePairsOff,)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code_of(command))
