@@ -31,7 +31,7 @@ class Inputs(NamedTuple):
     content: np.ndarray
     styles: Mapping[str, np.ndarray]
     starts: Mapping[str, np.ndarray]
-    alpha: np.ndarray | None
+    alpha: np.ndarray | None = None
 
     def start(self, variant: Variant, *, noise: float, gray: bool) -> np.ndarray:
         """The initial image of a variant."""
