@@ -20,8 +20,8 @@ _ELSEWHERE = {
     ("style", "styles"): "style-image style-images style-img style-path",
     ("output", "folder"): "o out outfile output-dir output-file output-image output-path save-path",
     ("steps",): (
-        "iter iters iterations n-iter num-iter num-iters num-iterations max-iter max-iterations "
-        "epochs num-epochs n-epochs num-steps n-steps max-steps"
+        "n iter iters iterations niter n-iter n-iters num-iter num-iters num-iterations max-iter "
+        "max-iterations epochs num-epochs n-epochs num-steps n-steps max-steps"
     ),
     ("size",): "image-size img-size imsize max-size max-dim width height end-scale resolution",
     ("style_size",): "style-scale style-image-size",
@@ -31,6 +31,8 @@ _ELSEWHERE = {
     ("tv_weight", "tv_weights"): "tv tvw tv-loss-weight total-variation total-variation-weight",
     ("content_layers",): "content-layer",
     ("style_layers",): "style-layer",
+    ("gray",): "grey grayscale greyscale",
+    ("alpha",): "transparent transparency keep-alpha",
     ("optimizer", "optimizers"): "opt optim",
     ("init", "inits"): "init-image init-img start",
     ("seed", "seeds"): "random-seed manual-seed",
@@ -38,7 +40,9 @@ _ELSEWHERE = {
     ("weights",): "model-file model-path vgg-path checkpoint",
     ("pooling",): "pool",
     ("precision",): "dtype fp16 bf16 half amp",
-    ("snapshot_every",): "save-iter save-every print-iter print-iterations checkpoint-iterations",
+    (
+        "snapshot_every",
+    ): "snapshots frames save-iter save-every print-iter print-iterations checkpoint-iterations",
     ("figures",): "plot plots",
     ("log",): "run logfile",
     # What comes nearest to a picture where there are many.
@@ -48,12 +52,18 @@ _ELSEWHERE = {
 }
 # What no command has, and why.
 _NOWHERE = {
-    "cpu gpu gpus cuda no-cuda use-cuda tpu device devices backend": (
+    "cpu gpu gpus multigpu cuda no-cuda use-cuda tpu device devices backend": (
         "JAX takes the fastest device; with JAX_PLATFORMS=cpu in the environment, the CPU"
     ),
-    "original-colors original-colours preserve-color preserve-colors keep-colors": (
+    "original-colors original-colours preserve-color preserve-colors keep-colors color-control": (
         "the colors are always the style's"
     ),
+    "content-style-ratio ratio beta": "the ratio is that of --style-weight to --content-weight",
+    "style-blend-weights style-interpolation-weights": "a run has one style, a sweep many in turn",
+    "normalize-gradients normalize-weights": "--layer-balance relative is nearest to it",
+    "mask masks semantic color-mask": "the whole picture gets the style",
+    "proto-file prototxt": "the network's form is that of --arch",
+    "resume continue": "write nst-jax resume LOG, of a run with --log",
 }
 _INTERNAL = re.compile(r"\bcommand\.(?:\w+\.)*(\w+)")
 
@@ -71,7 +81,7 @@ def problem(arguments: Sequence[str], commands: Mapping[str, type]) -> str | Non
     name = _command(words, commands)
     if name is None:
         return _no_such_command(words[0], list(dict.fromkeys(each.split()[0] for each in commands)))
-    wrong = (_about(word, name, commands[name]) for word in _options(words))
+    wrong = (_about(word, name, commands) for word in _options(words))
     return next(filter(None, wrong), None)
 
 
@@ -145,12 +155,20 @@ def _field(option: str) -> str:
     return option.lstrip(_DASHES).replace("-", "_").lower()
 
 
-def _about(option: str, name: str, command: type) -> str | None:
+def _about(option: str, name: str, commands: Mapping[str, type]) -> str | None:
     """What to write instead of an option that the command has not."""
+    command = commands[name]
     if _is_own(option, command):
         return None
     hint = _hint(_field(option), _own(command), form(name, command))
+    hint = hint or _elsewhere(option, commands)
     return hint and f"nst-jax {name} has no {option}: {hint}"
+
+
+def _elsewhere(option: str, commands: Mapping[str, type]) -> str | None:
+    """Which commands have an option."""
+    owners = [name for name, command in commands.items() if _is_own(option, command)]
+    return f"it is an option of nst-jax {' and '.join(owners)}" if owners else None
 
 
 def _is_own(option: str, command: type) -> bool:

@@ -50,6 +50,14 @@ def wrong(command: str, capsys) -> str:
             "convert has no --model: write --arch vgg16|vgg19",
         ),
         ("--log-level error report run.h5 -f", "report has no -f: write --force"),
+        ("stylize c.png s.png --niter 9", "has no --niter: write --steps INT"),
+        ("stylize c.png s.png --greyscale", "has no --greyscale: write --gray"),
+        ("stylize c.png s.png --frames 9", "has no --frames: write --snapshot-every INT"),
+        ("stylize c.png s.png -style_blend_weights 1,2", "a run has one style"),
+        ("stylize c.png s.png --resume run.h5", "write nst-jax resume LOG"),
+        ("stylize c.png s.png --distributed", "it is an option of nst-jax sweep"),
+        ("sweep c.png s.png --log l.h5 --alpha keep", "it is an option of nst-jax stylize"),
+        ("resume run.h5 --preset painterly", "it is an option of nst-jax stylize and sweep"),
     ],
 )
 def test_a_name_of_another_program_gets_the_one_here(command, said, capsys):
