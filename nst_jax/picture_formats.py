@@ -158,11 +158,13 @@ def _form_of_tiff(tags: ImageFileDirectory_v2) -> str | None:
     if compression not in COMPRESSION_INFO:
         name = _COMPRESSIONS.get(compression, f"the method {compression}")
         return f"a TIFF compressed by {name}, which is not read; save it without, or by LZW"
-    color = _COLORS.get(tags[_PHOTOMETRIC], f"{tags.get(_SAMPLES, 1)} channels")
+    channels = tags.get(_SAMPLES, 1)
+    color = _COLORS.get(tags[_PHOTOMETRIC], "another color space")
     numbers = _NUMBERS.get(tags.get(_SAMPLE_FORMAT, (1,))[0], "another type")
+    bits = tags.get(_BITS, (1,))[0]
     return (
-        f"a TIFF of {color} in {numbers} of {tags.get(_BITS, (1,))[0]} bits, a form that is not "
-        "read; save it as RGB in integers of 8 or 16 bits"
+        f"a TIFF of {color}, {channels} channel(s), in {numbers} of {bits} bits, a form that is "
+        "not read; save it as RGB without further channels, in integers of 8 or 16 bits"
     )
 
 

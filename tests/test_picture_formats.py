@@ -79,17 +79,24 @@ FLOATS = np.linspace(0, 1, 12, dtype="<f4").tobytes()
 @pytest.mark.parametrize(
     ("tags", "words"),
     [
-        (form(bits=(32,) * 3, photometric=2, sample_format=(3,) * 3), "RGB in floats of 32 bits"),
-        (form(bits=(16,) * 3, photometric=2, sample_format=(3,) * 3), "RGB in floats of 16 bits"),
-        (form(bits=(64,), sample_format=(3,)), "gray in floats of 64 bits"),
-        (form(bits=(32,) * 4, photometric=5), "CMYK in integers of 32 bits"),
-        (form(bits=(32,) * 7, photometric=9), "7 channels in integers of 32 bits"),
+        (
+            form(bits=(32,) * 3, photometric=2, sample_format=(3,) * 3),
+            "RGB, 3 channel(s), in floats of 32 bits",
+        ),
+        (
+            form(bits=(16,) * 3, photometric=2, sample_format=(3,) * 3),
+            "RGB, 3 channel(s), in floats of 16 bits",
+        ),
+        (form(bits=(64,), sample_format=(3,)), "gray, 1 channel(s), in floats of 64 bits"),
+        (form(bits=(32,) * 4, photometric=5), "CMYK, 4 channel(s), in integers of 32 bits"),
+        (form(bits=(8,) * 5, photometric=2), "RGB, 5 channel(s), in integers of 8 bits"),
+        (form(bits=(32,) * 7, photometric=9), "7 channel(s), in integers of 32 bits"),
     ],
 )
 def test_a_tiff_of_another_form_says_what_it_holds(refuse, tags, words):
     message = refuse(unmarked(tiff(tags, FLOATS)))
     assert words in message
-    assert "save it as RGB in integers of 8 or 16 bits" in message
+    assert "save it as RGB without further channels, in integers of 8 or 16 bits" in message
 
 
 @pytest.mark.parametrize(
