@@ -24,6 +24,8 @@ class _Kind(NamedTuple):
     cure: str
 
 
+_PICTURE = _Kind("a picture", "name the file of weights")
+
 # By the first bytes. What comes first counts.
 _BEGINNINGS: dict[bytes, _Kind] = {
     b"version https://git-lfs": _Kind(
@@ -38,6 +40,9 @@ _BEGINNINGS: dict[bytes, _Kind] = {
     b"\x04\0\0\0\x01\0\0\0\x03\0\0\0V 1": _Kind("a Lua Torch file (.t7)", _SAME),
     b"\x12\x01\0\0\0\0\0\0": _Kind("an MXNet file", _SAME),
     b"model_checkpoint_path": _Kind("the table of contents of TensorFlow checkpoints", _SAME),
+    b"(dp": _Kind("a Python pickle", _UNPICKLED),
+    b"\x89PNG": _PICTURE,
+    b"\xff\xd8\xff": _PICTURE,
     b"\x1f\x8b": _Kind("a gzip archive", _UNPACK),
     b"BZh": _Kind("a bzip2 archive", _UNPACK),
     b"\xfd7zXZ\0": _Kind("an xz archive", _UNPACK),
@@ -114,4 +119,6 @@ def _page(head: bytes) -> _Kind | None:
         return _Kind("XML, as a host sends for an error", "download the file itself")
     if re.match(rb'[{\[]\s*["{\[]', text):
         return _Kind("text in JSON, without weights", "name the file of weights")
+    if re.fullmatch(rb"(\d{3}[: ]|[a-z]+ )[ -~\s]*", text):
+        return _Kind("text, as a host sends for an error", "download the file itself")
     return None

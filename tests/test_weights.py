@@ -662,6 +662,10 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 8013462
         ("vgg19.npy", b"\x93NUMPY\x01\0", r"one NumPy array, or pickled .*: it may hold code"),
         ("vgg19.pkl", b"\x80\x04\x95", r"a Python pickle: it may hold code"),
         ("x.tar.gz", b"\x1f\x8b\x08", r"a gzip archive: unpack it"),
+        ("x.h5", b"404: Not Found", r"text, as a host sends .*: download the file itself"),
+        ("x.h5", b"Entry not found\n", r"text, as a host sends .*: download the file itself"),
+        ("x.h5", b"\x89PNG\r\n\x1a\n", r"a picture: name the file of weights"),
+        ("vgg19.pkl", b"(dp0\nVparam", r"a Python pickle: it may hold code"),
         ("x.h5", b"hello", r"a file that begins with b'hello'"),
     ],
 )
