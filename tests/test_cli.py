@@ -232,7 +232,7 @@ def read(pictures, tmp_path, **settings):
     run = config.StylizeConfig(**files, **settings)
     said, (variant,) = [], grid.variants_of(run)
     found = inputs.load_pictures(run, [variant], said.append)
-    return found.start(variant, 0.0), said
+    return found.start(variant, noise=0.0, gray=run.gray), said
 
 
 def test_pictures_that_are_not_enlarged_are_named(pictures, tmp_path):
