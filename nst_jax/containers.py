@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from nst_jax import foreign, hdf5, npz, trial
-from nst_jax.files import reason
+from nst_jax.files import absence, reason
 
 SCHEMA = "nst_jax.weights"
 
@@ -60,7 +60,7 @@ def opened(path: Path) -> Iterator[Contents]:
         try:
             contents = stack.enter_context(_reader(path)(path))
         except FileNotFoundError:
-            raise FileNotFoundError(f"{path}: no such file") from None
+            raise FileNotFoundError(f"{path}: {absence(path)}") from None
         except PermissionError as error:
             raise PermissionError(f"{path} cannot be read: {reason(error)}") from error
         except ValueError as error:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,11 @@ def check_folder(folder: Path) -> None:
     Raises:
       OSError: it cannot be made or written to.
     """
+    for each in (folder, *folder.parents):
+        if each.exists() and not each.is_dir():
+            raise NotADirectoryError(
+                f"cannot write into the folder {folder}: {each} is a file; give another folder"
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # os.access is wrong for root and for some network file systems: try.
@@ -60,6 +66,13 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def absence(path: Path) -> str:
+    """Why there is no such file, and what to do: a path may be an address of the web."""
+    if re.match(r"(https?|ftp|s3|gs|hf):/", str(path)):
+        return "it is an address of the web; download the file, and give its path"
+    return "no such file"
 
 
 def sha256(path: Path) -> str:

@@ -437,7 +437,8 @@ def _open_file(path: Path) -> BinaryIO:
         if error.errno is None:  # raised here
             raise
         hint = f" (from the folder {Path.cwd()})" if not path.is_absolute() else ""
-        reason = f"{error.strerror}; expected the path of a picture{hint}"
+        found = files.absence(path) if isinstance(error, FileNotFoundError) else error.strerror
+        reason = f"{found}; expected the path of a picture{hint}"
         raise type(error)(f"cannot read {path}: {reason}") from error
 
 

@@ -147,7 +147,8 @@ def _init_path(text: str) -> Path:
     path = Path(text)
     if not path.exists():
         raise ValueError(
-            f"the start must be content, noise, style or a picture, and {text!r} is no file"
+            f"the start must be content, noise, style or a picture, got {text!r}: "
+            f"{files.absence(path)}"
         )
     return path
 

@@ -202,7 +202,7 @@ def load(path: str | Path) -> RunRecord:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; expected a run log (HDF5)")
+        raise FileNotFoundError(f"{path}: {files.absence(path)}; expected a run log (HDF5)")
     with path.open("rb") as file:
         if file.read(len(_HDF5_SIGNATURE)) != _HDF5_SIGNATURE:
             raise ValueError(f"{path} is not a run log: it is not an HDF5 file")

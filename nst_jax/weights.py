@@ -301,7 +301,7 @@ def _named(source: str | os.PathLike[str], kind: Kind, arch: Arch) -> Resolution
     if path.is_dir():
         raise IsADirectoryError(f"weights {path}: expected a file, found a folder{by}")
     if not path.exists():
-        raise FileNotFoundError(f"weights {path}: no such file{by}")
+        raise FileNotFoundError(f"weights {path}: {files.absence(path)}{by}")
     return Resolution(kind, arch, path)
 
 

@@ -68,6 +68,13 @@ def test_file_in_place_of_the_folder_is_refused(tmp_path, folder):
     with pytest.raises(OSError, match="cannot write into the folder") as caught:
         files.check_output(tmp_path / folder / "out.png")
     assert str(tmp_path / folder) in str(caught.value)
+    assert f"{tmp_path / 'file'} is a file; give another folder" in str(caught.value)
+
+
+@pytest.mark.parametrize("address", ["https://a.org/b.jpg", "http:/a.org/b.jpg", "s3://a/b"])
+def test_an_address_of_the_web_is_told_as_one(address):
+    assert "download the file" in files.absence(Path(address))
+    assert files.absence(Path("b.jpg")) == "no such file"
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc on this system")
