@@ -36,12 +36,10 @@ def check_folder(folder: Path) -> None:
     Raises:
       OSError: it cannot be made or written to.
     """
-    for each in (folder, *folder.parents):
-        if each.exists() and not each.is_dir():
-            raise NotADirectoryError(
-                f"cannot write into the folder {folder}: {each} is a file; give another folder"
-            )
     try:
+        for each in (folder, *folder.parents):
+            if each.exists() and not each.is_dir():
+                raise NotADirectoryError(f"{each} is a file; give another folder")
         folder.mkdir(parents=True, exist_ok=True)
         # os.access is wrong for root and for some network file systems: try.
         with tempfile.TemporaryFile(dir=folder):
