@@ -121,11 +121,15 @@ def compute_targets(
       convention: "report" or "gatys", see `losses`.
 
     Raises:
-      ValueError: `feature_fn` gives no such layer; an array is no picture in [0, 1].
+      ValueError: `feature_fn` gives no such layer; layers that are no list; an array that is no
+        picture in [0, 1].
     """
     check_choice("convention", convention, Convention)
-    pixels.check_picture("content_image", content_image)
-    pixels.check_picture("style_image", style_image)
+    for name, names in (("content_layers", content_layers), ("style_layers", style_layers)):
+        if isinstance(names, str):
+            raise ValueError(f"`{name}` must be a list of layers, got {names!r}: give [{names!r}]")
+    content_image = pixels.check_picture("content_image", content_image)
+    style_image = pixels.check_picture("style_image", style_image)
     normalize = "locations" if convention == "report" else "none"
     content_features = feature_fn(jnp.asarray(content_image))
     style_features = feature_fn(jnp.asarray(style_image))
