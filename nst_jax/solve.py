@@ -139,7 +139,7 @@ def sweep(
             f"{type(weights).__name__}"
         )
     rates = _as_rates(learning_rates)
-    for rate in rates:
+    for rate in rates.tolist():
         check_settings(num_steps=num_steps, learning_rate=rate, tolerance=tolerance)
     backend.start()
     factory = optimizers.as_factory(optimizer)
