@@ -25,6 +25,7 @@ from nst_jax.choices import Driver, check_choice
 from nst_jax.compiler import Program
 from nst_jax.objective import LossTerms, LossWeights, Objective
 from nst_jax.optimizers import OptimizerFactory
+from nst_jax.scalars import is_number
 from nst_jax.steps import (
     History,
     Hyperparameters,
@@ -404,8 +405,8 @@ def check_settings(*, num_steps: int, learning_rate: float, tolerance: float | N
     if num_steps > MAX_STEPS:
         raise ValueError(f"the number of steps must be at most {MAX_STEPS}, got {num_steps}")
     with np.errstate(over="ignore", under="ignore"):
-        rate = np.float32(learning_rate)
-    if not (np.isfinite(rate) and rate > 0):
-        raise ValueError(f"the learning rate must be positive and finite, got {learning_rate}")
-    if tolerance is not None and not (np.isfinite(tolerance) and tolerance >= 0):
+        is_rate = is_number(learning_rate) and 0 < np.float32(learning_rate) < np.inf
+    if not is_rate:
+        raise ValueError(f"the learning rate must be positive and finite, got {learning_rate!r}")
+    if tolerance is not None and not (is_number(tolerance) and 0 <= tolerance < np.inf):
         raise ValueError(f"the tolerance must be finite and not negative, got {tolerance}")

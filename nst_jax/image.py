@@ -188,8 +188,7 @@ def save(
     """
     path = Path(path)
     files.check_output(path, force=True, suffixes=SUFFIXES)
-    pixels.check_picture("image", image, levels=True)
-    image = np.asarray(image)
+    image = np.asarray(pixels.check_picture("image", image, levels=True))
     file_format = _FORMAT_OF_SUFFIX[path.suffix.lower()]
     levels = image if image.dtype == np.uint8 else to_uint8(image)
     if alpha is not None:
@@ -253,26 +252,29 @@ def resize(
     Raises:
       ValueError: a side below 1, an array that is no picture in [0, 1].
     """
-    pixels.check_picture("image", image)
-    return _resample(image, height, width)
+    return _resample(np.asarray(pixels.check_picture("image", image)), height, width)
 
 
 def to_uint8(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Values in [0, 1] to the nearest of 256 levels; what lies a little outside is clipped.
 
     Raises:
-      ValueError: there is a NaN, or a value far outside.
+      ValueError: there is a NaN, or a value far outside; the array is not of floats.
     """
-    pixels.check_range("image", image)
+    image = pixels.as_array("image", image)
+    pixels.check_values("image", image)
     return np.rint(np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8)
 
 
 def from_uint8(array: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Levels 0 to 255 to float32 in [0, 1]; the exact inverse of `to_uint8`.
 
+    Takes a picture of Pillow's as well.
+
     Raises:
       ValueError: the array is of another type.
     """
+    array = np.asarray(pixels.as_array("array", array))
     if array.dtype != np.uint8:
         raise ValueError(f"`array` must be of uint8, from 0 to 255, got {array.dtype}")
     return array.astype(np.float32) / np.float32(255)
@@ -283,7 +285,7 @@ def to_gray(image: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
 
     Source: ITU-R BT.601.
     """
-    luma = Image.fromarray(to_uint8(image)).convert("L")
+    luma = Image.fromarray(to_uint8(pixels.check_picture("image", image))).convert("L")
     return from_uint8(np.asarray(luma.convert("RGB")))
 
 
@@ -294,7 +296,8 @@ def spread_first_channel(image: np.ndarray) -> np.ndarray:
 
 def is_gray(image: Float[np.ndarray, "h w 3"]) -> bool:
     """Whether all channels are the same, up to what JPEG does to a gray picture."""
-    return bool(np.ptp(to_uint8(image), axis=-1).max() <= _GRAY_LEVELS)
+    levels = to_uint8(pixels.check_picture("image", image))
+    return bool(np.ptp(levels, axis=-1).max() <= _GRAY_LEVELS)
 
 
 def initial_image(
@@ -325,8 +328,8 @@ def initial_image(
       ValueError: an unknown kind, a negative seed, a negative or infinite `noise`, an array that
         is no picture in [0, 1].
     """
-    pixels.check_picture("content", content)
-    pixels.check_picture("style", style)
+    content = np.asarray(pixels.check_picture("content", content))
+    style = np.asarray(pixels.check_picture("style", style))
     if not (math.isfinite(noise) and noise >= 0):
         raise ValueError(f"`noise` (={noise}) must be a finite number, 0 or more")
     if seed < 0:
@@ -343,8 +346,7 @@ def _start(
     kind: str | np.ndarray, content: np.ndarray, style: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     if not isinstance(kind, str):
-        pixels.check_picture("kind", kind)
-        return _central_part(np.asarray(kind), content)
+        return _central_part(np.asarray(pixels.check_picture("kind", kind)), content)
     if kind == "content":
         return content.astype(np.float32)
     if kind == "noise":

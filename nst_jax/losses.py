@@ -152,10 +152,18 @@ def content_loss(
     Returns:
       A non-negative number an image.
 
+    Raises:
+      ValueError: the features are of an image of another size, or of another layer.
+
     References:
       Gatys et al., CVPR 2016, equation 1 (`gatys`); the report, Chapter 6 (`report`).
     """
     check_choice("convention", convention, Convention)
+    if features.shape[-3:] != target.shape[-3:]:
+        raise ValueError(
+            f"`features` must have the axes {target.shape[-3:]} of their target, got "
+            f"{features.shape[-3:]}: the image must be as large as the content image"
+        )
     squares = jnp.square(_difference(_at_least_float32(features), _at_least_float32(target)))
     if convention == "gatys":
         return jnp.sum(squares, axis=(-3, -2, -1)) / 2

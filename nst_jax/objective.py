@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from nst_jax import losses, pixels
 from nst_jax.choices import Convention, check_choice
+from nst_jax.scalars import is_number
 
 FeatureFn = Callable[[Array], Mapping[str, Array]]
 Objective = Callable[[Array, "LossWeights"], "tuple[Array, LossTerms]"]
@@ -121,11 +122,15 @@ def compute_targets(
       convention: "report" or "gatys", see `losses`.
 
     Raises:
-      ValueError: `feature_fn` gives no such layer; an array is no picture in [0, 1].
+      ValueError: `feature_fn` gives no such layer; layers that are no list; an array that is no
+        picture in [0, 1].
     """
     check_choice("convention", convention, Convention)
-    pixels.check_picture("content_image", content_image)
-    pixels.check_picture("style_image", style_image)
+    for name, names in (("content_layers", content_layers), ("style_layers", style_layers)):
+        if isinstance(names, str):
+            raise ValueError(f"`{name}` must be a list of layers, got {names!r}: give [{names!r}]")
+    content_image = pixels.check_picture("content_image", content_image)
+    style_image = pixels.check_picture("style_image", style_image)
     normalize = "locations" if convention == "report" else "none"
     content_features = feature_fn(jnp.asarray(content_image))
     style_features = feature_fn(jnp.asarray(style_image))
@@ -251,6 +256,13 @@ def make_weights(
     default_content, default_style = DEFAULT_WEIGHTS[targets.convention]
     content = default_content if content is None else content
     style = default_style if style is None else style
+    for name, weight in {
+        "content": content,
+        "style": style,
+        "total_variation": total_variation,
+    }.items():
+        if not is_number(weight):
+            raise ValueError(f"`{name}` must be a number, got {weight!r}")
     of_content = _layer_weights("content_layers", content_layers, len(targets.content))
     of_style = _layer_weights("style_layers", style_layers, len(targets.style))
     # A term without layers has no weight either.
@@ -277,9 +289,12 @@ def check_weights(content: float, style: float, total_variation: float) -> None:
 def _layer_weights(name: str, weights: Sequence[float] | None, count: int) -> np.ndarray:
     if weights is None:
         return np.full(count, 1 / max(count, 1), np.float32)
-    array = np.asarray(weights, np.float32)
+    try:
+        array: np.ndarray = np.asarray(weights, np.float32)
+    except (TypeError, ValueError):
+        array = np.zeros((), np.float32)
     if array.shape != (count,) or not np.all(np.isfinite(array) & (array >= 0)):
-        raise ValueError(f"`{name}` must be {count} finite weights >= 0, got {list(weights)}")
+        raise ValueError(f"`{name}` must be {count} finite weights >= 0, got {weights!r}")
     return array
 
 

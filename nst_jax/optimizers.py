@@ -25,6 +25,7 @@ import optax
 from jaxtyping import Array
 
 from nst_jax.choices import OptimizerForm, OptimizerName, check_choice
+from nst_jax.scalars import is_number
 
 OptimizerFactory = Callable[[Array], optax.GradientTransformation]
 """From a learning rate, which may be traced, to a transformation."""
@@ -162,6 +163,10 @@ def factory(name: OptimizerName, *, form: OptimizerForm = "keras") -> OptimizerF
     return partial(_FIRST_ORDER[name], form=form)
 
 
+_WANTED = "`optimizer` must be a name or a function from a learning rate to a transformation"
+_BY_NAME = "; L-BFGS goes by its name, optimizer='lbfgs'"
+
+
 def as_factory(optimizer: OptimizerName | OptimizerFactory) -> OptimizerFactory:
     """The optimizer of that name, or the function itself.
 
@@ -173,16 +178,23 @@ def as_factory(optimizer: OptimizerName | OptimizerFactory) -> OptimizerFactory:
         return factory(optimizer)
     if isinstance(optimizer, optax.GradientTransformation):
         raise ValueError(
-            "`optimizer` must be a name or a function from a learning rate to a transformation, "
-            "got a transformation: give optimizer=optax.adam, learning_rate=0.02 in place of "
-            "optimizer=optax.adam(0.02)"
+            f"{_WANTED}, got a transformation: give optimizer=optax.adam, learning_rate=0.02 in "
+            "place of optimizer=optax.adam(0.02)"
         )
     if not callable(optimizer):
-        raise ValueError(
-            "`optimizer` must be a name or a function from a learning rate to a transformation, "
-            f"got {type(optimizer).__name__}"
-        )
+        raise ValueError(f"{_WANTED}, got {type(optimizer).__name__}")
+    if not isinstance(optimizer, Scheduled):
+        _check_makes_transformations(optimizer)
     return optimizer
+
+
+def _check_makes_transformations(optimizer: OptimizerFactory) -> None:
+    try:
+        made = optimizer(jnp.float32(0.02))
+    except TypeError as error:
+        raise ValueError(f"{_WANTED}, got one that takes no rate: {error}{_BY_NAME}") from error
+    if not (hasattr(made, "init") and hasattr(made, "update")):
+        raise ValueError(f"{_WANTED}, got one that gives {type(made).__name__}")
 
 
 @dataclass(frozen=True)
@@ -219,18 +231,30 @@ def scheduled(
       num_steps: of the run.
 
     Raises:
-      ValueError: as `as_factory`; the rate at the start or at the end is no number from 0 up.
+      ValueError: as `as_factory`; a rate is no number from 0 up, or the schedule asks for the value
+        of a step.
     """
     made = as_factory(optimizer)
-    for step in (0, num_steps - 1):
-        _check_rate(schedule(step), step)
+    _check_schedule(schedule, num_steps)
     return made if is_lbfgs(made) else Scheduled(made, schedule)
 
 
+def _check_schedule(schedule: Schedule, num_steps: int) -> None:
+    try:
+        _check_rate(schedule(0), 0)
+        rates = np.asarray(jax.vmap(schedule)(jnp.arange(num_steps)))
+    except TypeError as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            "`learning_rate` must be a number or a function of a step that JAX can trace "
+            f"(jnp.where in place of if): {reason}"
+        ) from error
+    for step in np.flatnonzero(~((rates >= 0) & (rates < np.inf)))[:1]:
+        _check_rate(rates[step].item(), step)
+
+
 def _check_rate(rate: Any, step: int) -> None:
-    # JAX's small floats are of NumPy's kind V.
-    is_number = np.ndim(rate) == 0 and np.asarray(rate).dtype.kind in "iufV"
-    if not (is_number and 0 <= float(rate) < np.inf):
+    if not (is_number(rate) and 0 <= float(rate) < np.inf):
         raise ValueError(
             "`learning_rate` must be a number or a function from a step to a number, 0 or more; "
             f"for step {step} it gives {rate!r:.100}"

@@ -4,6 +4,7 @@ Other programs keep pictures in 0 to 255, in -1 to 1, less ImageNet's mean, or c
 of them are arrays of floats, and all would give a ruined picture without a word.
 """
 
+import os
 import sys
 from typing import Any
 
@@ -15,36 +16,67 @@ LOWEST, HIGHEST = -0.75, 1.75
 _CHANNELS = (1, 3, 4)
 
 
-def check_picture(name: str, picture: Any, *, batch: bool = False, levels: bool = False) -> None:
+def check_picture(name: str, picture: Any, *, batch: bool = False, levels: bool = False) -> Any:
     """Refuses an array that is no RGB picture in [0, 1], or thereabouts.
 
     Inside a transformation of JAX axes and type are known, values are not: their range is free.
 
     Args:
       name: of the argument.
-      picture: a NumPy or JAX array (height, width, 3).
+      picture: (height, width, 3), an array or what NumPy makes one of: lists, a tensor.
       batch: whether more axes may come before these.
       levels: whether uint8, from 0 to 255, does as well.
+
+    Returns:
+      The picture as an array of NumPy, or of JAX as it was.
 
     Raises:
       ValueError: one line that says what came, and how to make a picture of it.
     """
-    traced = _is_traced(picture)
-    array = picture if traced else np.asarray(picture)
-    _check_axes(name, array.shape, batch=batch)
-    if levels and array.dtype == np.uint8:
-        return
-    _check_type(name, array.dtype)
-    if not traced:
-        check_range(name, array)
+    array = as_array(name, picture)
+    # Only an array can be indexed and transposed.
+    expression = name if array is picture else f"np.asarray({name})"
+    _check_axes(name, array.shape, expression, batch=batch)
+    if not (levels and array.dtype == np.uint8):
+        check_values(name, array)
+    return array
 
 
-def check_range(name: str, values: np.ndarray) -> None:
-    """Refuses values that are NaN or far from [0, 1].
+def as_array(name: str, values: Any) -> Any:
+    """An array of NumPy, or of JAX as it was.
 
     Raises:
-      ValueError: one line that names the range found, and how to come to the one expected.
+      ValueError: one line that says what came in place of it.
     """
+    if _is_of_jax(values):
+        return values
+    if isinstance(values, str | os.PathLike):
+        raise ValueError(f"`{name}` must be an array, got a path: give image.load({name})")
+    if np.ma.is_masked(values):
+        raise ValueError(f"`{name}` has masked values: give {name}.filled(0), or another number")
+    try:
+        array = np.asarray(values)
+    except Exception as error:  # of whatever library made it
+        reason = str(error).partition("\n")[0]
+        kind = type(values).__name__
+        raise ValueError(f"`{name}` must be an array, got {kind}: {reason}") from error
+    if array.dtype == object and not array.ndim:
+        raise ValueError(f"`{name}` must be an array, got {type(values).__name__}")
+    return array
+
+
+def check_values(name: str, values: Any) -> None:
+    """Refuses values that are no floats, NaN, or far from [0, 1].
+
+    Raises:
+      ValueError: one line that names the type or range found, and how to come to those expected.
+    """
+    _check_type(name, values.dtype)
+    if not _is_traced(values):
+        _check_range(name, np.asarray(values))
+
+
+def _check_range(name: str, values: np.ndarray) -> None:
     if not values.size:
         return
     low, high = float(values.min()), float(values.max())
@@ -57,26 +89,31 @@ def check_range(name: str, values: np.ndarray) -> None:
         )
 
 
-def _is_traced(picture: Any) -> bool:
-    """Whether it has no values yet. Whoever holds such a thing has imported JAX."""
+def _is_of_jax(values: Any) -> bool:
+    """Whether it is an array of JAX. Whoever holds such a thing has imported JAX."""
     jax = sys.modules.get("jax")
-    return jax is not None and isinstance(picture, jax.core.Tracer)
+    return jax is not None and isinstance(values, jax.Array)
 
 
-def _check_axes(name: str, shape: tuple[int, ...], *, batch: bool) -> None:
+def _is_traced(values: Any) -> bool:
+    """Whether it has no values yet."""
+    return _is_of_jax(values) and isinstance(values, sys.modules["jax"].core.Tracer)
+
+
+def _check_axes(name: str, shape: tuple[int, ...], expression: str, *, batch: bool) -> None:
     is_picture = len(shape) == 3 or (batch and len(shape) > 3)
     if is_picture and shape[-1] == 3 and 0 not in shape:
         return
-    found, cure = _other_axes(name, shape, batch=batch)
+    found, cure = _other_axes(expression, shape, batch=batch)
     raise ValueError(
         f"`{name}` must have the axes (height, width, 3), got the shape {tuple(shape)}"
         + (f", {' and '.join(found)}: give {cure}" if found else "")
     )
 
 
-def _other_axes(name: str, shape: tuple[int, ...], *, batch: bool) -> tuple[list[str], str]:
+def _other_axes(cure: str, shape: tuple[int, ...], *, batch: bool) -> tuple[list[str], str]:
     """In words what such axes are, and the expression that makes a picture of them."""
-    found, cure = [], name
+    found = []
     if len(shape) == 4 and not batch:
         found, cure, shape = ["a batch"], f"{cure}[0]", shape[1:]
     if len(shape) >= 3 and shape[-3] in _CHANNELS and shape[-1] not in _CHANNELS:
@@ -95,8 +132,8 @@ def _other_axes(name: str, shape: tuple[int, ...], *, batch: bool) -> tuple[list
 
 
 def _check_type(name: str, dtype: Any) -> None:
-    # JAX's small floats are of NumPy's kind V.
-    if dtype.kind in "fV":
+    # JAX's small floats are of NumPy's kind V, as are integers of 4 bits and records.
+    if "float" in dtype.name:
         return
     cures = {
         "uint8": f": give image.from_uint8({name})",

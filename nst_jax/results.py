@@ -20,7 +20,8 @@ from nst_jax.runlog import RunRecord, Variant
 LOG_SUFFIXES = (".h5", ".hdf5")
 
 _BEGAN_AT_MINIMUM = (
-    "began at the minimum: the start has the content and the style already (are they one picture?)"
+    "began at the minimum: the start has all that the weights ask for already (are content and "
+    "style one picture, or is a weight 0?)"
 )
 
 

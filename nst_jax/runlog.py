@@ -166,14 +166,16 @@ class RunRecord:
 
     @property
     def began_at_minimum(self) -> Bool[np.ndarray, "v"]:
-        """Of each variant, whether it has finished above its start: there was nothing to gain.
+        """Of each variant, whether it has finished and there was nothing to gain at its start.
 
-        One that ended above a start that could be improved has diverged.
+        It ended above, or had no gradient to follow: the content without any style is one. What
+        ended above a start that could be improved has diverged.
         """
         finished = np.array([variant.status == "finished" for variant in self.variants])
         if self.final is None or not len(self.rows.step):
             return np.zeros_like(finished)
-        return finished & (self.final["total"] > self.rows.total[0])
+        is_flat = self.rows.grad_norm[0] == 0
+        return finished & (is_flat | (self.final["total"] > self.rows.total[0]))
 
 
 SERIES = {

@@ -82,7 +82,9 @@ def stylize(
       ValueError: an option out of its range, or an array that is no picture in [0, 1].
       RuntimeError: JAX has no device; one line that says what to do.
     """
-    pixels.check_picture("init_image", init_image)
+    init_image = pixels.check_picture("init_image", init_image)
+    own_rate = 1.0 if callable(learning_rate) else learning_rate
+    check_settings(num_steps=num_steps, learning_rate=own_rate, tolerance=tolerance)
     if callable(learning_rate):
         optimizer = optimizers.scheduled(optimizer, learning_rate, num_steps=num_steps)
         learning_rate = 1.0
@@ -130,9 +132,14 @@ def sweep(
       ValueError: an option out of its range, or not one a variant; an array that is no picture.
       RuntimeError: as `stylize`.
     """
-    pixels.check_picture("init_images", init_images, batch=True)
+    init_images = pixels.check_picture("init_images", init_images, batch=True)
+    if not isinstance(weights, LossWeights):
+        raise ValueError(
+            "`weights` must be of the kind that objective.make_weights gives, got "
+            f"{type(weights).__name__}"
+        )
     rates = _as_rates(learning_rates)
-    for rate in rates:
+    for rate in rates.tolist():
         check_settings(num_steps=num_steps, learning_rate=rate, tolerance=tolerance)
     backend.start()
     factory = optimizers.as_factory(optimizer)

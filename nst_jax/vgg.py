@@ -208,8 +208,10 @@ def preprocess(image: Float[Array | np.ndarray, "*batch h w 3"]) -> Float[Array,
     Raises:
       ValueError: not an image, or one of another range.
     """
-    pixels.check_picture("image", image, batch=True)
-    return jnp.asarray(image)[..., ::-1] * 255 - jnp.broadcast_to(_MEAN_BGR, image.shape)
+    x = jnp.asarray(pixels.check_picture("image", image, batch=True))
+    # Half precision cannot hold levels less their mean.
+    x = x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
+    return x[..., ::-1] * 255 - jnp.broadcast_to(_MEAN_BGR, x.shape)
 
 
 def extract_features(
@@ -390,8 +392,9 @@ class _Extractor:
         self, params: Params | Mapping[str, ready.Layer], image: Array | np.ndarray
     ) -> dict[str, Array]:
         arch = self.network.arch
+        x = preprocess(image)
         side = smallest_side(self.names, arch)
-        height, width = image.shape[-3:-1]
+        height, width = x.shape[-3:-1]
         if min(height, width) < side:
             raise ValueError(
                 f"an image of {width} x {height} pixels is too small for "
@@ -401,7 +404,6 @@ class _Extractor:
         if self.rematerialize:
             policy = jax.checkpoint_policies.save_only_these_names(_KEPT)
             apply = jax.checkpoint(apply, policy=policy)
-        x = preprocess(image)
         features = apply(params, _reflected(x) if self.border == "reflect" else x)
         return {name: features[canonical_name(name, arch)] for name in self.names}
 

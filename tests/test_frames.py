@@ -128,3 +128,13 @@ def test_who_finished_above_a_start_began_at_the_minimum(make_log):
     final = {"total": np.array([0.5, 2, 2], np.float32)}
     record = dataclasses.replace(record, variants=tuple(finished), final=final)
     assert record.began_at_minimum.tolist() == [False, True, False]
+
+
+def test_who_had_no_gradient_to_follow_began_at_the_minimum(make_log):
+    """The content, without any style: it ends as it began."""
+    record = runlog.load(make_log(2)[0])
+    finished = [dataclasses.replace(variant, status="finished") for variant in record.variants]
+    record.rows.grad_norm[0] = [0, 1]
+    final = {"total": record.rows.total[0].copy()}
+    record = dataclasses.replace(record, variants=tuple(finished), final=final)
+    assert record.began_at_minimum.tolist() == [True, False]

@@ -394,3 +394,12 @@ def test_gram_matrix_of_bfloat16_and_its_gradient(shape, rng):
     np.testing.assert_allclose(
         gradient(low).astype(jnp.float32), expected, atol=0.02 * float(jnp.abs(expected).max())
     )
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("shape", [(5, 5, 3), (4, 5, 2), (1, 5, 3), (2, 4, 6, 3)])
+def test_features_of_another_size_have_no_content_loss(shape):
+    """Not even those that NumPy would stretch to the size of the target."""
+    target = jnp.ones((4, 5, 3))
+    with pytest.raises(ValueError, match="as large as the content image"):
+        losses.content_loss(jnp.zeros(shape), target)

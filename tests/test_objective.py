@@ -405,3 +405,31 @@ def test_relative_weights_count_each_layer_relative_to_no_features(convention, t
         relative.style_layers * terms.style_per_layer, plain.style_layers, rtol=1e-5
     )
     np.testing.assert_allclose(relative.content_layers * terms.content, 1, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"content": "1"}, "`content` must be a number, got '1'"),
+        ({"style": [1.0, 2.0]}, r"`style` must be a number, got \[1.0, 2.0\]"),
+        ({"style_layers": 1.0}, "`style_layers` must be 1 finite weights"),
+        ({"style_layers": {"itself": 1.0}}, "`style_layers` must be 1 finite weights"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_named(weights, message):
+    picture = np.full((4, 4, 3), 0.5, np.float32)
+    names = {"content_layers": ["itself"], "style_layers": ["itself"]}
+    targets = objective.compute_targets(lambda x: {"itself": x}, picture, picture, **names)
+    with pytest.raises(ValueError, match=message):
+        objective.make_weights(targets, **weights)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("kind", ["content_layers", "style_layers"])
+def test_layers_are_a_list(kind):
+    """A name alone would be taken letter by letter."""
+    picture = np.full((4, 4, 3), 0.5, np.float32)
+    names = {"content_layers": ["itself"], "style_layers": ["itself"], kind: "itself"}
+    with pytest.raises(ValueError, match=rf"`{kind}` must be a list .* give \['itself'\]"):
+        objective.compute_targets(lambda x: {"itself": x}, picture, picture, **names)

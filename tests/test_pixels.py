@@ -1,9 +1,12 @@
 """Pictures in another unit, or with other axes: each function that takes a picture says so."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from nst_jax import image, objective, pixels, solve, vgg
 
@@ -76,7 +79,64 @@ def test_axes_of_no_picture_are_named(shape):
     assert f"(height, width, 3), got the shape {shape}" in refused(np.zeros(shape, np.float32))
 
 
+class NoArray:
+    """A tensor on another device."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("it is on a GPU\nsee the manual")
+
+
+@pytest.mark.parametrize(
+    ("photo", "line"),
+    [
+        ("photo.png", "got a path: give image.load(photo)"),
+        (Path("photo.png"), "got a path: give image.load(photo)"),
+        (None, "got NoneType"),
+        ([[1.0], [2.0, 3.0]], "got list: "),
+        (NoArray(), "got NoArray: it is on a GPU"),
+        (Image.new("RGB", (8, 6)), "give image.from_uint8(photo)"),
+        (Image.new("L", (8, 6)), "give np.repeat(np.asarray(photo)[..., None], 3, axis=-1)"),
+        (np.zeros((6, 8, 3), [("red", np.float32)]), "must be of floats"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_named(photo, line):
+    assert line in refused(photo)
+
+
+def test_masked_values_are_no_picture():
+    photo = np.ma.masked_greater(SMOOTH, 0.5)
+    with pytest.raises(ValueError, match=r"`photo` has masked values: give photo.filled\(0\)"):
+        pixels.check_picture("photo", photo)
+    pixels.check_picture("photo", photo.filled(0))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_cure_for_a_picture_of_pillow_works():
+    """The message gives it."""
+    photo = Image.fromarray(image.to_uint8(SMOOTH))
+    np.testing.assert_allclose(image.from_uint8(photo), SMOOTH, atol=1 / 500)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_levels_are_made_of_floats_only():
+    for values in (SMOOTH.astype(complex), SMOOTH > 0.5, [[None]]):
+        with pytest.raises(ValueError, match="`image` must be of floats"):
+            image.to_uint8(values)
+
+
 # What is one
+
+
+def test_half_precision_is_lost_once():
+    """Levels less their mean, computed in it, would be off by half a level."""
+    photo = jnp.asarray(SMOOTH, jnp.bfloat16)
+    np.testing.assert_array_equal(vgg.preprocess(photo), vgg.preprocess(photo.astype(jnp.float32)))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_lists_are_a_picture_for_every_function():
+    for function in FUNCTIONS.values():
+        function(SMOOTH.tolist())
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, jnp.bfloat16])

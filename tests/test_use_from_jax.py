@@ -323,12 +323,23 @@ def test_lbfgs_ignores_a_schedule_as_it_does_a_rate(toy_objective):
         ({"learning_rate": lambda step: -1.0}, "for step 0 it gives -1.0"),
         ({"learning_rate": lambda step: 1.0 - step}, "for step 2 it gives -1.0"),
         ({"learning_rate": lambda step: None}, "for step 0 it gives None"),
+        ({"learning_rate": lambda step: jnp.where(step == 1, -1.0, 0.1)}, "step 1 it gives -1.0"),
+        ({"learning_rate": lambda step: 0.1 if step < 2 else 0.0}, r"jnp\.where in place of if"),
+        ({"learning_rate": lambda: 0.1}, "a function of a step"),
+        ({"learning_rate": "0.02"}, "the learning rate must be positive and finite, got '0.02'"),
+        ({"learning_rate": [0.1, 0.2]}, r"the learning rate must be .* got \[0.1, 0.2\]"),
+        ({"learning_rate": COSINE, "num_steps": "3"}, "the number of steps"),
+        ({"tolerance": "0.1"}, "the tolerance must be finite"),
+        ({"optimizer": nst_jax.optimizers.lbfgs}, "takes no rate: .* optimizer='lbfgs'"),
+        ({"optimizer": lambda rate: optax.adam}, "got one that gives function"),
+        ({"optimizer": lambda rate: None}, "got one that gives NoneType"),
+        ({"weights": {"content": 1.0}}, "objective.make_weights gives, got dict"),
     ],
 )
 def test_a_near_miss_gets_the_right_form(toy_objective, options, message):
     loss, weights, image = toy_objective
     with pytest.raises(ValueError, match=message) as caught:
-        nst_jax.stylize(loss, image, weights, num_steps=3, **options)
+        nst_jax.stylize(loss, image, **{"weights": weights, "num_steps": 3} | options)
     assert "\n" not in str(caught.value)
 
 
