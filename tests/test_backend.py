@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from nst_jax import backend, cli, solve, vgg
+from nst_jax import backend, cli, objective, solve, vgg
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -77,6 +77,9 @@ def no_device(monkeypatch):
     backend.start.cache_clear()
 
 
+WEIGHTS = objective.LossWeights(*np.ones(3, np.float32), *np.ones((2, 1), np.float32))
+
+
 @pytest.mark.usefixtures("no_device")
 @pytest.mark.parametrize(
     "ask",
@@ -85,7 +88,7 @@ def no_device(monkeypatch):
         backend.devices,
         backend.devices_of_all_processes,
         lambda: vgg.feature_fn({"block1_conv1": {}}, ["relu1_1"]),
-        lambda: solve.stylize(lambda *_: None, np.zeros((8, 8, 3), np.float32), None),
+        lambda: solve.stylize(lambda *_: None, np.zeros((8, 8, 3), np.float32), WEIGHTS),
     ],
 )
 def test_whoever_asks_is_told(ask, unchecked):
