@@ -45,10 +45,6 @@ ALPHA_SUFFIXES = tuple(suffix for suffix, name in _FORMAT_OF_SUFFIX.items() if n
 _WRITE_OPTIONS = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}}
 # A gray JPEG of three channels strays by so many levels.
 _GRAY_LEVELS = 3
-_LAID_ON_WHITE = "it is transparent: laid on white"
-
-# Of a picture; what should be told is added to the list.
-_Resize = Callable[[Image.Image, list[str]], Image.Image]
 # The EXIF block of a JPEG holds at most 65533 bytes.
 _MAX_DESCRIPTION = 60_000
 
@@ -62,6 +58,9 @@ _ICC_MODES = {
 
 # How decoders say that nothing is wrong with a file.
 _UNSUPPORTED = ("unsupported", "not supported", "not available", "cannot handle")
+
+# Of a picture; what should be told is added to the list.
+_Resize = Callable[[Image.Image, list[str]], Image.Image]
 
 
 class ImageWarning(UserWarning):
@@ -112,7 +111,7 @@ def load(
         guessed.
     """
     image, alpha, notes = _load(Path(path), _fitted(size, enlarge))
-    _warn(path, [*notes, *[_LAID_ON_WHITE] * (alpha is not None)])
+    _warn(path, notes, laid_on_white=alpha is not None)
     return image
 
 
@@ -126,7 +125,7 @@ def load_with_alpha(
       where all is. None if it is opaque.
     """
     image, alpha, notes = _load(Path(path), _fitted(size, enlarge))
-    _warn(path, notes)
+    _warn(path, notes, laid_on_white=False)
     return image, alpha
 
 
@@ -148,7 +147,7 @@ def load_part(path: str | os.PathLike[str], height: int, width: int) -> Float[np
     image, alpha, notes = _load(
         Path(path), lambda picture, notes: _part(picture, height, width, notes)
     )
-    _warn(path, [*notes, *[_LAID_ON_WHITE] * (alpha is not None)])
+    _warn(path, notes, laid_on_white=alpha is not None)
     return image
 
 
@@ -498,8 +497,8 @@ def _load(path: Path, resize: _Resize) -> tuple[np.ndarray, np.ndarray | None, l
     return from_uint8(np.asarray(rgb)), None if alpha is None else np.asarray(alpha), notes
 
 
-def _warn(path: str | os.PathLike[str], notes: list[str]) -> None:
-    for note in notes:
+def _warn(path: str | os.PathLike[str], notes: list[str], *, laid_on_white: bool) -> None:
+    for note in [*notes, *(["it is transparent: laid on white"] if laid_on_white else [])]:
         warnings.warn(f"{path}: {note}", ImageWarning, stacklevel=3)
 
 

@@ -40,9 +40,9 @@ _ELSEWHERE = {
     ("weights",): "model-file model-path vgg-path checkpoint",
     ("pooling",): "pool",
     ("precision",): "dtype fp16 bf16 half amp",
-    (
-        "snapshot_every",
-    ): "snapshots frames save-iter save-every print-iter print-iterations checkpoint-iterations",
+    ("snapshot_every",): (
+        "snapshots frames save-iter save-every print-iter print-iterations checkpoint-iterations"
+    ),
     ("figures",): "plot plots",
     ("log",): "run logfile",
     # What comes nearest to a picture where there are many.
