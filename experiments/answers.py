@@ -19,9 +19,9 @@ import losses
 import study
 import tyro
 
-from nst_jax import files
 from nst_jax.choices import PrecisionSetting
-from nst_jax.console import exit_code_of, say
+from nst_jax.system import files
+from nst_jax.system.console import exit_code_of, say
 
 _TITLE = "# The report's four questions"
 _PREFACE = (

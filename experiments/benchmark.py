@@ -32,11 +32,12 @@ import numpy as np
 import samples
 import tyro
 
-from nst_jax import backend, environment, files, vgg
+from nst_jax import backend, vgg
 from nst_jax import image as images
 from nst_jax import weights as network_weights
 from nst_jax.choices import Precision
-from nst_jax.console import exit_code_of, say
+from nst_jax.system import environment, files
+from nst_jax.system.console import exit_code_of, say
 
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 # Several programs live at once: none may take a GPU's whole memory for itself.

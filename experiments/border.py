@@ -22,8 +22,8 @@ from records import described
 from nst_jax import presets, runs
 from nst_jax.choices import PrecisionSetting
 from nst_jax.config import StylizeConfig
-from nst_jax.console import exit_code_of, say
 from nst_jax.runlog import RunRecord
+from nst_jax.system.console import exit_code_of, say
 
 Preset = Callable[[StylizeConfig], StylizeConfig]
 SETTINGS: dict[str, Preset] = {

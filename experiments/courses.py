@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from ways import Place, Problem, Way
 
-from nst_jax import files
+from nst_jax.system import files
 
 # Steps beforehand, thrown away: what is compiled is then there.
 _WARM_UP = 2

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import tyro
 
-from nst_jax import presets, runs, samples, weights
+from nst_jax import presets, runs, weights
 from nst_jax.config import StylizeConfig
-from nst_jax.console import exit_code_of, say
+from nst_jax.image import samples
+from nst_jax.system.console import exit_code_of, say
 
 BANNER = """
 ****************************************************************************

@@ -22,13 +22,15 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from records import described, record_of
 
-from nst_jax import files, plotting, vgg
 from nst_jax import image as images
+from nst_jax import vgg
 from nst_jax import weights as network_weights
 from nst_jax.choices import STYLE_LAYERS
 from nst_jax.config import SweepConfig
-from nst_jax.console import exit_code_of, say
+from nst_jax.report import plotting
 from nst_jax.runlog import RunRecord
+from nst_jax.system import files
+from nst_jax.system.console import exit_code_of, say
 
 CONTENT_LAYERS = tuple(f"block{block}_conv2" for block in range(1, 6))
 STYLE_SETS = tuple(STYLE_LAYERS[:count] for count in range(1, 6))

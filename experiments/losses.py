@@ -24,14 +24,16 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 from records import described, record_of
 
-from nst_jax import files, losses, plotting, vgg
 from nst_jax import image as images
+from nst_jax import losses, vgg
 from nst_jax import weights as network_weights
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS, PrecisionSetting
 from nst_jax.config import SweepConfig
-from nst_jax.console import exit_code_of, say
 from nst_jax.objective import DEFAULT_WEIGHTS
+from nst_jax.report import plotting
 from nst_jax.runlog import RunRecord
+from nst_jax.system import files
+from nst_jax.system.console import exit_code_of, say
 
 YARDSTICK_LAYER = "block4_conv2"
 """Content is measured there: but for one, no run is optimised for it."""

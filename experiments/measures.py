@@ -14,12 +14,13 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from nst_jax import driver, inputs, programs, vgg
+from nst_jax import driver, vgg
 from nst_jax import image as images
 from nst_jax import weights as network_weights
 from nst_jax.config import from_json
 from nst_jax.objective import LossWeights
 from nst_jax.runlog import RunRecord
+from nst_jax.runs import inputs, programs
 
 REACHED = 0.05
 """The part of the start's loss at which a run counts as having got there."""

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from paired import Interval
 
-from nst_jax import files, plotting
+from nst_jax.report import plotting
+from nst_jax.system import files
 
 TITLE = "# Time to quality"
 PREFACE = (

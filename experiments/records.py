@@ -3,10 +3,11 @@
 import json
 from dataclasses import replace
 
-from nst_jax import inputs, runlog, runs
+from nst_jax import runlog, runs
 from nst_jax.config import SweepConfig, from_json
-from nst_jax.console import say
 from nst_jax.runlog import RunRecord
+from nst_jax.runs import inputs
+from nst_jax.system.console import say
 
 
 def record_of(config: SweepConfig, *, fresh: bool = False, quiet: bool = False) -> RunRecord:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from nst_jax.samples import PAINTING, PORTRAIT
+from nst_jax.image.samples import PAINTING, PORTRAIT
 
 __all__ = ["CONTENTS", "PAINTING", "PORTRAIT", "STYLES", "study_pictures"]
 

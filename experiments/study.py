@@ -28,10 +28,10 @@ from measures import Runs
 from records import record_of
 from study_page import Stage
 
-from nst_jax import files
 from nst_jax.choices import PrecisionSetting
 from nst_jax.config import SweepConfig
-from nst_jax.console import exit_code_of, say
+from nst_jax.system import files
+from nst_jax.system.console import exit_code_of, say
 
 LEARNING_RATES = {
     "adam": "0.001,0.003,0.01,0.03,0.1,0.3,1",

@@ -17,9 +17,10 @@ from measures import Runs
 from paired import Comparison, Interval
 from records import described
 
-from nst_jax import files, plotting
 from nst_jax.objective import DEFAULT_WEIGHTS
+from nst_jax.report import plotting
 from nst_jax.runlog import RunRecord
+from nst_jax.system import files
 
 NAMES = {
     "adam": "Adam",

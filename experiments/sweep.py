@@ -17,10 +17,12 @@ from pathlib import Path
 import samples
 import tyro
 
-from nst_jax import backend, environment, inspection, runlog, runs
+from nst_jax import backend, runlog, runs
 from nst_jax.choices import OptimizerName, PrecisionSetting
+from nst_jax.command import inspection
 from nst_jax.config import SweepConfig, from_json
-from nst_jax.console import exit_code_of, say
+from nst_jax.system import environment
+from nst_jax.system.console import exit_code_of, say
 
 # Each optimizer in its own range; the report's rates, 0.02, 0.1 and RMSprop's 0.001, are there.
 LEARNING_RATES = (

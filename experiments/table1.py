@@ -31,11 +31,12 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from records import described, record_of
 
-from nst_jax import files, plotting
 from nst_jax.choices import PrecisionSetting
 from nst_jax.config import SweepConfig
-from nst_jax.console import exit_code_of, say
+from nst_jax.report import plotting
 from nst_jax.runlog import RunRecord
+from nst_jax.system import files
+from nst_jax.system.console import exit_code_of, say
 
 EPOCH = 5
 """Steps of an epoch of the report."""

@@ -39,11 +39,13 @@ from courses import Course
 from quality_page import Gone, Stage
 from ways import Problem, Way
 
-from nst_jax import driver, environment, files, inputs, optimizers, programs, steps, vgg
+from nst_jax import driver, optimizers, steps, vgg
 from nst_jax.choices import Precision
 from nst_jax.config import SweepConfig
-from nst_jax.console import exit_code_of, say
-from nst_jax.grid import variants_of
+from nst_jax.runs import inputs, programs
+from nst_jax.runs.grid import variants_of
+from nst_jax.system import environment, files
+from nst_jax.system.console import exit_code_of, say
 
 MOST = 500
 """Steps of the report's rate that set the target, and evaluations that a way has at most."""

@@ -1,5 +1,5 @@
 """`python -m nst_jax` is the `nst-jax` command."""
 
-from nst_jax.console import main
+from nst_jax.command.main import main
 
 main()

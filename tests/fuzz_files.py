@@ -62,7 +62,7 @@ def main() -> None:
         path.write_bytes(data)
         # HDF5 is known to hang on some: what it survives is read again here, to be followed.
         if hostile.check("log", path) != "died":
-            hostile.outcome(hostile.runlog._load, path)
+            hostile.outcome(hostile.reading._load, path)
 
     options = {
         "max_total_time": arguments.seconds,

@@ -27,8 +27,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nst_jax import checkpoint, image, logwriter, runlog, trial, vgg, weight_formats, weights
+from nst_jax import image, runlog, vgg, weights
 from nst_jax.config import StylizeConfig, to_json
+from nst_jax.runlog import checkpoint, reading, writing
+from nst_jax.system import sandbox
+from nst_jax.weights import formats as weight_formats
 
 GIGABYTE = 2**30
 # The process itself takes a quarter of a gigabyte, the trial of a file one at most.
@@ -63,7 +66,7 @@ def write_log(path: Path) -> None:
     ]
     step = np.arange(6, dtype=np.int32)
     series = np.exp(-step[:, None] + np.zeros(2, np.float32))
-    with logwriter.RunLog.create(
+    with writing.RunLog.create(
         path,
         attributes={"command": "nst-jax stylize", "versions_json": json.dumps({"nst_jax": "1"})},
         config=SETTINGS,
@@ -181,12 +184,12 @@ class Kind:
     write: Callable[[Path], None]
     read: Callable[[Path], object]
     may_die: bool = False
-    """The reader runs behind `trial` alone: HDF5 is known to hang on damaged strings."""
+    """The reader runs behind `sandbox` alone: HDF5 is known to hang on damaged strings."""
 
 
 _ICC = {"icc_profile": b"\0" * 128}
 KINDS = {
-    "log": Kind(".h5", write_log, runlog._load, may_die=True),
+    "log": Kind(".h5", write_log, reading._load, may_die=True),
     "guarded": Kind(".h5", write_log, runlog.load),
     "own": Kind(".h5", write_own_weights, weight_formats.read_file),
     "keras": Kind(".h5", write_keras_weights, weight_formats.read_file),
@@ -265,7 +268,7 @@ def check(kind: str, path: Path) -> str:
     assert not found.startswith("WRONG"), found
     if found == "died":
         assert KINDS[kind].may_die, "the reader crashes or hangs"
-        trial._CPU_SECONDS = 1
+        sandbox._CPU_SECONDS = 1
         found = outcome(runlog.load, path)
         assert found != "read"
         return "died"
@@ -1013,7 +1016,7 @@ def try_table(folder: Path) -> dict[str, str]:
 
 if __name__ == "__main__":
     vgg.architecture = narrow
-    trial._CPU_SECONDS = 2
+    sandbox._CPU_SECONDS = 2
     os.chdir(sys.argv[-1])
     if sys.argv[1] == "table":
         print(json.dumps(try_table(Path(sys.argv[-1]))))

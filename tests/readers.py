@@ -1,4 +1,4 @@
-"""What reading a file may do, for the tests of `trial`; imports nothing that takes time."""
+"""What reading a file may do, for the tests of `sandbox`; imports nothing that takes time."""
 
 import os
 

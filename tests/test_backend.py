@@ -11,7 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from nst_jax import backend, cli, objective, solve, vgg
+from nst_jax import backend, objective, solve, vgg
+from nst_jax.command import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 

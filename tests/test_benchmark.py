@@ -11,8 +11,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments"))
 
 import benchmark
 
-from nst_jax import estimate, vgg
+from nst_jax import vgg
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS
+from nst_jax.runs import estimate
 
 
 def a_result(program="nst_jax", seconds=(0.1, 0.2, 0.4), **changes):

@@ -23,8 +23,10 @@ except ImportError:  # Windows
     termios = None
 
 import nst_jax
-from nst_jax import cli, config, console, grid, inputs, runlog
+from nst_jax import config, runlog
 from nst_jax import image as images
+from nst_jax.command import cli
+from nst_jax.runs import grid, inputs
 
 SHALLOW = ["--content-layers", "relu2_1", "--style-layers", "relu1_1", "relu2_1"]
 # From the content picture a random network has almost nothing to lose.
@@ -531,14 +533,14 @@ def test_output_need_not_be_a_stream_of_bytes(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit) as exit_info:
-        console.main()
+        main.main()
     assert exit_info.value.code == 0
     assert output.getvalue() == f"nst-jax {nst_jax.__version__}\n"
 
 
 def test_help_answers_without_importing_jax():
     code = (
-        "import sys; from nst_jax.cli import main\n"
+        "import sys; from nst_jax.command.cli import main\n"
         "try: main(['stylize', '--help'])\n"
         "except SystemExit as e: assert e.code == 0\n"
         "heavy = {'jax', 'flax', 'h5py', 'PIL', 'matplotlib', 'numpy'} & set(sys.modules)\n"
@@ -614,7 +616,7 @@ def test_a_log_is_readable_while_running_and_after_a_kill(pictures, tmp_path):
 def test_log_level_says_less_or_more(
     level, informs, warns, pictures, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("nst_jax.environment.unused_gpu", lambda: "a GPU is idle")
+    monkeypatch.setattr("nst_jax.system.environment.unused_gpu", lambda: "a GPU is idle")
     assert stylize(pictures, tmp_path, "--steps", "1", "--log-level", level) == 0
     captured = capsys.readouterr()
     assert ("device: CPU" in captured.out) == informs
@@ -639,8 +641,8 @@ def test_the_verdict_of_rerun_is_said_at_every_level(pictures, tmp_path, capsys)
 
 
 def test_a_warning_of_a_library_is_one_line(tmp_path):
-    code = "import warnings, sys\nfrom nst_jax import cli, console\n"
-    code += "cli.main = lambda: warnings.warn('beware') or 0\nconsole.main()"
+    code = "import warnings, sys\nfrom nst_jax.command import cli, main\n"
+    code += "cli.main = lambda: warnings.warn('beware') or 0\nmain.main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "WARNING: beware\n"
 

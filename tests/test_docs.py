@@ -70,7 +70,7 @@ def random_params():
 @pytest.fixture
 def folder(tmp_path, monkeypatch, quick_to_compile, random_params):
     """Where an example runs: a folder with pictures; the network is a random one."""
-    from nst_jax import samples
+    from nst_jax.image import samples
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NST_JAX_WEIGHTS", "random")
@@ -140,7 +140,7 @@ def run(command: str, capsys) -> tuple[int, str]:
 
 
 def run_ours(arguments: list[str], capsys) -> tuple[int, str]:
-    from nst_jax import cli
+    from nst_jax.command import cli
 
     if set(arguments) & set(NOT_RUN):
         cli._parse(arguments)
@@ -234,7 +234,7 @@ def test_the_errors_that_are_explained_are_those_that_are_said():
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_names_only_what_exists(page):
     """Languages of blocks; commands, targets, extras and files within sentences."""
-    from nst_jax import cli
+    from nst_jax.command import cli
 
     text = (ROOT / page).read_text()
     assert {block.language for block in blocks_of(page)} <= set(LANGUAGES)

@@ -13,7 +13,7 @@ import jax
 import pytest
 
 import nst_jax
-from nst_jax import environment
+from nst_jax.system import environment, places
 
 TYPES = {
     "versions_json": str,
@@ -77,7 +77,7 @@ def test_description_is_of_this_process_and_its_devices():
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs processor affinity")
 def test_threads_are_the_cores_that_the_process_may_use():
     # Affinity belongs to the process: another one, so as not to slow down this.
-    command = "import os; from nst_jax.environment import available_cores as cores; "
+    command = "import os; from nst_jax.system.environment import available_cores as cores; "
     command += "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(cores())"
     answer = subprocess.run([sys.executable, "-c", command], capture_output=True, check=True)
     assert int(answer.stdout) == 1
@@ -145,7 +145,7 @@ def checkout(tmp_path, monkeypatch):
         monkeypatch.delenv(variable, raising=False)
     (tmp_path / "nst_jax").mkdir()
     (tmp_path / "file.txt").write_text("one")
-    monkeypatch.setattr(environment, "__file__", str(tmp_path / "nst_jax" / "environment.py"))
+    monkeypatch.setattr(places, "HOME", tmp_path)
 
     def git(*arguments):
         options = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
@@ -194,7 +194,7 @@ def test_checkout_without_the_program_git_has_no_commit(checkout, monkeypatch, t
 
 KEEP = """
 import jax
-from nst_jax import environment
+from nst_jax.system import environment
 environment.keep_compiled_programs()
 print(jax.config.jax_compilation_cache_dir)
 """
@@ -220,7 +220,7 @@ def test_compiled_programs_are_kept_in_the_user_s_cache_unless_told_otherwise(na
 
 COMPILE = """
 import warnings, jax
-from nst_jax import environment
+from nst_jax.system import environment
 warnings.simplefilter("error")
 environment.keep_compiled_programs()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -248,7 +248,7 @@ def test_an_entry_whose_writer_was_killed_is_written_again(tmp_path):
 
 def test_without_a_cache_nothing_is_kept_and_nothing_fails(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr("nst_jax.weights.cache_folder", lambda: tmp_path / "file")
+    monkeypatch.setattr("nst_jax.system.places.cache_folder", lambda: tmp_path / "file")
     before = jax.config.jax_compilation_cache_dir
     jax.config.update("jax_compilation_cache_dir", None)
     try:

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import cli, estimate, memory, weights
+from nst_jax import weights
+from nst_jax.command import cli
+from nst_jax.runs import estimate
+from nst_jax.system import memory
 
 
 @pytest.mark.usefixtures("quick_to_compile")

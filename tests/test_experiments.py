@@ -46,8 +46,8 @@ def test_demo_goes_on_with_random_weights_after_a_loud_warning(tmp_path, monkeyp
         raise weights.WeightsNotFound("no weights for vgg19; tried everything")
 
     monkeypatch.delenv("NST_JAX_WEIGHTS", raising=False)
-    monkeypatch.setattr("nst_jax.weights._places", lambda arch: [])
-    monkeypatch.setattr("nst_jax.weights._fetch", not_found)
+    monkeypatch.setattr("nst_jax.weights.finding._places", lambda arch: [])
+    monkeypatch.setattr("nst_jax.weights.finding._fetch", not_found)
     assert demo.main(demo.Demo(output_dir=tmp_path, size=64, steps=1)) == 0
     err = capsys.readouterr().err
     assert "tried everything" in err
@@ -74,7 +74,7 @@ def test_painting_is_the_same_every_time():
 
 
 def test_bundled_painting_is_small_and_lossless():
-    path = Path(__file__).resolve().parents[1] / "nst_jax" / "data" / "painting.png"
+    path = Path(__file__).resolve().parents[1] / "nst_jax" / "image" / "painting.png"
     assert path.stat().st_size < 400_000
     with Image.open(path) as picture:
         assert picture.format == "PNG"
@@ -85,7 +85,7 @@ def test_bundled_painting_is_small_and_lossless():
 def test_sweep_writes_log_page_and_figures_and_is_done(tmp_path):
     import sweep
 
-    from nst_jax import logwriter
+    from nst_jax.runlog import writing
 
     settings = sweep.Sweep(
         output_dir=tmp_path,
@@ -101,7 +101,7 @@ def test_sweep_writes_log_page_and_figures_and_is_done(tmp_path):
     assert names == {"sweep.h5", "sweep.html", "losses.png", "overview.png"}
     config = sweep.config_of(settings, accelerator=False)
     assert not sweep.can_resume(config)
-    with logwriter.RunLog.reopen(config.log) as log:
+    with writing.RunLog.reopen(config.log) as log:
         log.finish("interrupted")
     assert sweep.can_resume(config)
 
@@ -109,7 +109,7 @@ def test_sweep_writes_log_page_and_figures_and_is_done(tmp_path):
 def test_the_sweep_has_every_rate_of_the_report():
     import sweep
 
-    from nst_jax import grid
+    from nst_jax.runs import grid
 
     config = sweep.config_of(sweep.Sweep(), accelerator=True)
     assert (config.size, config.steps, config.tv_weights) == (512, 2500, (0.0,))
@@ -121,7 +121,7 @@ def test_the_sweep_has_every_rate_of_the_report():
 def test_the_sweep_refuses_the_cpu_of_a_gpu_box(monkeypatch, tmp_path):
     import sweep
 
-    monkeypatch.setattr("nst_jax.environment.has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr("nst_jax.system.environment.has_nvidia_gpu", lambda: True)
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     with pytest.raises(ValueError, match="--allow-cpu"):
         sweep.main(sweep.Sweep(output_dir=tmp_path))

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nst_jax import checkpoint, cli, config, extension, runlog, runs
+from nst_jax import config, runlog, runs
+from nst_jax.command import cli
+from nst_jax.runlog import checkpoint
+from nst_jax.runs import extension
 
 OLD, NEW = 5, 8
 
@@ -76,7 +79,7 @@ def first_steps(monkeypatch):
     """The steps at which the chunks of a run begin."""
     begun: list[int] = []
     monkeypatch.setattr(
-        "nst_jax.runs.ProgressBar.show",
+        "nst_jax.runs.progress.ProgressBar.show",
         lambda self, plan, chunk: begun.append(int(chunk.state.step.max()) - len(chunk.seconds)),
     )
     return begun
@@ -151,7 +154,7 @@ def killed_in_chunk(number: int, monkeypatch, function, *arguments, **options):
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("nst_jax.runs.ProgressBar.show", show)
+        patch.setattr("nst_jax.runs.progress.ProgressBar.show", show)
         with pytest.raises(Killed):
             function(*arguments, **options)
 
@@ -160,7 +163,7 @@ def killed_in_chunk(number: int, monkeypatch, function, *arguments, **options):
 def small_chunks(monkeypatch):
     """Two steps a chunk, and a checkpoint after each."""
     monkeypatch.setattr("nst_jax.driver.MAX_CHUNK_LENGTH", 2)
-    monkeypatch.setattr("nst_jax.programs.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("nst_jax.runs.programs.CHECKPOINT_SECONDS", 0.0)
 
 
 @pytest.mark.slow

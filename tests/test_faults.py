@@ -17,14 +17,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import checkpoint, config, runlog, runs
+from nst_jax import config, runlog, runs
+from nst_jax.runlog import checkpoint
 
 # A run as a process: begun, or gone on with if there is a log. It checkpoints every chunk, says
 # "logged N" when the rows of a chunk are in the log, and each stage before it begins.
 PROCESS = """
 import json, resource, signal, sys
 from pathlib import Path
-from nst_jax import cli, config, console, driver, inputs, programs, runs
+from nst_jax import config, driver, runs
+from nst_jax.command import cli, main
+from nst_jax.runs import inputs, programs, progress, results
+from nst_jax.system import console
 
 settings = config.from_json(json.loads(sys.argv[1]))
 limit, limited_from = int(sys.argv[2]), sys.argv[3]
@@ -41,7 +45,7 @@ def announce(module, name, word):
 announce(inputs, "load_network", "loading")
 announce(driver, "compile_ahead", "compiling")
 announce(programs.checkpoint, "save", "saving")
-announce(runs.results, "conclude", "concluding")
+announce(results, "conclude", "concluding")
 
 def limit_files():
     # From here on the disk takes no file that is larger, nor values beyond in one.
@@ -52,7 +56,7 @@ def show(self, plan, chunk):
     print("logged", plan.start, int(chunk.state.step.max()), flush=True)
     if limited_from == "logged":
         limit_files()
-runs.ProgressBar.show = show
+progress.ProgressBar.show = show
 
 if limited_from == "start":
     limit_files()
@@ -64,7 +68,7 @@ def go():
     return run(settings).exit_code
 
 cli.main = lambda: console.exit_code_of(go)
-console.main()
+main.main()
 """
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nst_jax import files
+from nst_jax.system import files
 
 PNG = (".png", ".jpg")
 

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import cli, logwriter, runlog
+from nst_jax import runlog
+from nst_jax.command import cli
+from nst_jax.runlog import writing
 
 STEPS = (5, 10, 15)
 
@@ -22,7 +24,7 @@ def make_log(tmp_path):
         rng = np.random.default_rng(0)
         pictures = rng.integers(0, 256, (3, variants, 8, 12, 3), dtype=np.uint8)
         path = tmp_path / "run.h5"
-        with logwriter.RunLog.create(
+        with writing.RunLog.create(
             path,
             attributes={},
             config={"steps": 15, **dict(config)},

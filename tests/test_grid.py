@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nst_jax import config, grid
+from nst_jax import config
+from nst_jax.runs import grid
 
 
 def sweep(**settings) -> config.SweepConfig:

@@ -22,19 +22,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nst_jax import (
-    checkpoint,
-    cli,
-    config,
-    console,
-    inspection,
-    plotting,
-    report,
-    resumption,
-    runlog,
-    runs,
-    trial,
-)
+from nst_jax import config, report, runlog, runs
+from nst_jax.command import cli, inspection
+from nst_jax.report import plotting
+from nst_jax.runlog import checkpoint, reading
+from nst_jax.runs import resumption
+from nst_jax.system import console, sandbox
 
 SCRIPT = Path(hostile.__file__)
 # Escape sequences, markup, formulas, and names of files elsewhere.
@@ -190,7 +183,7 @@ def test_numbers_of_a_log_are_shown_or_refused(tmp_path, times):
                     values = np.nan_to_num(values, posinf=2**31 - 1, neginf=-(2**31))
                     values = np.clip(values, -(2**31), 2**31 - 1)
                 file[name][...] = np.resize(np.asarray(values), file[name].shape).astype(kind)
-        record = runlog._load(path)
+        record = reading._load(path)
         assert report.render(record)
         if len(record.rows.step):
             plotting.loss_curves(record).draw_without_rendering()
@@ -203,7 +196,7 @@ def test_numbers_of_a_log_are_shown_or_refused(tmp_path, times):
 def test_extreme_settings_of_a_log_are_shown(log, name, value):
     with h5py.File(log, "r+") as file:
         file[f"variants/{name}"][0] = value
-    record = runlog._load(log)
+    record = reading._load(log)
     assert report.render(record)
     assert inspection.show(log)
     plotting.loss_curves(record).draw_without_rendering()
@@ -336,7 +329,7 @@ def stopped(tmp_path_factory):
 @pytest.fixture
 def interrupted(stopped, tmp_path, monkeypatch):
     """A copy of that log, read without a trial: HDF5 has written it."""
-    monkeypatch.setattr(trial, "try_first", lambda path, read: None)
+    monkeypatch.setattr(sandbox, "try_first", lambda path, read: None)
     return Path(shutil.copy(stopped, tmp_path))
 
 
@@ -446,17 +439,17 @@ def test_checkpoint_of_an_impossible_step_is_refused(interrupted, monkeypatch, s
     ],
 )
 def test_trial_survives_what_reading_does(tmp_path, monkeypatch, read, kind, message):
-    monkeypatch.setattr(trial, "_CPU_SECONDS", 3)
+    monkeypatch.setattr(sandbox, "_CPU_SECONDS", 3)
     path = tmp_path / "file"
     path.touch()
     with pytest.raises(kind, match=message):
-        trial.try_first(path, read)
+        sandbox.try_first(path, read)
 
 
 def test_file_is_tried_again_only_when_it_has_changed(log, monkeypatch):
     tried = []
-    real = trial._run
-    monkeypatch.setattr(trial, "_run", lambda *each: tried.append(each) or real(*each))
+    real = sandbox._run
+    monkeypatch.setattr(sandbox, "_run", lambda *each: tried.append(each) or real(*each))
     runlog.load(log)
     assert not tried  # written by this process
     os.utime(log, ns=(1, 1))
@@ -473,7 +466,7 @@ def test_trial_takes_no_module_from_the_current_folder(log, monkeypatch, tmp_pat
 
 
 def test_show_refuses_a_log_that_hdf5_hangs_on(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(trial, "_CPU_SECONDS", 2)
+    monkeypatch.setattr(sandbox, "_CPU_SECONDS", 2)
     path = tmp_path / "run.h5"
     hostile.TABLE["guarded_heap_without_end"][1](path)
     assert cli.main(["show", str(path)]) == 1

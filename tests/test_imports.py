@@ -73,9 +73,13 @@ def test_every_public_name_resolves(name):
 
 def test_type_checkers_and_editors_find_the_same_names():
     block = next(node for node in ast.parse(SOURCE.read_text()).body if isinstance(node, ast.If))
-    found = {alias.asname: node.module for node in block.body for alias in node.names}
-    modules = dict.fromkeys(nst_jax._MODULES, "nst_jax")
-    names = {name: f"nst_jax.{module}" for name, module in nst_jax._NAMES.items()}
+    found = {
+        alias.asname: f"{node.module}.{alias.name}" for node in block.body for alias in node.names
+    }
+        alias.asname: f"{node.module}.{alias.name}" for node in block.body for alias in node.names
+    }
+    modules = {name: f"nst_jax.{path}" for name, path in nst_jax._MODULES.items()}
+    names = {name: f"nst_jax.{module}.{name}" for name, module in nst_jax._NAMES.items()}
     assert found == modules | names
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import grid, inputs, runs
+from nst_jax import runs
+from nst_jax.runs import grid, inputs
 
 
 def quiet(line: str) -> None:

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from nst_jax.interrupts import StopRequest, stop_requests
+from nst_jax.system.interrupts import StopRequest, stop_requests
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from nst_jax import labels
+from nst_jax.runlog import labels
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ import threading
 
 import pytest
 
-from nst_jax import cli, locks
+from nst_jax.command import cli
+from nst_jax.system import locks
 
 HOLDER = """
 import sys
 from pathlib import Path
-from nst_jax import locks
+from nst_jax.system import locks
 with locks.held(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -23,7 +24,7 @@ with locks.held(Path(sys.argv[1])):
 RIVAL = """
 import sys
 from pathlib import Path
-from nst_jax import locks
+from nst_jax.system import locks
 log, mark, turns = Path(sys.argv[1]), Path(sys.argv[2]), 0
 while turns < 200:
     try:

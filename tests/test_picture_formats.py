@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import image, picture_formats
+from nst_jax import image
+from nst_jax.image import formats as picture_formats
 
 LONG, SHORT = 4, 3
 GREY = bytes(range(12))

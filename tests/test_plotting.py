@@ -13,7 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from nst_jax import plotting, runlog
+from nst_jax import runlog
+from nst_jax.report import plotting
 
 SETTINGS = {
     "optimizer": "adam",
@@ -477,7 +478,7 @@ def test_drawing_chooses_no_backend_and_needs_no_screen(tmp_path):
 import sys
 import numpy as np
 from pathlib import Path
-from nst_jax import plotting
+from nst_jax.report import plotting
 
 figure = plotting.feature_maps(np.ones((4, 4, 8), np.float32), title="maps")
 plotting.save(figure, Path(sys.argv[1]))

@@ -7,7 +7,10 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from nst_jax import choices, cli, config, grid, image, presets, runs, samples, vgg
+from nst_jax import choices, config, image, presets, runs, vgg
+from nst_jax.command import cli
+from nst_jax.image import samples
+from nst_jax.runs import grid
 
 FILES = {"content": samples.PORTRAIT, "style": samples.PAINTING, "output": Path("out.png")}
 

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import logwriter, report, runlog
+from nst_jax import report, runlog
+from nst_jax.runlog import writing
 
 ROWS = 12
 LAYERS = ("block1_conv1", "block2_conv1")
@@ -91,7 +92,7 @@ def make_record(
     rows = make_rows(ROWS, count) if rows is None else rows
     ended = count if ended is None else ended
     path = folder / "run.h5"
-    with logwriter.RunLog.create(
+    with writing.RunLog.create(
         path,
         attributes={
             "command": "nst-jax sweep a.png b.jpg",
@@ -826,7 +827,7 @@ def test_failure_keeps_the_old_file(tmp_path, monkeypatch):
     def fail(record):
         raise MemoryError
 
-    monkeypatch.setattr(report, "render", fail)
+    monkeypatch.setattr("nst_jax.report.page.render", fail)
     with pytest.raises(MemoryError):
         report.write(record, path)
     assert path.read_text() == "old"
@@ -856,7 +857,8 @@ LARGE = """
 import dataclasses, re, sys
 from pathlib import Path
 import numpy as np
-from nst_jax import logwriter, report, runlog
+from nst_jax import report, runlog
+from nst_jax.runlog import writing
 
 folder = Path(sys.argv[1])
 rng = np.random.default_rng(0)
@@ -867,7 +869,7 @@ variants = [
     for name in ("adam", "rmsprop", "adagrad", "sgd") for rate in rates for seed in range(10)
 ]
 picture = rng.integers(0, 256, (64, 96, 3), dtype=np.uint8)
-with logwriter.RunLog.create(
+with writing.RunLog.create(
     folder / "run.h5", attributes={}, config={"steps": 2500}, variants=variants,
     style_layers=list("abcde"), content=picture, styles={"s": picture}, chunk_length=100,
     num_steps=2500,

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import cli, comparison, compiler, driver, logwriter, runlog, runs, vgg
+from nst_jax import compiler, driver, runlog, runs, vgg
 from nst_jax import image as images
+from nst_jax.command import cli
+from nst_jax.runlog import comparison, writing
 
 
 def quiet(line: str) -> None:
@@ -135,7 +137,7 @@ def record(path, *, steps: int = 5, status: str = "finished") -> runlog.RunRecor
     variants = [
         runlog.Variant(f"v{i}", "adam", 0.02, 1.0, 1.0, 0.0, "s", "content", i) for i in (0, 1)
     ]
-    with logwriter.RunLog.create(
+    with writing.RunLog.create(
         path,
         attributes={},
         config={},

@@ -14,7 +14,9 @@ import h5py
 import numpy as np
 import pytest
 
-from nst_jax import cli, logwriter, runlog
+from nst_jax import runlog
+from nst_jax.command import cli
+from nst_jax.runlog import reading, writing
 
 CHUNK = 4
 SERIES = [field.name for field in dataclasses.fields(runlog.Rows)]
@@ -65,7 +67,7 @@ def make_pictures(*shape):
 
 
 def create(path, variants=1, layers=2, **options):
-    return logwriter.RunLog.create(
+    return writing.RunLog.create(
         path,
         **{
             "attributes": ATTRIBUTES,
@@ -273,7 +275,7 @@ def test_a_log_that_another_program_has_open_is_named_with_the_cure(path, capsys
         assert reader.stdout.readline() == "open\n"
         assert cli.main(["resume", str(path)]) == 1
         with pytest.raises(BlockingIOError, match="another program has it open"):
-            logwriter.RunLog.reopen(path)
+            writing.RunLog.reopen(path)
         reader.stdin.close()
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: cannot write {path}: another program has it open, perhaps a")
@@ -285,7 +287,7 @@ def test_a_log_that_another_program_has_open_is_named_with_the_cure(path, capsys
 def test_a_look_whether_a_log_can_be_written_changes_nothing(path):
     create(path).close()
     before = path.read_bytes()
-    logwriter.check_writable(path)
+    writing.check_writable(path)
     assert path.read_bytes() == before
 
 
@@ -296,7 +298,7 @@ def test_a_log_that_may_not_be_written_is_named(path, monkeypatch):
     create(path).close()
     monkeypatch.setattr(h5py.h5f, "open", refuse)
     with pytest.raises(PermissionError, match=f"^cannot write {path}: Permission denied$"):
-        logwriter.check_writable(path)
+        writing.check_writable(path)
 
 
 # The layout.
@@ -385,13 +387,13 @@ def test_series_has_a_unit(finished, name):
 
 def test_file_has_its_name_only_when_complete(path, monkeypatch):
     existed = []
-    write_images = logwriter._write_images
+    write_images = writing._write_images
 
     def spy(*arguments):
         write_images(*arguments)
         existed.append(path.exists())
 
-    monkeypatch.setattr(logwriter, "_write_images", spy)
+    monkeypatch.setattr(writing, "_write_images", spy)
     create(path).close()
     assert existed == [False]
     assert path.exists()
@@ -509,7 +511,8 @@ WRITER = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from nst_jax import logwriter, runlog
+from nst_jax import runlog
+from nst_jax.runlog import writing
 
 path, pause, count = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
 assert "jax" not in sys.modules
@@ -517,7 +520,7 @@ picture = np.zeros((4, 6, 3), np.uint8)
 variants = [
     runlog.Variant(f"variant {i}", "adam", 0.02, 1.0, 1.0, 0.0, "s", "content", i) for i in (0, 1)
 ]
-with logwriter.RunLog.create(
+with writing.RunLog.create(
     path, attributes={}, config={}, variants=variants, style_layers=["one", "two", "three"],
     content=picture, styles={"s": picture}, chunk_length=4, num_steps=4 * count,
 ) as log:
@@ -567,9 +570,9 @@ def test_running_log_is_read_at_any_moment(path):
     with start_writer(path, pause=0.01, count=100) as writer:
         writer.stdout.readline()
         # In this process, without the trial in another: as often as can be.
-        lengths = [len(runlog._load(path).rows.step)]
+        lengths = [len(reading._load(path).rows.step)]
         while lengths[-1] < 4 * 100:
-            rows = runlog._load(path).rows
+            rows = reading._load(path).rows
             assert_written_values(rows)
             lengths.append(len(rows.step))
         writer.stdin.close()

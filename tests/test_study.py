@@ -21,7 +21,8 @@ import paired
 import samples
 import study
 
-from nst_jax import logwriter, runlog
+from nst_jax import runlog
+from nst_jax.runlog import writing
 
 # Statistics
 
@@ -146,7 +147,7 @@ def log(tmp_path):
     evaluations = np.ones(shape, np.int32)
     lbfgs = [i for i, variant in enumerate(variants) if variant.optimizer == "lbfgs"]
     evaluations[:, lbfgs] = np.array([1, 2, 3, 1])[:, None]
-    with logwriter.RunLog.create(
+    with writing.RunLog.create(
         tmp_path / "log.h5",
         attributes={"plans_json": "[]"},
         config={"content": "pictures/content_a_cat.png", "steps": steps},

@@ -15,7 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import checkpoint, cli, config, grid, hosts, logwriter, memory, runlog, runs
+from nst_jax import config, runlog, runs
+from nst_jax.command import cli
+from nst_jax.runlog import checkpoint, writing
+from nst_jax.runs import grid, hosts
+from nst_jax.system import memory
 
 
 def quiet(line: str) -> None:
@@ -196,13 +200,13 @@ def assert_same_bytes(actual: runlog.RunRecord, expected: runlog.RunRecord):
 )
 def test_killed_and_resumed_a_sweep_ends_with_the_same_bytes(optimizers, kills, sweep, monkeypatch):
     monkeypatch.setattr("nst_jax.driver.MAX_CHUNK_LENGTH", 2)
-    monkeypatch.setattr("nst_jax.programs.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("nst_jax.runs.programs.CHECKPOINT_SECONDS", 0.0)
     settings = replace(sweep, optimizers=optimizers, learning_rates=("0.02", "0.1"))
     whole = run(replace(settings, log=sweep.log.with_name("whole.h5")))
 
     for chunks in kills:
         with monkeypatch.context() as patch:
-            patch.setattr("nst_jax.runs.ProgressBar.show", kill_after(chunks))
+            patch.setattr("nst_jax.runs.progress.ProgressBar.show", kill_after(chunks))
             with pytest.raises(Killed):
                 run(settings)
         assert runlog.load(settings.log).status == "failed"
@@ -214,7 +218,7 @@ def test_killed_and_resumed_a_sweep_ends_with_the_same_bytes(optimizers, kills, 
 
 def test_resume_refuses_a_changed_picture(sweep, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("nst_jax.runs.ProgressBar.show", kill_after(0))
+        patch.setattr("nst_jax.runs.progress.ProgressBar.show", kill_after(0))
         with pytest.raises(Killed):
             run(sweep)
     Image.new("RGB", (28, 24), "red").save(sweep.content)
@@ -291,7 +295,8 @@ def test_eight_devices_give_the_result_of_one(sweep):
 
 ON_HOSTS = """
 import sys
-from nst_jax import config, hosts
+from nst_jax import config
+from nst_jax.runs import hosts
 sys.exit(hosts.sweep_files(config.from_json({settings!r}), progress=False, heartbeat_seconds=5))
 """
 
@@ -378,12 +383,12 @@ def test_parts_of_other_pictures_are_not_joined(sweep):
         runs.sweep_files(replace(settings, log=log), share=share, say=quiet, progress=False)
         halves.append(runlog.load(log))
     merged = sweep.log.with_name("merged.h5")
-    logwriter.merge(merged, halves, config=config.to_json(settings))
+    writing.merge(merged, halves, config=config.to_json(settings))
     whole = run(settings)
     assert_close(runlog.load(merged), whole)
     other = {**halves[1].attributes, "content_sha256": "another"}
     with pytest.raises(ValueError, match="different content"):
-        logwriter.merge(merged, [halves[0], replace(halves[1], attributes=other)], config={})
+        writing.merge(merged, [halves[0], replace(halves[1], attributes=other)], config={})
 
 
 def test_a_share_of_another_number_of_processes_is_not_left_behind(sweep):
@@ -396,7 +401,7 @@ def test_a_share_of_another_number_of_processes_is_not_left_behind(sweep):
 def test_a_run_killed_between_its_last_variant_and_its_end_is_finished_by_resume(sweep):
     settings = replace(sweep, optimizers=("adam",), report=sweep.log.with_suffix(".html"))
     run(settings)
-    with logwriter.RunLog.reopen(settings.log):
+    with writing.RunLog.reopen(settings.log):
         pass
     settings.report.unlink()
     assert runlog.load(settings.log).status == "running"

@@ -35,7 +35,7 @@ def test_epoch_means_are_of_five_steps_and_drop_an_unfinished_epoch():
 
 
 def test_every_curve_and_row_is_a_variant_of_the_sweep():
-    from nst_jax import grid
+    from nst_jax.runs import grid
 
     variants = grid.variants_of(table1.config_of(table1.Table1()))
     have = {(variant.optimizer, variant.learning_rate) for variant in variants}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import driver, programs, runs, tensorboard
-from nst_jax.grid import Share, variants_of
+from nst_jax import driver, runs
+from nst_jax.runs import programs, tensorboard
+from nst_jax.runs.grid import Share, variants_of
 
 event_pb2 = pytest.importorskip("tensorboardX.proto.event_pb2")
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from nst_jax import cli, usage
+from nst_jax.command import cli, usage
 
 COMMANDS = cli._commands()
 

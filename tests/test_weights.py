@@ -22,9 +22,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nst_jax import vgg, weight_formats, weights
+from nst_jax import vgg, weights
+from nst_jax.system import places as system_places
+from nst_jax.weights import finding
+from nst_jax.weights import formats as weight_formats
 
-CHECKOUT = Path(weights.__file__).parents[1]
+CHECKOUT = system_places.HOME
 REAL = CHECKOUT.parent / "shared" / "weights" / "vgg19_imagenet_notop_keras_layout.h5"
 # The positions of the convolutions in torchvision's `features`, read off its printed networks.
 TORCH_INDICES = {
@@ -60,8 +63,8 @@ def places(tmp_path, monkeypatch, narrow):
     checkout = tmp_path / "checkout"
     (checkout / "weights").mkdir(parents=True)
     (tmp_path / "shared" / "weights").mkdir(parents=True)
-    monkeypatch.setattr(weights, "_checkout", lambda: checkout)
-    monkeypatch.setattr(weights, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(system_places, "checkout", lambda: checkout)
+    monkeypatch.setattr(system_places, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.delenv("NST_JAX_WEIGHTS", raising=False)
     monkeypatch.delenv("NST_JAX_WEIGHTS_URL", raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -755,11 +758,11 @@ def test_convert_script(narrow, tmp_path, capsys):
 
 
 def test_order_of_places(places, monkeypatch):
-    official = weights._OFFICIAL["vgg19"]
+    official = finding._OFFICIAL["vgg19"]
     params = [weights.random_params(seed=seed) for seed in range(5)]
     cached = write_keras(places / "cache" / official.name, params[0])
     md5 = hashlib.md5(cached.read_bytes()).hexdigest()
-    monkeypatch.setitem(weights._OFFICIAL, "vgg19", official._replace(md5=md5))
+    monkeypatch.setitem(finding._OFFICIAL, "vgg19", official._replace(md5=md5))
     shared = places / "shared" / "weights"
     # Found by what it holds, not by its name; one of another network is passed over.
     write_keras(shared / "a.h5", weights.random_params("vgg16"))
@@ -841,9 +844,9 @@ def test_looking_for_weights_does_not_import_jax(tmp_path):
 
 
 def test_package_outside_a_checkout(tmp_path, monkeypatch):
-    assert weights._checkout() == CHECKOUT
-    monkeypatch.setattr(weights, "__file__", str(tmp_path / "site" / "nst_jax" / "weights.py"))
-    assert weights._checkout() is None
+    assert system_places.checkout() == CHECKOUT
+    monkeypatch.setattr(system_places, "HOME", tmp_path / "site")
+    assert system_places.checkout() is None
 
 
 # Downloads
@@ -878,8 +881,8 @@ def server(places, monkeypatch):
         host.answer, host.asked, host.body, host.params = (200, len(body), body), [], body, params
         host.pause, host.moved = 0, {}
         host.url = f"http://127.0.0.1:{host.server_port}/vgg19.h5"
-        official = weights._Official("vgg19.h5", hashlib.md5(body).hexdigest(), (host.url,))
-        monkeypatch.setitem(weights._OFFICIAL, "vgg19", official)
+        official = finding._Official("vgg19.h5", hashlib.md5(body).hexdigest(), (host.url,))
+        monkeypatch.setitem(finding._OFFICIAL, "vgg19", official)
         thread = threading.Thread(target=host.serve_forever, args=(0.01,))
         thread.start()
         yield host
@@ -934,7 +937,7 @@ def test_a_download_is_announced_where_one_wants_to_know(
     level, announced, places, server, monkeypatch
 ):
     said = io.StringIO()
-    monkeypatch.setattr("nst_jax.console._level", level)
+    monkeypatch.setattr("nst_jax.system.console._level", level)
     monkeypatch.setattr(pooch.get_logger().handlers[0], "stream", said)
     weights.fetch()
     assert (server.url in said.getvalue()) == announced
@@ -1004,8 +1007,8 @@ def test_truncated_download(places, server):
 
 
 def test_own_address_comes_first(places, server, monkeypatch):
-    official = weights._OFFICIAL["vgg19"]
-    monkeypatch.setitem(weights._OFFICIAL, "vgg19", official._replace(urls=("http://[::1]:1/",)))
+    official = finding._OFFICIAL["vgg19"]
+    monkeypatch.setitem(finding._OFFICIAL, "vgg19", official._replace(urls=("http://[::1]:1/",)))
     monkeypatch.setenv("NST_JAX_WEIGHTS_URL", server.url.removesuffix("vgg19.h5"))
     assert server.url in weights.resolve().description
     assert_equal(weights.load_params(), server.params)
@@ -1024,8 +1027,8 @@ def test_refused_connection(places, server, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}/x"
-    official = weights._OFFICIAL["vgg19"]
-    monkeypatch.setitem(weights._OFFICIAL, "vgg19", official._replace(urls=(url,)))
+    official = finding._OFFICIAL["vgg19"]
+    monkeypatch.setitem(finding._OFFICIAL, "vgg19", official._replace(urls=(url,)))
     with pytest.raises(weights.WeightsNotFound) as caught:
         weights.fetch()
     attempt = str(caught.value).splitlines()[1].strip()
@@ -1038,9 +1041,9 @@ def test_refused_connection(places, server, monkeypatch):
 def test_silent_host_is_given_up(places, server, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/x"
-        official = weights._OFFICIAL["vgg19"]
-        monkeypatch.setitem(weights._OFFICIAL, "vgg19", official._replace(urls=(url, url)))
-        monkeypatch.setattr(weights, "PATIENCE", 0.6)
+        official = finding._OFFICIAL["vgg19"]
+        monkeypatch.setitem(finding._OFFICIAL, "vgg19", official._replace(urls=(url, url)))
+        monkeypatch.setattr(finding, "PATIENCE", 0.6)
         start = time.monotonic()
         with pytest.raises(weights.WeightsNotFound, match=r"no answer|[Tt]imed out"):
             weights.fetch()
@@ -1050,7 +1053,7 @@ def test_silent_host_is_given_up(places, server, monkeypatch):
 
 def test_slow_host_is_not_given_up(places, server, monkeypatch):
     server.pause, patience = 0.15, 0.5
-    monkeypatch.setattr(weights, "PATIENCE", patience)
+    monkeypatch.setattr(finding, "PATIENCE", patience)
     start = time.monotonic()
     assert weights.fetch().read_bytes() == server.body
     assert time.monotonic() - start > patience
@@ -1059,7 +1062,7 @@ def test_slow_host_is_not_given_up(places, server, monkeypatch):
 def test_host_that_stops_halfway_is_given_up(places, server, monkeypatch):
     server.answer = (200, len(server.body), server.body[: 1 << 16])
     server.pause = 1.5
-    monkeypatch.setattr(weights, "PATIENCE", 0.3)
+    monkeypatch.setattr(finding, "PATIENCE", 0.3)
     with pytest.raises(weights.WeightsNotFound, match=r"no answer|[Tt]imed out"):
         weights.fetch()
     assert _cached(places) == []
@@ -1068,7 +1071,7 @@ def test_host_that_stops_halfway_is_given_up(places, server, monkeypatch):
 def test_name_lookup_that_hangs_is_given_up(places, server, monkeypatch):
     release = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(10) and [])
-    monkeypatch.setattr(weights, "PATIENCE", 0.3)
+    monkeypatch.setattr(finding, "PATIENCE", 0.3)
     start = time.monotonic()
     with pytest.raises(weights.WeightsNotFound, match=r"no answer for 0\.3 seconds"):
         weights.fetch()
@@ -1077,20 +1080,20 @@ def test_name_lookup_that_hangs_is_given_up(places, server, monkeypatch):
 
 
 def test_patience_bounds_all_attempts_together():
-    assert max(len(official.urls) for official in weights._OFFICIAL.values()) == 1
+    assert max(len(official.urls) for official in finding._OFFICIAL.values()) == 1
     # An address of the user's own may come first; each attempt may take a second to end.
-    assert weights.PATIENCE + 2 <= 20
+    assert finding.PATIENCE + 2 <= 20
 
 
 # The real network
 
 
 def test_official_files_are_keras_own():
-    vgg19, vgg16 = weights._OFFICIAL["vgg19"], weights._OFFICIAL["vgg16"]
+    vgg19, vgg16 = finding._OFFICIAL["vgg19"], finding._OFFICIAL["vgg16"]
     assert vgg19.md5 == "253f8cb515780f3b799900260a226db6"
     assert vgg16.md5 == "6d6bbae143d832006294945121d1f1fc"
     folder = "https://storage.googleapis.com/tensorflow/keras-applications"
-    for arch, official in weights._OFFICIAL.items():
+    for arch, official in finding._OFFICIAL.items():
         assert official.name == f"{arch}_weights_tf_dim_ordering_tf_kernels_notop.h5"
         assert official.urls == (f"{folder}/{arch}/{official.name}",)
 

@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import get_args
 
-from nst_jax import weight_formats
 from nst_jax.choices import Arch, InputConvention
+from nst_jax.weights import formats as weight_formats
 
 
 def main(arguments: list[str] | None = None) -> Path:

@@ -75,7 +75,7 @@ import tensorflow as tf
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-DATA = HERE.parents[1] / "nst_jax" / "data"
+DATA = HERE.parents[1] / "nst_jax" / "check"
 PAINTING = DATA / "painting.png"
 
 STYLE_LAYERS = [f"block{block}_conv1" for block in range(1, 6)]

@@ -1,0 +1,1 @@
+"""The `nst-jax` command: its entry point, its subcommands, and what they show."""

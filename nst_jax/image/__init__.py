@@ -1,0 +1,44 @@
+"""Pictures as files and as arrays.
+
+An image is a float32 NumPy array (height, width, 3): RGB in the sRGB color space, from 0 to 1.
+"""
+
+from nst_jax.image.reading import (
+    SUFFIXES,
+    ImageWarning,
+    check_takes_alpha,
+    from_uint8,
+    initial_image,
+    is_gray,
+    load,
+    load_part,
+    load_with_alpha,
+    longest_side,
+    notes,
+    read_metadata,
+    resize,
+    save,
+    spread_first_channel,
+    to_gray,
+    to_uint8,
+)
+
+__all__ = [
+    "SUFFIXES",
+    "ImageWarning",
+    "check_takes_alpha",
+    "from_uint8",
+    "initial_image",
+    "is_gray",
+    "load",
+    "load_part",
+    "load_with_alpha",
+    "longest_side",
+    "notes",
+    "read_metadata",
+    "resize",
+    "save",
+    "spread_first_channel",
+    "to_gray",
+    "to_uint8",
+]

@@ -1,0 +1,218 @@
+"""Reading a run log, also one that is being written or whose writer was killed."""
+
+import itertools
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from nst_jax.choices import check_choice
+from nst_jax.runlog.record import (
+    SCHEMA,
+    SCHEMA_VERSION,
+    SERIES,
+    TERMS,
+    Rows,
+    RunRecord,
+    Status,
+    Variant,
+    VariantStatus,
+    ended,
+    style_path,
+)
+from nst_jax.system import files, sandbox
+from nst_jax.system.hdf5 import Reader
+
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+# What a log may hold beside values that are stored as they are: compressed pictures, together as
+# large as the largest picture that `image` reads.
+_LIMIT = 3 * 178_956_970
+_MOST_LEVELS = 8
+_MOST_LETTERS = 20_000
+_ATTRIBUTES: dict[str, type] = {
+    "schema_version": int,
+    "status": str,
+    "compile_seconds": float,
+    "chunk_length": int,
+    "share": int,
+    "shares": int,
+    **dict.fromkeys(("created_utc", "command", "weights_name", "device_kind"), str),
+}
+_NUMBERS: dict[Any, type[np.number]] = {float: np.float64, int: np.int64}
+
+
+def load(path: str | Path) -> RunRecord:
+    """Reads a run log, also one that is being written or whose writer was killed.
+
+    Raises:
+      OSError: there is no such file, or it may not be read.
+      ValueError: it is not a run log, is damaged, or has a newer version of the schema.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: {files.absence(path)}; expected a run log (HDF5)")
+    with path.open("rb") as file:
+        if file.read(len(_HDF5_SIGNATURE)) != _HDF5_SIGNATURE:
+            raise ValueError(f"{path} is not a run log: it is not an HDF5 file")
+    sandbox.try_first(path, _load)
+    return _load(path)
+
+
+def _load(path: Path) -> RunRecord:
+    """`load` in this process, of a file that HDF5 is known to survive."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            reader = Reader(file, _LIMIT + 4 * path.stat().st_size)
+            _check_schema(reader)
+            return _read(path, reader)
+    except _Refused as error:
+        raise ValueError(f"{path} {error}") from None
+    # Damaged and hostile files make HDF5 raise errors of many kinds.
+    except Exception as error:
+        raise ValueError(
+            f"{path} is a damaged run log: {files.reason(error)}; copy it again"
+        ) from error
+
+
+def has_ended(path: Path) -> bool:
+    """Whether all variants of a log have ended; reads nothing else of it.
+
+    Raises:
+      ValueError, OSError: it cannot be read.
+    """
+    with h5py.File(path, "r", locking=False) as file:
+        return all(map(ended, _read_variants(Reader(file, _LIMIT))))
+
+
+class _Refused(Exception):
+    """A file that is no run log for this version; the message says why."""
+
+
+def _check_schema(reader: Reader) -> None:
+    if not reader.has_attribute("schema") or reader.attribute("schema") != SCHEMA:
+        raise _Refused("is an HDF5 file, but not a run log of nst_jax")
+    version = _typed("schema_version", reader.attribute("schema_version"))
+    if version > SCHEMA_VERSION:
+        raise _Refused(
+            f"has version {version} of the run log; this nst_jax reads up to {SCHEMA_VERSION}: "
+            "update nst_jax"
+        )
+
+
+def _read(path: Path, reader: Reader) -> RunRecord:
+    attributes = {name: _typed(name, value) for name, value in reader.attributes().items()}
+    for name in ("status", "config_json"):
+        reader.attribute(name)
+    variants = _read_variants(reader)
+    rows = read_rows(reader)
+    snapshot_steps = reader.array("images/snapshot_step", np.int32, "s")
+    snapshots = int(np.count_nonzero(snapshot_steps >= 0))
+    has_ended = any(variant.status != "running" for variant in variants)
+    paths = itertools.takewhile(lambda path: path in reader, map(style_path, itertools.count(1)))
+    final = {term: reader.array(f"final/{term}", np.float32, "v") for term in TERMS}
+    return RunRecord(
+        path=path,
+        attributes=attributes,
+        config=parse_json(attributes["config_json"], dict),
+        variants=variants,
+        style_layers=tuple(reader.strings("layers/style", "l")),
+        rows=rows,
+        final=final if has_ended else None,
+        content=_picture(reader.array("images/content", np.uint8, "hw3")),
+        styles={
+            str(reader.attribute("name", path)): _picture(
+                reader.array(path, np.uint8, ("", "", "3"))
+            )
+            for path in paths
+        },
+        images=reader.array("images/final", np.uint8, "vhw3") if has_ended else None,
+        snapshots=reader.array("images/snapshots", np.uint8, "svhw3", count=snapshots),
+        snapshot_steps=snapshot_steps[:snapshots],
+        capacity=reader.size("t"),
+    )
+
+
+def _read_variants(reader: Reader) -> tuple[Variant, ...]:
+    columns = {
+        field.name: reader.strings(f"variants/{field.name}", "v")
+        if field.type is str
+        else reader.array(f"variants/{field.name}", _NUMBERS[field.type], "v").tolist()
+        for field in fields(Variant)
+    }
+    variants = tuple(
+        Variant(**dict(zip(columns, values, strict=True)))
+        for values in zip(*columns.values(), strict=True)
+    )
+    if not variants:
+        raise ValueError("it has no variants")
+    for variant in variants:
+        check_choice("variants/status", variant.status, VariantStatus)
+        numbers = [value for value in vars(variant).values() if isinstance(value, float)]
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"variants: expected finite settings, found {numbers}")
+        if any(
+            len(value) > _MOST_LETTERS for value in vars(variant).values() if isinstance(value, str)
+        ):
+            raise ValueError(f"variants: a text has more than {_MOST_LETTERS:,} letters")
+    return variants
+
+
+def _picture(array: np.ndarray) -> np.ndarray:
+    if not array.size:
+        raise ValueError(f"a picture has no pixels: its shape is {array.shape}")
+    return array
+
+
+def read_rows(reader: Reader) -> Rows:
+    """The rows of an open log that have been written."""
+    valid = int(np.count_nonzero(reader.array("step", np.int32, "t") >= 0))
+    return Rows(
+        **{
+            name: reader.array(where, dtype, "t" + axes, count=valid)
+            for name, (where, dtype, axes, _) in SERIES.items()
+        }
+    )
+
+
+def parse_json(text: str, kind: type = object) -> Any:
+    """JSON of a log: a few levels deep, whole numbers of 64 bits.
+
+    Raises:
+      ValueError: it is neither, or no JSON, or not of the kind that is wanted.
+    """
+    try:
+        value = json.loads(text, parse_int=_int64)
+    except RecursionError:
+        value = None
+    if not isinstance(value, kind) or not _is_shallow(value, _MOST_LEVELS):
+        raise ValueError(f"expected JSON of a {kind.__name__}, {_MOST_LEVELS} levels at most")
+    return value
+
+
+def _int64(digits: str) -> int:
+    if len(digits) > 20 or not -(2**63) <= int(digits) < 2**63:
+        raise ValueError(f"expected whole numbers of 64 bits, found {digits[:40]}")
+    return int(digits)
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return levels > 0 and all(_is_shallow(part, levels - 1) for part in parts)
+    return True
+
+
+def _typed(name: str, value: Any) -> Any:
+    """An attribute, if it has the type that the program goes on with."""
+    kind: type = _ATTRIBUTES.get(name, str if name.endswith(("_json", "_sha256")) else object)
+    if not isinstance(value, kind):
+        raise ValueError(
+            f"the attribute {name}: expected {kind.__name__}, found {type(value).__name__}"
+        )
+    if name == "status":
+        check_choice(name, value, Status)
+    return value

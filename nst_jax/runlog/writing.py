@@ -1,0 +1,411 @@
+"""Writing a run log so that it survives a kill and a full disk.
+
+Everything has its place in the file from the start, so that nothing but values changes while the
+run lasts: HDF5's own tables, which take several writes to change, never do. Whatever write is the
+last before the process is killed, the file can be read, and it can be read at any moment by
+others. (Extendible datasets were unreadable between some two writes of every flush.) A full disk
+is found out before the run starts.
+
+The variants of a sweep run in several programs, one after another: each writes its own columns.
+"""
+
+import errno
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from nst_jax.runlog.reading import read_rows
+from nst_jax.runlog.record import (
+    SCHEMA,
+    SCHEMA_VERSION,
+    SERIES,
+    TERMS,
+    Rows,
+    RunRecord,
+    Status,
+    Variant,
+    style_path,
+)
+from nst_jax.system import files, sandbox
+from nst_jax.system.hdf5 import Reader
+
+# Of fixed length, to be overwritten in place.
+_STATUS = h5py.string_dtype(length=16)
+# Of no meaning when the variants of several processes stand side by side.
+_OF_A_PART = {"compile_seconds", "plans_json", "pid", "share", "shares"}
+
+
+class RunLog:
+    """A run log being written; a context manager that closes the file.
+
+    Use `create`, then of each program `append` a chunk at a time and `finish_variants`, then
+    `finish`.
+    """
+
+    def __init__(self, file: h5py.File):
+        self._file = file
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        attributes: Mapping[str, Any],
+        config: Mapping[str, Any],
+        variants: Sequence[Variant],
+        style_layers: Sequence[str],
+        content: UInt8[np.ndarray, "h w 3"],
+        styles: Mapping[str, UInt8[np.ndarray, "h2 w2 3"]],
+        num_steps: int,
+        num_snapshots: int = 0,
+        chunk_length: int,
+    ) -> "RunLog":
+        """Makes the file with status "running" and no rows; an existing one is replaced.
+
+        Args:
+          path: where the log goes.
+          attributes: of the root beside the schema's own; plain numbers, bools and strings.
+          config: settings, kept as JSON.
+          variants: what each column of the rows is.
+          style_layers: names for the last axis of `style_per_layer`.
+          content: the content picture as it is optimised against.
+          styles: the style pictures by name, one at least.
+          num_steps: rows at most.
+          num_snapshots: snapshots at most.
+          chunk_length: rows a call of `append`, for the record.
+        """
+        _check_space(path, num_steps, num_snapshots, variants, content)
+        with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
+            file.attrs.update(
+                {
+                    "schema": SCHEMA,
+                    "schema_version": SCHEMA_VERSION,
+                    "status": np.array("running", _STATUS),
+                    "config_json": json.dumps(config),
+                    "chunk_length": chunk_length,
+                    "compile_seconds": np.float64(0),
+                    **{name: _text(value) for name, value in attributes.items()},
+                }
+            )
+            _write_variants(file, variants)
+            _write_series(file, len(variants), style_layers, num_steps)
+            _write_images(file, content, styles, len(variants), num_snapshots)
+        return cls(_opened(path))
+
+    @classmethod
+    def reopen(cls, path: Path) -> "RunLog":
+        """Opens a log to go on with its run.
+
+        Raises:
+          OSError: as `check_writable`.
+        """
+        log = cls(_opened(path))
+        log.finish("running")
+        return log
+
+    def append(self, rows: Rows, variants: slice = slice(None)) -> None:
+        """Adds the rows of one chunk and flushes them to the file.
+
+        Args:
+          rows: of the variants that ran; a row's place is its step.
+          variants: which those are.
+
+        Raises:
+          OSError: the disk does not take them; one line.
+        """
+        steps = slice(int(rows.step[0]), int(rows.step[-1]) + 1)
+        with self._writing():
+            for name, (where, _, axes, _) in reversed(SERIES.items()):
+                if name in ("evaluations", "step"):
+                    self._file.flush()
+                self._file[where][(steps, variants) if axes else steps] = getattr(rows, name)
+
+    def take_over(self, record: RunRecord, source: slice, variants: slice) -> None:
+        """Adds rows and snapshots of another log.
+
+        Args:
+          record: the other log, of as many steps at most and of the same settings.
+          source: its columns.
+          variants: the columns here.
+        """
+        if len(record.rows.step):
+            self.append(_of_variants(record.rows, source), variants)
+        for i, step in enumerate(record.snapshot_steps):
+            self.append_snapshot(i, int(step), record.snapshots[i, source], variants)
+
+    def append_snapshot(
+        self,
+        number: int,
+        step: int,
+        images: UInt8[np.ndarray, "v h w 3"],
+        variants: slice = slice(None),
+    ) -> None:
+        """Keeps the images after `step` steps as the snapshot of that number."""
+        with self._writing():
+            self._file["images/snapshots"][number, variants] = images
+            self._file.flush()
+            self._file["images/snapshot_step"][number] = step
+
+    def finish_variants(
+        self,
+        ended: Sequence[Variant],
+        *,
+        final: Mapping[str, Float[np.ndarray, "v"]],
+        images: UInt8[np.ndarray, "v h w 3"],
+        variants: slice = slice(None),
+    ) -> None:
+        """Adds how variants ended: the saved pictures, their losses, their status."""
+        with self._writing():
+            for term in TERMS:
+                self._file[f"final/{term}"][variants] = final[term]
+            self._file["images/final"][variants] = images
+            self._file["variants/diverged_step"][variants] = [v.diverged_step for v in ended]
+            self._file.flush()
+            self._file["variants/status"][variants] = [variant.status for variant in ended]
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A change that is in the file at its end; the disk's refusal in one line."""
+        try:
+            yield
+            self._file.flush()
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else "the disk refuses"
+            raise OSError(
+                error.errno or errno.EIO,
+                f"cannot write {self._file.filename}: {reason}; what it held before is kept: "
+                "make room, then nst-jax resume",
+            ) from error
+
+    def rows(self) -> Rows:
+        """The rows so far."""
+        return read_rows(Reader(self._file, sys.maxsize))
+
+    def totals(self, variants: slice) -> Float[np.ndarray, "t v"]:
+        """The total of each row so far, of some variants."""
+        return self._file["losses/total"][: self._count(variants), variants]
+
+    def start(self, variants: slice) -> dict[str, Float[np.ndarray, "v"]]:
+        """The terms of the first row, of some variants."""
+        return {term: self._file[f"losses/{term}"][0, variants] for term in TERMS}
+
+    def seconds(self, variants: slice) -> float:
+        """When the last row of some variants was logged, counted from their start."""
+        count = self._count(variants)
+        return float(self._file["wall_time"][count - 1, variants.start]) if count else 0.0
+
+    def _count(self, variants: slice) -> int:
+        return int(np.count_nonzero(self._file["evaluations"][:, variants.start] >= 0))
+
+    def add_compile_seconds(self, seconds: float) -> None:
+        """Adds to the time that compiling took."""
+        total = np.float64(self._file.attrs["compile_seconds"] + seconds)
+        with self._writing():
+            self._file.attrs.modify("compile_seconds", total)
+
+    def finish(self, status: Status) -> None:
+        """Says how the run as a whole ended."""
+        # Of the same type: changed in place.
+        with self._writing():
+            self._file.attrs.modify("status", np.array(status, _STATUS))
+
+    def close(self) -> None:
+        path = Path(self._file.filename)
+        self._file.close()
+        sandbox.trust(path)
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        """Closes the file; a run that ends by an exception is not left "running"."""
+        if kind is None:
+            self.close()
+            return
+        # The exception is what counts, not that its trace cannot be written any more.
+        with suppress(OSError, RuntimeError):
+            self.finish("interrupted" if kind is KeyboardInterrupt else "failed")
+        with suppress(OSError, RuntimeError):
+            self.close()
+
+
+def _opened(path: Path) -> h5py.File:
+    """A log to be written in place.
+
+    Without HDF5's buffer for small pieces every value goes to the disk at once: what the disk
+    refuses is an ordinary error there, where a buffer that cannot be emptied later would end the
+    interpreter by a segmentation fault.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_sieve_buf_size(0)
+    try:
+        return h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDWR, access))
+    except OSError as error:
+        raise type(error)(f"cannot write {path}: {_obstacle(error)}") from error
+
+
+def _obstacle(error: OSError) -> str:
+    if error.errno == errno.EAGAIN:
+        return (
+            "another program has it open, perhaps a notebook or a viewer of HDF5; close it there, "
+            "or open it by h5py.File(..., locking=False), which is in nobody's way"
+        )
+    return os.strerror(error.errno) if error.errno else files.reason(error)
+
+
+def check_writable(path: Path) -> None:
+    """Refuses a log that cannot be gone on with; its bytes stay as they are.
+
+    Raises:
+      OSError: another program has it open, or it may not be written; one line.
+    """
+    _opened(path).close()
+
+
+def _check_space(
+    path: Path, num_steps: int, num_snapshots: int, variants: Sequence[Variant], content: np.ndarray
+) -> None:
+    """HDF5 dies hard on a full disk: what a log takes is known beforehand."""
+    # Ten series of at most 8 bytes, and five layers more.
+    needed = len(variants) * (num_steps * 15 * 8 + (num_snapshots + 1) * content.nbytes) + 2**20
+    if not _can_be_had(needed, path.parent):
+        free = shutil.disk_usage(path.parent).free
+        raise OSError(
+            f"cannot write {path}: it takes up to {needed / 1e6:.0f} MB, and there are "
+            f"{free / 1e6:.0f} MB free, or a quota leaves less; use fewer steps, variants or "
+            "snapshots, or another disk"
+        )
+
+
+def _can_be_had(size: int, folder: Path) -> bool:
+    if not hasattr(os, "posix_fallocate"):
+        return size <= shutil.disk_usage(folder).free
+    # A quota is known only to the system.
+    with tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                return False
+            raise
+    return True
+
+
+def _write_variants(file: h5py.File, variants: Sequence[Variant]) -> None:
+    for field in fields(Variant):
+        values = [_text(getattr(variant, field.name)) for variant in variants]
+        dtype = h5py.string_dtype() if isinstance(values[0], str) else None
+        if field.name == "status":
+            dtype = _STATUS
+        file.create_dataset(f"variants/{field.name}", data=values, dtype=dtype)
+    file["variants/label"].make_scale("variant")
+
+
+def _write_series(
+    file: h5py.File, variants: int, style_layers: Sequence[str], num_steps: int
+) -> None:
+    names = np.array(style_layers, dtype=h5py.string_dtype())
+    file.create_dataset("layers/style", data=names).make_scale("layer")
+    sizes = {"v": variants, "l": len(style_layers)}
+    scales = {"v": "variants/label", "l": "layers/style"}
+    for where, dtype, axes, unit in SERIES.values():
+        shape = (num_steps, *(sizes[axis] for axis in axes))
+        fill = -1 if np.issubdtype(dtype, np.integer) else np.nan
+        # Written, not only declared: HDF5 gives a dataset its place with its first values.
+        dataset = file.create_dataset(where, data=np.full(shape, fill, dtype))
+        dataset.attrs["unit"] = unit
+        if where == "step":
+            dataset.make_scale("step")
+        else:
+            dataset.dims[0].attach_scale(file["step"])
+        for i, axis in enumerate(axes, start=1):
+            dataset.dims[i].attach_scale(file[scales[axis]])
+
+
+def _write_images(
+    file: h5py.File,
+    content: np.ndarray,
+    styles: Mapping[str, np.ndarray],
+    variants: int,
+    num_snapshots: int,
+) -> None:
+    file.create_dataset("images/content", data=content, compression="gzip")
+    for number, (name, style) in enumerate(styles.items(), start=1):
+        where = style_path(number)
+        file.create_dataset(where, data=style, compression="gzip").attrs["name"] = _text(name)
+    shape = (variants, *content.shape)
+    for term in TERMS:
+        file.create_dataset(f"final/{term}", data=np.full(variants, np.nan, np.float32))
+    file.create_dataset("images/final", data=np.zeros(shape, np.uint8))
+    file.create_dataset("images/snapshots", data=np.zeros((num_snapshots, *shape), np.uint8))
+    steps = np.full(num_snapshots, -1, np.int32)
+    file.create_dataset("images/snapshot_step", data=steps)
+
+
+def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) -> None:
+    """Writes one log of the variants that ran in several processes.
+
+    Args:
+      path: of the new log.
+      parts: finished logs; variant i of the whole is in part i modulo their number.
+      config: the settings of the whole.
+
+    Raises:
+      ValueError: the parts were not made from the same pictures and weights.
+    """
+    own = {"schema", "schema_version", "status", "config_json", "chunk_length", *_OF_A_PART}
+    first, count = parts[0], len(parts)
+    for name in ("content_sha256", "style_sha256", "weights_sha256"):
+        if len({part.attributes.get(name) for part in parts}) > 1:
+            raise ValueError(
+                f"the parts of {path} have different {name.removesuffix('_sha256')}: remove them "
+                f"({first.path} and so on) and start again"
+            )
+    total = sum(len(part.variants) for part in parts)
+    styles = {name: style for part in parts for name, style in part.styles.items()}
+    with (
+        files.replacing(path) as temporary,
+        RunLog.create(
+            temporary,
+            attributes={
+                **{name: value for name, value in first.attributes.items() if name not in own},
+                "processes": count,
+            },
+            config=config,
+            variants=[parts[i % count].variants[i // count] for i in range(total)],
+            style_layers=first.style_layers,
+            content=first.content,
+            styles=styles,
+            num_steps=config["steps"],
+            num_snapshots=max(len(part.snapshot_steps) for part in parts),
+            chunk_length=first.attributes["chunk_length"],
+        ) as log,
+    ):
+        for number, part in enumerate(parts):
+            columns = slice(number, None, count)
+            log.take_over(part, slice(None), columns)
+            pictures, terms = part.results()
+            log.finish_variants(part.variants, final=terms, images=pictures, variants=columns)
+            log.add_compile_seconds(part.attributes["compile_seconds"])
+        log.finish("finished")
+
+
+def _of_variants(rows: Rows, variants: slice) -> Rows:
+    series = {name: getattr(rows, name)[:, variants] for name in SERIES if name != "step"}
+    return Rows(step=rows.step, **series)
+
+
+def _text(value: Any) -> Any:
+    """A string as HDF5 can hold it: file names need not be valid text. Other values unchanged."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value

@@ -1,0 +1,203 @@
+"""The grid of a sweep: settings -> variants.
+
+Variants are ordered so that those which one program can run are neighbors: by style, then by
+optimizer.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple, get_args
+
+from nst_jax.choices import OptimizerName
+from nst_jax.config import RunConfig, StylizeConfig, SweepConfig
+from nst_jax.driver import check_settings
+from nst_jax.objective import DEFAULT_WEIGHTS, check_weights
+from nst_jax.runlog import Variant, labels
+
+
+class Share(NamedTuple):
+    """Every `total`-th variant of a run from `number` on; by default all of them.
+
+    Neighbors of one program are dealt out one by one, so that all shares cost about the same.
+    """
+
+    number: int = 0
+    total: int = 1
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.number, None, self.total)
+
+
+def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:
+    """The variants of a run; of `stylize` one.
+
+    Labels name what differs between the variants, and the optimizer always; no two are the same.
+
+    Raises:
+      ValueError: a learning rate that is not a number, or for an optimizer that is not run.
+    """
+    if isinstance(config, StylizeConfig):
+        config = as_sweep(config)
+    content, style = DEFAULT_WEIGHTS[config.convention]
+    rates = parse_learning_rates(config.learning_rates, config.optimizers)
+    _check_count(config, rates)
+    settings: list[dict[str, Any]] = [
+        {
+            "style": str(style_path),
+            "optimizer": optimizer,
+            "learning_rate": rate,
+            "content_weight": content_weight,
+            "style_weight": style_weight,
+            "tv_weight": tv_weight,
+            "init": init,
+            "seed": seed,
+        }
+        for style_path, optimizer in itertools.product(config.styles, config.optimizers)
+        for rate, content_weight, style_weight, tv_weight, init, seed in itertools.product(
+            rates[optimizer],
+            config.content_weights or (content,),
+            config.style_weights or (style,),
+            config.tv_weights,
+            config.inits,
+            config.seeds,
+        )
+    ]
+    return tuple(
+        Variant(label=label, **each)
+        for label, each in zip(_labels(settings, rates), settings, strict=True)
+    )
+
+
+def _check_count(config: SweepConfig, rates: Mapping[str, Sequence[float]]) -> None:
+    lists = (config.content_weights, config.style_weights, config.tv_weights, config.inits)
+    count = len(config.styles) * sum(len(rates[optimizer]) for optimizer in config.optimizers)
+    count *= math.prod(max(1, len(each)) for each in (*lists, config.seeds))
+    if count > _MOST_VARIANTS:
+        raise ValueError(f"a sweep has at most {_MOST_VARIANTS:,} variants, got {count:,}")
+
+
+def as_sweep(config: StylizeConfig) -> SweepConfig:
+    """A single run as a sweep of one: a sweep around it is this with more values of something.
+
+    It is logged where the run would be: give it a log of its own.
+    """
+
+    def one(value):
+        return () if value is None else (value,)
+
+    return SweepConfig(
+        **{field.name: getattr(config, field.name) for field in fields(RunConfig)},
+        content=config.content,
+        styles=(config.style,),
+        log=config.log or config.output,
+        force=config.force,
+        optimizers=(config.optimizer,),
+        learning_rates=(repr(config.learning_rate),),
+        content_weights=one(config.content_weight),
+        style_weights=one(config.style_weight),
+        tv_weights=(config.tv_weight,),
+        inits=(config.init,),
+        seeds=(config.seed,),
+    )
+
+
+def parse_learning_rates(
+    texts: Sequence[str], optimizers: Sequence[OptimizerName]
+) -> dict[str, tuple[float, ...]]:
+    """The rates of each optimizer: `0.02` is for all that have none of their own, `adam:0.01,0.1`.
+
+    L-BFGS has no rate: it gets one that is not used.
+
+    Raises:
+      ValueError: a text that is neither; an optimizer that is not run, or is left without rates.
+    """
+    common: list[float] = []
+    own: dict[str, tuple[float, ...]] = {}
+    for text in texts:
+        name, colon, numbers = text.rpartition(":")
+        if colon and name not in optimizers:
+            valid = get_args(OptimizerName)
+            reason = "is not run" if name in valid else f"must be one of {', '.join(valid)}"
+            raise ValueError(f"learning rates {text!r}: the optimizer {name!r} {reason}")
+        try:
+            rates = tuple(float(number) for number in numbers.split(","))
+        except ValueError:
+            raise ValueError(
+                f"learning rates must be numbers, or for one optimizer adam:0.01,0.1; got {text!r}"
+            ) from None
+        if colon:
+            own[name] = own.get(name, ()) + rates
+        else:
+            common += rates
+    result: dict[str, tuple[float, ...]] = {}
+    for optimizer in dict.fromkeys(optimizers):
+        rates = (0.0,) if optimizer == "lbfgs" else own.get(optimizer, tuple(common))
+        if not rates:
+            raise ValueError(f"no learning rate for {optimizer}: add one to --learning-rates")
+        result[optimizer] = tuple(dict.fromkeys(rates))
+    return result
+
+
+_MOST_VARIANTS = 100_000
+_SHOWN = {
+    "content_weight": "content",
+    "style_weight": "style weight",
+    "tv_weight": "TV",
+    "init": "from",
+    "seed": "seed",
+    "style": "",
+}
+_PATHS = ("style", "init")
+
+
+def _labels(
+    settings: Sequence[Mapping[str, Any]], rates: Mapping[str, Sequence[float]]
+) -> list[str]:
+    rate_names = {optimizer: labels.of_numbers(own) for optimizer, own in rates.items()}
+    columns = {name: {each[name] for each in settings} for name in _SHOWN}
+    names = {
+        name: (labels.of_paths if name in _PATHS else labels.of_numbers)(values)
+        for name, values in columns.items()
+        if len(values) > 1
+    }
+
+    def parts(own: Mapping[str, Any]) -> Iterator[str]:
+        yield own["optimizer"]
+        if own["optimizer"] != "lbfgs":
+            yield rate_names[own["optimizer"]][own["learning_rate"]]
+        for name, shown in names.items():
+            yield f"{_SHOWN[name]} {shown[own[name]]}"
+
+    return labels.distinct([" ".join(" ".join(parts(each)).split()) for each in settings])
+
+
+def check_variants(variants: Sequence[Variant], config: RunConfig) -> None:
+    """Refuses variants that no run can work with.
+
+    Args:
+      variants: of a run.
+      config: its settings.
+
+    Raises:
+      ValueError: one line that names the setting.
+    """
+    if not variants:
+        raise ValueError("the sweep has no variants: every list of settings needs a value")
+    for variant in variants:
+        check_settings(
+            num_steps=config.steps,
+            learning_rate=1.0 if variant.optimizer == "lbfgs" else variant.learning_rate,
+            tolerance=config.tolerance,
+        )
+        check_weights(variant.content_weight, variant.style_weight, variant.tv_weight)
+        # A term without layers has no weight either.
+        check_weights(
+            variant.content_weight * bool(config.content_layers),
+            variant.style_weight * bool(config.style_layers),
+            variant.tv_weight,
+        )
+        if not 0 <= variant.seed < 2**63:
+            raise ValueError(f"the seed must be at least 0 and below 2^63, got {variant.seed}")

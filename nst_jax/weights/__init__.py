@@ -1,0 +1,31 @@
+"""The weights of VGG16 and VGG19: found, downloaded, verified, converted, loaded."""
+
+from nst_jax.weights.finding import (
+    VARIABLE,
+    Resolution,
+    WeightsNotFound,
+    describe,
+    fetch,
+    load_params,
+    params_sha256,
+    random_params,
+    resolve,
+    trained_or_random,
+)
+from nst_jax.weights.formats import Params, convert, infer_arch
+
+__all__ = [
+    "VARIABLE",
+    "Params",
+    "Resolution",
+    "WeightsNotFound",
+    "convert",
+    "describe",
+    "fetch",
+    "infer_arch",
+    "load_params",
+    "params_sha256",
+    "random_params",
+    "resolve",
+    "trained_or_random",
+]
