@@ -4,7 +4,6 @@ That the wheel works is tried by `make wheel`.
 """
 
 import re
-from fnmatch import fnmatch
 from importlib import metadata
 
 import pytest
@@ -72,12 +71,15 @@ def test_pythons():
 def test_each_file_of_the_package_is_in_the_wheel():
     tool = try_wheel.PYPROJECT["tool"]["setuptools"]
     folders = {path.parent for path in (ROOT / "nst_jax").rglob("__init__.py")}
-    assert {path.relative_to(ROOT).as_posix() for path in folders} == set(tool["packages"])
-    (patterns,) = tool["package-data"].values()
-    names = {name.removeprefix("nst_jax/") for name in try_wheel.package_files()}
-    assert "py.typed" in names
-    for name in names:
-        assert name.endswith(".py") or any(fnmatch(name, pattern) for pattern in patterns)
+    names = {".".join(path.relative_to(ROOT).parts) for path in folders}
+    assert names == set(tool["packages"])
+    data = {
+        f"{name.replace('.', '/')}/{pattern}"
+        for name, patterns in tool["package-data"].items()
+        for pattern in patterns
+    }
+    files = set(try_wheel.package_files())
+    assert {name for name in files if not name.endswith(".py")} == data
 
 
 def test_the_design_says_why_each_dependency_is_there():
