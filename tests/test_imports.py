@@ -104,6 +104,17 @@ def test_the_library_imports_no_machinery():
     assert into == []
 
 
+def test_settings_end_at_the_door():
+    """`runs.preparation` is the door: what it makes of a config, and the log, know none."""
+    above = {"again", "checks", "extension", "grid", "hosts", "preparation", "resumption", "run"}
+    for name, file in modules().items():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("nst_jax.config"):
+                taken = {alias.name for alias in node.names} - {"PLACES"}
+                folder, _, room = name.removeprefix("nst_jax.").partition(".")
+                assert not taken or folder in ("config", "presets", "command") or room in above
+
+
 @pytest.mark.parametrize("name", nst_jax.__all__)
 def test_every_public_name_resolves(name):
     assert getattr(nst_jax, name) is not None

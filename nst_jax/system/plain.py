@@ -80,4 +80,6 @@ def _read_one_of(value: Any, kinds: tuple[Any, ...]) -> Any:
 def _in_words(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(get_args(kind))
-    return "a list" if get_origin(kind) is tuple else f"a {kind.__name__}"
+    if get_origin(kind) is tuple:
+        return "a list"
+    return f"an {kind.__name__}" if kind is int else f"a {kind.__name__}"
