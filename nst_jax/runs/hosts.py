@@ -18,7 +18,7 @@ from jax.experimental import multihost_utils
 
 from nst_jax import backend, report, runlog
 from nst_jax.config import SweepConfig, from_json, to_json
-from nst_jax.runlog import checkpoint, writing
+from nst_jax.runlog import checkpoint, merging
 from nst_jax.runs import again, run
 from nst_jax.runs.checks import check_config, check_outputs
 from nst_jax.runs.grid import Share, variants_of
@@ -160,7 +160,7 @@ def _check_other_parts(config: SweepConfig, count: int) -> None:
 
 def _join_parts(config: SweepConfig, parts: Sequence[SweepConfig], say: Say) -> None:
     records = [runlog.load(part.log) for part in parts]
-    writing.merge(config.log, records, config=to_json(config))
+    merging.merge(config.log, records, config=to_json(config))
     if config.report:
         report.write(runlog.load(config.log), config.report)
     for part in parts:
