@@ -1,21 +1,4 @@
-"""The loss terms: content, Gram matrix, style, total variation.
-
-Notation of the papers, kept in every docstring here. At a layer l the network has N channels
-and M = height x width locations; F holds the features of the generated image, P those of the
-content image, G and A the Gram matrices of the generated and of the style image.
-
-Two conventions are in use, and published weights belong to one of them:
-
-- `report`: content = mean (F - P)^2, style = mean (G - A)^2 with G = F^T F / M
-- `gatys`: content = 1/2 sum (F - P)^2, style = 1/(4 N^2 M^2) sum (G - A)^2 with G = F^T F
-
-so that content_gatys = (N M / 2) content_report and style_gatys = style_report / 4.
-
-Every function is pure, jitted, twice differentiable almost everywhere, and agnostic of leading
-batch axes: it reduces the last three axes, (height, width, channel), and keeps the others.
-Sums are accumulated in float32 at least, whatever the type of the features: in half precision
-a Gram matrix overflows. Derivatives in bfloat16 go backward only (no `jax.jvp`).
-"""
+"""The Gram matrix, and the style loss that compares two of them."""
 
 from functools import partial, reduce
 from operator import add
@@ -25,21 +8,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nst_jax.choices import Convention, Normalization, check_choice
+from nst_jax.losses.arithmetic import difference
 
-# Into which locations are cut where sums in bfloat16 must stay short; the error is then 1e-3.
+# A CPU rounds sums of bfloat16 products to bfloat16. Rounding those of sixteen parts of the picture
+# leaves an error of 1e-3 of the largest entry; rounding the one sum of all leaves 2e-3.
 _PIECES = 16
 
 
-def _at_least_float32(x: Array) -> Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
-def _difference(x: Array, target: Array) -> Array:
-    """x - target, one target for a batch spelled out: callers may forbid rank promotion."""
-    shape = jnp.broadcast_shapes(x.shape, target.shape)
-    return jnp.broadcast_to(x, shape) - jnp.broadcast_to(target, shape)
-
-
+# `normalize` is static because JAX traces numbers, not names; each name has its own program.
 @partial(jax.jit, static_argnames="normalize")
 def gram_matrix(
     features: Float[Array, "*batch height width channel"],
@@ -48,126 +24,30 @@ def gram_matrix(
 ) -> Float[Array, "*batch channel channel"]:
     """The Gram matrix of a layer's features: the correlations between its channels.
 
-    G_ij = sum_k F_ik F_jk, divided by the number of locations M if `normalize` is "locations".
+    G_ij = sum_k F_ki F_kj, divided by the number of locations M if `normalize` is "locations".
 
     Args:
-      features: activations of one layer, any real range.
+      features: F, activations of one layer, (..., height, width, channel), any real range.
       normalize: "locations" divides by height x width (the report's program); "none" leaves
         the sum (the formula that the report prints, and Gatys et al.).
 
     Returns:
-      A symmetric positive semidefinite matrix an image, in float32 or wider.
+      A symmetric positive semidefinite matrix an image, (..., channel, channel), in float32 or
+      wider.
+
+    Raises:
+      ValueError: the normalization is unknown.
 
     References:
       Gatys, Ecker, Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR
       2016, equation 3.
     """
     check_choice("normalize", normalize, Normalization)
-    low = features.dtype == jnp.bfloat16
-    gram = (_products_with_itself_in_bfloat16 if low else _products_with_itself)(features)
+    is_bfloat16 = features.dtype == jnp.bfloat16
+    gram = (_sums_in_bfloat16 if is_bfloat16 else _sums)(features)
     if normalize == "none":
         return gram
     return gram / (features.shape[-3] * features.shape[-2])
-
-
-def _products(first: Array, second: Array) -> Array:
-    """Inner products over locations of each channel of one with each channel of the other."""
-    return jnp.einsum(
-        "...hwi,...hwj->...ij",
-        first,
-        second,
-        precision="highest" if first.dtype != jnp.bfloat16 else None,
-        preferred_element_type=jnp.promote_types(first.dtype, jnp.float32),
-    )
-
-
-@jax.custom_jvp
-def _products_with_itself(features: Array) -> Array:
-    return _products(features, features)
-
-
-@_products_with_itself.defjvp
-def _products_with_itself_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
-    # Its two halves are transposes of each other. JAX does not know, and would go through the
-    # features twice, there and back.
-    (features,), (tangent,) = primals, tangents
-    half = _products(features, tangent)
-    return _products(features, features), half + half.swapaxes(-1, -2)
-
-
-@jax.custom_vjp
-def _products_with_itself_in_bfloat16(features: Array) -> Array:
-    return jax.lax.platform_dependent(
-        features, cpu=_products_of_pieces, default=lambda x: _products(x, x)
-    )
-
-
-def _products_of_pieces(features: Array) -> Array:
-    """Products of bfloat16 with sums in float32, where one operation cannot have both.
-
-    A CPU multiplies bfloat16 fast if the result is bfloat16 as well: sums over pieces of the
-    picture are rounded to it, and added up in float32.
-    """
-    flat = features.reshape(*features.shape[:-3], -1, features.shape[-1])
-    even = flat.shape[-2] // _PIECES * _PIECES
-    pieces = flat[..., :even, :].reshape(*flat.shape[:-2], _PIECES, -1, flat.shape[-1])
-    sums = (
-        jnp.einsum("...pki,...pkj->...pij", x, x).astype(jnp.float32).sum(-3)
-        for x in (pieces, flat[..., None, even:, :])
-        if x.size
-    )
-    return reduce(add, sums)
-
-
-def _forward(features: Array) -> tuple[Array, Array]:
-    return _products_with_itself_in_bfloat16(features), features
-
-
-def _backward(features: Array, gradient: Array) -> tuple[Array]:
-    # In the layout of the features: JAX's own rule would put channels first and copy them back.
-    both = (gradient + gradient.swapaxes(-1, -2)).astype(features.dtype)
-    return (jnp.einsum("...hwi,...ij->...hwj", features, both),)
-
-
-_products_with_itself_in_bfloat16.defvjp(_forward, _backward)
-
-
-@partial(jax.jit, static_argnames="convention")
-def content_loss(
-    features: Float[Array, "*batch height width channel"],
-    target: Float[Array, "*#batch height width channel"],
-    *,
-    convention: Convention = "report",
-) -> Float[Array, "*batch"]:
-    """How far the features of the generated image are from those of the content image.
-
-    - `report`: mean (F - P)^2
-    - `gatys`: 1/2 sum (F - P)^2
-
-    Args:
-      features: F, activations of one layer for the generated image.
-      target: P, activations of the same layer for the content image.
-      convention: "report" or "gatys".
-
-    Returns:
-      A non-negative number an image.
-
-    Raises:
-      ValueError: the features are of an image of another size, or of another layer.
-
-    References:
-      Gatys et al., CVPR 2016, equation 1 (`gatys`); the report, Chapter 6 (`report`).
-    """
-    check_choice("convention", convention, Convention)
-    if features.shape[-3:] != target.shape[-3:]:
-        raise ValueError(
-            f"`features` must have the axes {target.shape[-3:]} of their target, got "
-            f"{features.shape[-3:]}: the image must be as large as the content image"
-        )
-    squares = jnp.square(_difference(_at_least_float32(features), _at_least_float32(target)))
-    if convention == "gatys":
-        return jnp.sum(squares, axis=(-3, -2, -1)) / 2
-    return jnp.mean(squares, axis=(-3, -2, -1))
 
 
 @partial(jax.jit, static_argnames="convention")
@@ -187,55 +67,108 @@ def style_loss(
     The weighted sum over layers belongs to the objective.
 
     Args:
-      features: F, activations of one layer for the generated image.
-      target_gram: A, `gram_matrix` of the style image's features in the same normalization:
-        "locations" for `report`, "none" for `gatys`.
+      features: F, activations of one layer for the generated image, (..., height, width, channel),
+        any real range.
+      target_gram: A, (channel, channel) or with the batch axes of `features`: `gram_matrix` of
+        the style image's features in the same normalization, "locations" for `report`, "none"
+        for `gatys`.
       convention: "report" or "gatys".
 
     Returns:
-      A non-negative number an image.
+      A non-negative number an image, (...), in float32 or wider.
+
+    Raises:
+      ValueError: the convention is unknown.
 
     References:
-      Gatys et al., CVPR 2016, equation 4 (`gatys`); the report, Chapter 6 (`report`).
+      `gatys`: Gatys, Ecker, Bethge, CVPR 2016, equation 4. `report`: the report, Chapter 6; the
+      same as Johnson, Alahi, Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and
+      Super-Resolution", ECCV 2016, equations 3 and 4, where the Gram matrix is divided by N M and
+      the squares are summed.
     """
     check_choice("convention", convention, Convention)
     if convention == "report":
-        difference = _difference(gram_matrix(features), target_gram)
-        return jnp.mean(jnp.square(difference), axis=(-2, -1))
-    # Dividing by M before squaring is the same formula; 4 N^2 M^2 itself overflows an int32,
-    # and the squares of plain sums can overflow a float32. Each term is divided by itself: XLA
-    # would move a division of their difference behind the square.
+        distance = difference(gram_matrix(features), target_gram)
+        return jnp.mean(jnp.square(distance), axis=(-2, -1))
+    # Dividing by M before squaring is the same formula. As printed it overflows: 4 N^2 M^2 an
+    # int32 from 96 pixels on, and the squares of plain sums a float32. G and A are divided each by
+    # itself, because XLA moves a division of their difference behind the square.
     locations = features.shape[-3] * features.shape[-2]
-    difference = _difference(gram_matrix(features), target_gram / locations)
-    return jnp.mean(jnp.square(difference), axis=(-2, -1)) / 4
+    distance = difference(gram_matrix(features), target_gram / locations)
+    return jnp.mean(jnp.square(distance), axis=(-2, -1)) / 4
 
 
-@jax.jit
-def total_variation(
-    image: Float[Array, "*batch height width channel"],
-) -> Float[Array, "*batch"]:
-    """The sum of the absolute differences of neighboring pixels, along height and width.
+def _inner_products(first: Array, second: Array) -> Array:
+    """Inner products over locations of each channel of one with each channel of the other."""
+    is_bfloat16 = first.dtype == jnp.bfloat16
+    return jnp.einsum(
+        "...hwi,...hwj->...ij",
+        first,
+        second,
+        # By default a GPU multiplies float32 as TF32, with 10 bits, and a TPU as bfloat16, with 7.
+        # Features in bfloat16 have no more bits to lose.
+        precision=None if is_bfloat16 else "highest",
+        # By default the sums have the type of the features: those of float16 end at 65504, and
+        # those of bfloat16 keep 8 bits.
+        preferred_element_type=jnp.promote_types(first.dtype, jnp.float32),
+    )
 
-    TV = sum |x[i+1, j] - x[i, j]| + sum |x[i, j+1] - x[i, j]|, summed over channels; equal to
-    `tf.image.total_variation`. Its gradient on a flat image is zero.
 
-    Args:
-      image: pixels, any real range; at least one pixel each way.
+@jax.custom_jvp
+def _sums(features: Array) -> Array:
+    """F^T F."""
+    return _inner_products(features, features)
 
-    Returns:
-      A non-negative number an image.
 
-    References:
-      Rudin, Osher, Fatemi, "Nonlinear total variation based noise removal algorithms", 1992
-      (the anisotropic form); the report, step 9.3.
+@_sums.defjvp
+def _sums_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+    """d(F^T F) = F^T dF + (F^T dF)^T."""
+    # JAX's own rule does not know that one half is the transpose of the other, and would multiply
+    # the features twice. It derives the backward pass from this rule, by transposing it.
+    (features,), (tangent,) = primals, tangents
+    half = _inner_products(features, tangent)
+    return _inner_products(features, features), half + half.swapaxes(-1, -2)
+
+
+@jax.custom_vjp
+def _sums_in_bfloat16(features: Array) -> Array:
+    """F^T F of features in bfloat16, in float32."""
+    # Decided when the program is lowered for a device, not when it is traced: a program that is
+    # exported for a TPU may be traced on a CPU.
+    return jax.lax.platform_dependent(
+        features, cpu=_sums_of_pieces, default=lambda x: _inner_products(x, x)
+    )
+
+
+def _sums_of_pieces(features: Array) -> Array:
+    """F^T F of features in bfloat16, where one operation cannot sum them in float32.
+
+    A CPU multiplies bfloat16 fast only if the result is bfloat16 as well. So the sums over each of
+    `_PIECES` equal parts of the picture are rounded to bfloat16, and then added up in float32.
     """
-    image = _at_least_float32(image)
-    vertical = _absolute(image[..., 1:, :, :] - image[..., :-1, :, :])
-    horizontal = _absolute(image[..., :, 1:, :] - image[..., :, :-1, :])
-    axes = (-3, -2, -1)
-    return jnp.sum(vertical, axis=axes) + jnp.sum(horizontal, axis=axes)
+    flat = features.reshape(*features.shape[:-3], -1, features.shape[-1])
+    even = flat.shape[-2] // _PIECES * _PIECES
+    pieces = flat[..., :even, :].reshape(*flat.shape[:-2], _PIECES, -1, flat.shape[-1])
+    remainder = flat[..., None, even:, :]
+    sums = (
+        jnp.einsum("...pki,...pkj->...pij", x, x).astype(jnp.float32).sum(-3)
+        for x in (pieces, remainder)
+        # Fewer than `_PIECES` locations leave the pieces empty, a multiple of it the remainder.
+        if x.size
+    )
+    return reduce(add, sums)
 
 
-def _absolute(x: Array) -> Array:
-    """|x| with the derivative 0 at 0, where that of `jnp.abs` is 1."""
-    return jnp.where(x == 0, 0, jnp.abs(x))
+def _sums_in_bfloat16_forward(features: Array) -> tuple[Array, Array]:
+    return _sums_in_bfloat16(features), features
+
+
+def _sums_in_bfloat16_backward(features: Array, gradient: Array) -> tuple[Array]:
+    """dL/dF = F (dL/dG + dL/dG^T)."""
+    # This einsum keeps the layout of the features. JAX's own rule puts channels first and copies
+    # the result back in float32, 57 MB for the first layer of 512 x 512 pixels.
+    both = (gradient + gradient.swapaxes(-1, -2)).astype(features.dtype)
+    return (jnp.einsum("...hwi,...ij->...hwj", features, both),)
+
+
+_sums_in_bfloat16.defvjp(_sums_in_bfloat16_forward, _sums_in_bfloat16_backward)
