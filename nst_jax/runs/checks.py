@@ -25,6 +25,18 @@ def check_config(config: Config) -> None:
     Raises:
       ValueError: one line that names the setting, what was expected and what came.
     """
+    _check_ranges(config)
+    _check_layers(config)
+    _check_what_is_kept(config)
+    check_variants(variants_of(config), config)
+    if config.snapshot_every > config.steps:
+        raise ValueError(
+            f"the snapshot period must be at most the number of steps, {config.steps}, got "
+            f"{config.snapshot_every}"
+        )
+
+
+def _check_ranges(config: Config) -> None:
     size, style_size = config.longest_sides
     for name, value, least in (
         ("size", size, 1),
@@ -37,12 +49,19 @@ def check_config(config: Config) -> None:
             raise ValueError(f"the {name} must be at least {least}, got {value}")
     if config.enlarge and size is None and style_size is None:
         raise ValueError("there is nothing to enlarge to: give a size in pixels, or no --enlarge")
-    for layer in (*config.content_layers, *config.style_layers):
+
+
+def _check_layers(config: Config) -> None:
+    layers = (*config.content_layers, *config.style_layers)
+    for layer in layers:
         vgg.canonical_name(layer, config.arch)
     if isinstance(config, SweepConfig) and not config.styles:
         raise ValueError("there is no style picture: name one or more after the content")
-    if not (*config.content_layers, *config.style_layers):
+    if not layers:
         raise ValueError("there is nothing to match: name a content layer or a style layer")
+
+
+def _check_what_is_kept(config: Config) -> None:
     if config.snapshot_every and not config.log:
         raise ValueError("snapshots are kept in the run log: give --log with --snapshot-every")
     if config.keep_state and not config.log:
@@ -50,12 +69,6 @@ def check_config(config: Config) -> None:
     if config.keep_state and isinstance(config, SweepConfig) and config.distributed:
         raise ValueError(
             "--keep-state keeps nothing of a --distributed sweep: leave one of them out"
-        )
-    check_variants(variants_of(config), config)
-    if config.snapshot_every > config.steps:
-        raise ValueError(
-            f"the snapshot period must be at most the number of steps, {config.steps}, got "
-            f"{config.snapshot_every}"
         )
 
 
