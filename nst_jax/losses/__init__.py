@@ -23,6 +23,28 @@ matrix overflows. Derivatives of a Gram matrix in bfloat16 go backward only (no 
 
 from nst_jax.losses.content import content_loss
 from nst_jax.losses.gram import gram_matrix, style_loss
-from nst_jax.losses.variation import total_variation
+from nst_jax.losses.laplacian import laplacian, laplacian_loss
+from nst_jax.losses.moments import MomentSums, mean_and_covariance, moment_distance, moment_sums
+from nst_jax.losses.shifted import cross_layer_gram, shifted_gram
+from nst_jax.losses.variation import nine_point_variation, squared_variation, total_variation
+from nst_jax.losses.wasserstein import Normal, normal, wasserstein_distance
 
-__all__ = ["content_loss", "gram_matrix", "style_loss", "total_variation"]
+__all__ = [
+    "MomentSums",
+    "Normal",
+    "content_loss",
+    "cross_layer_gram",
+    "gram_matrix",
+    "laplacian",
+    "laplacian_loss",
+    "mean_and_covariance",
+    "moment_distance",
+    "moment_sums",
+    "nine_point_variation",
+    "normal",
+    "shifted_gram",
+    "squared_variation",
+    "style_loss",
+    "total_variation",
+    "wasserstein_distance",
+]

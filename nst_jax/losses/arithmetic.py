@@ -1,4 +1,4 @@
-"""Arithmetic that the losses share: float32 at least, and batch axes spelled out."""
+"""Arithmetic that the losses share: float32 at least, batch axes, |x|, counts of locations."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -21,3 +21,20 @@ def difference(
     # (jax_numpy_rank_promotion="raise", as our tests do).
     shape = jnp.broadcast_shapes(x.shape, target.shape)
     return jnp.broadcast_to(x, shape) - jnp.broadcast_to(target, shape)
+
+
+def absolute(x: Array) -> Array:
+    """|x| with the derivative 0 at 0, where that of `jnp.abs` is 1."""
+    # |x| has no derivative at 0. With the 1 that JAX takes, the edges of a flat image would have a
+    # gradient; with 0, halfway between the slopes on both sides, a flat image is at rest.
+    return jnp.where(x == 0, 0, jnp.abs(x))
+
+
+def locations(
+    features: Float[Array, "height width channel"], where: Float[Array, "height width"] | None
+) -> Float[Array, ""]:
+    """The number of locations, or the sum of their weights, in float32 or wider."""
+    kind = jnp.promote_types(features.dtype, jnp.float32)
+    if where is None:
+        return jnp.asarray(features.shape[0] * features.shape[1], kind)
+    return jnp.sum(where.astype(kind))

@@ -98,7 +98,7 @@ def style_loss(
     return jnp.mean(jnp.square(distance), axis=(-2, -1)) / 4
 
 
-def _inner_products(first: Array, second: Array) -> Array:
+def inner_products(first: Array, second: Array) -> Array:
     """Inner products over locations of each channel of one with each channel of the other."""
     is_bfloat16 = first.dtype == jnp.bfloat16
     return jnp.einsum(
@@ -117,7 +117,7 @@ def _inner_products(first: Array, second: Array) -> Array:
 @jax.custom_jvp
 def _sums(features: Array) -> Array:
     """F^T F."""
-    return _inner_products(features, features)
+    return inner_products(features, features)
 
 
 @_sums.defjvp
@@ -126,8 +126,8 @@ def _sums_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
     # JAX's own rule does not know that one half is the transpose of the other, and would multiply
     # the features twice. It derives the backward pass from this rule, by transposing it.
     (features,), (tangent,) = primals, tangents
-    half = _inner_products(features, tangent)
-    return _inner_products(features, features), half + half.swapaxes(-1, -2)
+    half = inner_products(features, tangent)
+    return inner_products(features, features), half + half.swapaxes(-1, -2)
 
 
 @jax.custom_vjp
@@ -136,7 +136,7 @@ def _sums_in_bfloat16(features: Array) -> Array:
     # Decided when the program is lowered for a device, not when it is traced: a program that is
     # exported for a TPU may be traced on a CPU.
     return jax.lax.platform_dependent(
-        features, cpu=_sums_of_pieces, default=lambda x: _inner_products(x, x)
+        features, cpu=_sums_of_pieces, default=lambda x: inner_products(x, x)
     )
 
 
