@@ -128,7 +128,7 @@ def run(command: str, capsys) -> tuple[int, str]:
             assert (ROOT / script).is_file(), command
         case ["export", setting]:
             name = setting.partition("=")[0]
-            assert any(name in path.read_text() for path in ROOT.glob("nst_jax/*.py")), command
+            assert any(name in path.read_text() for path in ROOT.glob("nst_jax/**/*.py")), command
         case ["srun", *rest]:
             ours = rest.index("nst-jax")
             return run(shlex.join(rest[ours:]), capsys)
@@ -222,7 +222,7 @@ def test_the_recipe_for_pandas_keeps_variants_of_one_label_apart(tmp_path, monke
 
 
 def test_the_errors_that_are_explained_are_those_that_are_said():
-    sources = "".join(path.read_text() for path in ROOT.glob("nst_jax/*.py"))
+    sources = "".join(path.read_text() for path in ROOT.glob("nst_jax/**/*.py"))
     said = re.sub(r'"\n\s*f?"', "", sources)
     table = (ROOT / "docs/getting-started.md").read_text().partition("| message |")[2]
     messages = re.findall(r"^\| ([^-|]+) \|", table, re.MULTILINE)

@@ -87,7 +87,7 @@ import shutil
 from importlib import resources
 package = resources.files("nst_jax")
 assert (package / "py.typed").is_file()
-shutil.copy(package / "data" / "painting.png", "p.png")
+shutil.copy(package / "image" / "painting.png", "p.png")
 """
 
 

@@ -18,7 +18,7 @@ How to run (in a virtual environment of its own: tensorflow-cpu and pillow)::
 
 ``random`` and ``check`` read the bundled painting and draw the weights (see ``random_weights``);
 ``real`` reads a Keras "notop" weight file and two pictures. Each writes NAME.npz beside this script
-(``check.npz``, which the package brings, into ``nst_jax/data/``), or into ``--out FOLDER``.
+(``check.npz``, which the package brings, into ``nst_jax/check/``), or into ``--out FOLDER``.
 
 Arrays of ``real.npz`` and ``random.npz`` (float32 pictures are RGB in [0, 1]; o is an optimizer):
 
@@ -75,8 +75,8 @@ import tensorflow as tf
 from PIL import Image
 
 HERE = Path(__file__).resolve().parent
-DATA = HERE.parents[1] / "nst_jax" / "check"
-PAINTING = DATA / "painting.png"
+PACKAGE = HERE.parents[1] / "nst_jax"
+PAINTING = PACKAGE / "image" / "painting.png"
 
 STYLE_LAYERS = [f"block{block}_conv1" for block in range(1, 6)]
 CONTENT_LAYER = "block5_conv2"
@@ -479,7 +479,7 @@ def main():
     makers = {"updates": update_arrays, "vgg16": vgg16_arrays}
     makers["check"] = lambda: check_arrays(args)
     arrays = makers[args.name]() if args.name in makers else network_arrays(args)
-    path = (args.out or (DATA if args.name == "check" else HERE)) / f"{args.name}.npz"
+    path = (args.out or (PACKAGE / "check" if args.name == "check" else HERE)) / f"{args.name}.npz"
     np.savez_compressed(path, meta=np.array(make_meta(args)), **arrays)
     if not args.no_onednn:
         print_summary(arrays, path)
