@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
+TOP = ("README.md", "CONTRIBUTING.md", "weights/README.md")
 PAGES = [
     path.relative_to(ROOT).as_posix()
-    for path in [ROOT / "README.md", ROOT / "weights/README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+    for path in [*map(ROOT.joinpath, TOP), *sorted(ROOT.glob("docs/**/*.md"))]
 ]
 # A page's Python blocks share one namespace; `console` shows what comes out; `text` is no code.
 LANGUAGES = ("python", "sh", "console", "text", "math")
@@ -247,3 +248,9 @@ def test_a_page_names_only_what_exists(page):
         with pytest.raises(SystemExit) as exit_info:
             cli.main([command, "--help"])
         assert exit_info.value.code == 0, command
+
+
+def test_contributing_names_only_files_and_folders_that_exist():
+    named = re.findall(r"`([\w.-]+/[\w./-]*|[\w-]+\.\w+)`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(named) > 20
+    assert {path for path in named if not (ROOT / path).exists()} == {"__init__.py", "dist/"}
