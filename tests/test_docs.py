@@ -1,5 +1,6 @@
 """Every example of README.md and of the pages runs as it is printed, but for sizes and steps."""
 
+import ast
 import re
 import shlex
 import tomllib
@@ -248,6 +249,28 @@ def test_a_page_names_only_what_exists(page):
         with pytest.raises(SystemExit) as exit_info:
             cli.main([command, "--help"])
         assert exit_info.value.code == 0, command
+
+
+def test_rooms_import_from_the_floors_below_them_as_drawn():
+    """The drawing of docs/design.md: each room of the package, on floors from the top down."""
+    lines = (ROOT / "docs/design.md").read_text().partition("## Rooms")[2].splitlines()
+    floors = [re.findall(r"\w+", line.partition("│")[2]) for line in lines if "│" in line]
+    depth = {room: floor for floor, rooms in enumerate(floors) for room in rooms}
+    package = ROOT / "nst_jax"
+    files = [path for path in package.rglob("*.py") if path.name != "__main__.py"]
+    rooms = {path: path.relative_to(package).parts[0].removesuffix(".py") for path in files}
+    assert set(depth) == set(rooms.values()) - {"__init__"}
+    for path, room in rooms.items():
+        for other in imported_rooms(path) & set(depth) - {room}:
+            assert depth[other] > depth.get(room, -1), f"{path}: {other}"
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The modules and folders at the top of the package that a file imports from, anywhere."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    found = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    names = [f"{node.module}.{alias.name}".split(".") for node in found for alias in node.names]
+    return {parts[1] for parts in names if parts[0] == "nst_jax"}
 
 
 def test_contributing_names_only_files_and_folders_that_exist():
