@@ -147,7 +147,8 @@ def plan(
     plans, first = [], 0
     for (_, optimizer), group in groupby(variants, key=lambda v: (v.style, v.optimizer)):
         count = len(list(group))
-        devices = 1 if optimizer == "lbfgs" else min(len(backend.devices()), count)
+        is_serial = _optimizer(config, optimizer).line_search
+        devices = 1 if is_serial else min(len(backend.devices()), count)
         per_device = -(-count // devices)
         most = batch or devices * _most_lanes(config, variants[first], per_device, problems, inputs)
         most = max(most // devices, 1) * devices
@@ -180,12 +181,12 @@ def plan_again(
 
 
 def _chunk_length(config, variant, width: int, problems, inputs) -> int:
-    factory = _factory(config, variant.optimizer)
+    optimizer = _optimizer(config, variant.optimizer)
     weights = problems.weights(variant)
     return driver.default_chunk_length(
         problems.objectives[variant.style],
-        *driver.abstract_lanes(1, inputs.content.shape, weights, factory=factory),
-        factory=factory,
+        *driver.abstract_lanes(1, inputs.content.shape, weights, optimizer=optimizer),
+        optimizer=optimizer,
         num_steps=config.steps,
         snapshot_every=config.snapshot_every,
         lanes=width,
@@ -194,27 +195,27 @@ def _chunk_length(config, variant, width: int, problems, inputs) -> int:
 
 
 def _most_lanes(config, variant, wanted: int, problems, inputs) -> int:
-    # Those of L-BFGS run one after another.
-    if variant.optimizer == "lbfgs":
+    optimizer = _optimizer(config, variant.optimizer)
+    # Variants with a line search run one after another.
+    if optimizer.line_search:
         return wanted
-    factory = _factory(config, variant.optimizer)
     objective = problems.objectives[variant.style]
 
     def bytes_of(lanes: int) -> int:
         weights = problems.weights(variant)
-        shapes = driver.abstract_lanes(lanes, inputs.content.shape, weights, factory=factory)
-        return driver.step_bytes(objective, *shapes, factory=factory)
+        shapes = driver.abstract_lanes(lanes, inputs.content.shape, weights, optimizer=optimizer)
+        return driver.step_bytes(objective, *shapes, optimizer=optimizer)
 
     return memory.most_that_fit(bytes_of, wanted)
 
 
-def _factory(config: RunConfig, optimizer: str) -> optimizers.OptimizerFactory:
-    return optimizers.factory(optimizer, form=config.optimizer_form)
+def _optimizer(config: RunConfig, name: str) -> optimizers.Optimizer:
+    return optimizers.named(name, form=config.optimizer_form)
 
 
 class _Program(NamedTuple):
     objective: Objective
-    factory: optimizers.OptimizerFactory
+    optimizer: optimizers.Optimizer
     hyper: driver.Hyperparameters
     state: driver.State
 
@@ -228,7 +229,7 @@ def _build(
 ) -> _Program:
     own = list(variants[plan.columns])
     lanes = own + [own[-1]] * (plan.width - len(own))
-    factory = _factory(config, own[0].optimizer)
+    optimizer = _optimizer(config, own[0].optimizer)
     hyper = jax.tree.map(
         lambda *x: jnp.stack([jnp.asarray(each, jnp.float32) for each in x]),
         *(driver.Hyperparameters(v.learning_rate, problems.weights(v)) for v in lanes),
@@ -236,8 +237,8 @@ def _build(
     starts = np.stack(
         [inputs.start(variant, noise=config.init_noise, gray=config.gray) for variant in lanes]
     )
-    state = driver.init_state(starts, factory, hyper)
-    return _Program(problems.objectives[own[0].style], factory, hyper, state)
+    state = driver.init_state(starts, optimizer, hyper)
+    return _Program(problems.objectives[own[0].style], optimizer, hyper, state)
 
 
 def _spread(program: _Program, plan: Plan) -> _Program:
@@ -306,7 +307,7 @@ def run(
         program.objective,
         program.hyper,
         program.state,
-        factory=program.factory,
+        optimizer=program.optimizer,
         chunk_length=plan.chunk_length,
         driver=plan.driver,
     )
@@ -329,7 +330,6 @@ def run(
                 saved = time.monotonic()
             if request:
                 break
-    # The last step gives its state away.
     if config.keep_state:
         checkpoint.save(checkpoint_path, state, program=number)
     ended = _finish(config, plan, program, state, variants, problems, log, bool(request))
@@ -370,7 +370,7 @@ def _chunks(
         program.objective,
         program.hyper,
         program.state,
-        factory=program.factory,
+        optimizer=program.optimizer,
         num_steps=config.steps,
         chunk_length=plan.chunk_length,
         driver=plan.driver,
@@ -424,14 +424,7 @@ def _finish(
     """Logs the pictures as they are saved, their losses, and how each variant ended."""
     pictures = _pictures(config, state)
     diverged_steps = np.asarray(state.diverged_step)
-    losses = driver.final_losses(
-        program.objective,
-        program.hyper,
-        state,
-        images.from_uint8(pictures),
-        factory=program.factory,
-        driver=plan.driver,
-    )
+    losses = driver.losses_of(program.objective, program.hyper, images.from_uint8(pictures))
     count = plan.stop - plan.start
     final = {term: getattr(losses, term)[:count] for term in runlog.TERMS}
     totals, start = log.totals(plan.columns), log.start(plan.columns)
