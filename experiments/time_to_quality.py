@@ -106,9 +106,9 @@ class OutOfTime(Exception):
     """The minutes of this call are over."""
 
 
-_ADAM = optimizers.factory("adam")
+_ADAM = optimizers.named("adam")
 _ADAM_002, _ADAM_005 = ways.stepping(_ADAM, 0.02), ways.stepping(_ADAM, 0.05)
-_LBFGS = ways.stepping(optimizers.factory("lbfgs"))
+_LBFGS = ways.stepping(optimizers.named("lbfgs"))
 
 
 def small_contenders(fast: Precision) -> list[Contender]:

@@ -140,7 +140,7 @@ def mirrored(kernel: ArrayLike) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(kernel)[::-1, ::-1].swapaxes(2, 3))
 
 
-# The type is no array, so that nothing can be derived by it: custom_vjp has to be told.
+# custom_vjp has to be told that `dtype` (argument 2) is no array and has no derivative.
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def convolve_and_rectify(
     x: Float[Array, "*b h w i"], layer: FixedLayer, dtype: DTypeLike

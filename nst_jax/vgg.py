@@ -98,8 +98,8 @@ class Layer(NamedTuple):
 
     def output_shape(self, height: int, width: int) -> tuple[int, int, int]:
         """Shape of the features (h_l, w_l, c_l) of a `height` x `width` image in pixels."""
-        # Each pooling drops an odd last row or column, and halving five times with the rest dropped
-        # is dividing by 32 with the rest dropped.
+        # Each pooling drops an odd last row or column. To halve n times and drop the rest each time
+        # is to divide by 2^n and drop the rest once.
         return (height // self.stride, width // self.stride, self.channels)
 
 
@@ -238,7 +238,7 @@ class VGG(nn.Module):
     def __call__(self, x: Float[Array, "*batch h w 3"]) -> dict[str, Array]:
         """The features (..., h_l, w_l, c_l) of each layer, of an input as `preprocess` gives it."""
         pool = {"max": max_pool, "average": average_pool}[self.pooling]
-        return _walk(
+        return _compute_features(
             x, self.layers, self.arch, lambda layer, x: nn.relu(self._convolution(layer)(x)), pool
         )
 
@@ -265,7 +265,7 @@ def _sees_pixels(in_channels: int) -> bool:
     return in_channels == 3
 
 
-def _walk(
+def _compute_features(
     x: Array,
     names: Sequence[str],
     arch: Arch,
@@ -482,7 +482,7 @@ class _FixedNetwork:
 
     def __call__(self, layers: Mapping[str, fixed_layers.FixedLayer], x: Array) -> dict[str, Array]:
         pool = {"max": fixed_layers.max_pool, "average": fixed_layers.average_pool}[self.pooling]
-        return _walk(
+        return _compute_features(
             x,
             self.layers,
             self.arch,
@@ -538,7 +538,7 @@ class _Extractor:
 
 
 def _reflected(x: Array) -> Array:
-    """x with a margin of `_MARGIN` pixels on each side that mirrors it."""
+    """x with its reflection added on each side, `_MARGIN` pixels wide."""
     # The network still pads with zeros, around the margin: what they spoil lies mostly within it.
     margins = [(0, 0)] * (x.ndim - 3) + [(_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)]
     return jnp.pad(x, margins, mode="reflect")

@@ -40,9 +40,9 @@ class Algorithm(NamedTuple):
     with g a kernel, d a tile of the input, Y the outputs of the tile, and * element by element.
 
     Attributes:
-      A: (m + 2, m), interpolates.
-      B: (m + 2, m + 2), evaluates the input.
-      G: (m + 2, 3), evaluates the kernel.
+      A: (m + 2, m), makes outputs of the products.
+      B: (m + 2, m + 2), transforms the input.
+      G: (m + 2, 3), transforms the kernel: its values at the points.
 
     References:
       Lavin, Gray, CVPR 2016, equation 8.
@@ -66,9 +66,10 @@ class Algorithm(NamedTuple):
 def _algorithm(*points: float) -> Algorithm:
     """The algorithm for these points and infinity (Toom and Cook).
 
-    Evaluating at points is a product with powers of them; interpolating, with the inverse. A
-    convolution of a picture is the transpose of a product of polynomials: what evaluates there
-    collects the outputs here (A), and what interpolates there reads the input (B).
+    To evaluate a polynomial is to multiply by the powers of the points, and to interpolate is to
+    multiply by the inverse. A layer's convolution is the transpose of a product of polynomials: the
+    matrix that evaluates there makes the outputs here (A), and the one that interpolates there
+    transforms the input here (B).
     """
 
     def powers(count: int) -> np.ndarray:

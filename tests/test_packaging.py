@@ -13,6 +13,7 @@ from packaging.version import Version
 from try_wheel import PROJECT, ROOT
 
 import nst_jax
+from tools import check_release
 
 EXTRAS = PROJECT["optional-dependencies"]
 REQUIREMENTS = [Requirement(text) for text in PROJECT["dependencies"]]
@@ -31,6 +32,29 @@ def test_the_version_is_one():
     for heading in headings:
         assert re.fullmatch(r"\d+\.\d+\.\d+ \((unreleased|\d{4}-\d\d-\d\d)\)", heading)
     assert headings[0].split()[0] == nst_jax.__version__
+
+
+@pytest.mark.parametrize(
+    ("tag", "heading", "said"),
+    [
+        ("v0.2.0", "0.2.0 (2027-01-31)", None),
+        ("v0.2.1", "0.2.0 (2027-01-31)", "expected the tag v0.2.0"),
+        ("0.2.0", "0.2.0 (2027-01-31)", "expected the tag v0.2.0"),
+        ("v0.2.0", "0.2.0 (unreleased)", "got `0.2.0 (unreleased)`"),
+        ("v0.2.0", "0.1.0 (2026-12-01)", "got `0.1.0 (2026-12-01)`"),
+    ],
+)
+def test_a_release_has_the_version_for_its_tag_and_a_date(tag, heading, said):
+    found = check_release.problem(tag, "0.2.0", f"# Changelog\n\n## {heading}\n\n- News\n")
+    assert found is None if said is None else said in found
+
+
+def test_the_workflow_of_a_release_calls_what_there_is():
+    workflow = read(".github/workflows/release.yml")
+    assert re.findall(r"run: make (.+)", workflow) == ["lint", "test", "wheel"]
+    assert "python -m tools.check_release" in workflow
+    pythons = re.findall(r"^ +(3\.\d+)$", workflow, re.MULTILINE)
+    assert pythons == try_wheel.supported_pythons()
 
 
 def test_the_license_is_one():

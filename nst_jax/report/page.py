@@ -307,7 +307,7 @@ def _columns(record: RunRecord) -> list[_Column]:
 def _setting_columns(record: RunRecord) -> list[_Column]:
     variants = record.variants
     styles, starts = (_names([getattr(v, x) for v in variants]) for x in ("style", "init"))
-    rates = [None if v.optimizer == "lbfgs" else v.learning_rate for v in variants]
+    rates = [v.learning_rate if v.has_rate else None for v in variants]
     return [
         _Column("", "optimizer", [v.optimizer for v in variants]),
         _Column("", "learning rate", rates),
@@ -530,7 +530,7 @@ def _rate_scales(record: RunRecord) -> dict[str, tuple[float, float]]:
     """
     rates: dict[str, list[float]] = {}
     for variant in record.variants:
-        if variant.optimizer != "lbfgs" and 0 < variant.learning_rate < np.inf:
+        if 0 < variant.learning_rate < np.inf:
             rates.setdefault(variant.optimizer, []).append(variant.learning_rate)
     groups: list[tuple[float, float, list[str]]] = []
     for name, own in sorted(rates.items(), key=lambda item: min(item[1])):

@@ -231,7 +231,7 @@ def _settings_line(record: RunRecord) -> str:
     steps = f"{count} step" if count == 1 else f"{count} steps"
     if len(record.variants) > 1:
         return f"{len(record.variants)} variants, {steps}"
-    rate = "" if first.optimizer == "lbfgs" else f", rate {first.learning_rate:g}"
+    rate = f", rate {first.learning_rate:g}" if first.has_rate else ""
     return (
         f"{_brief([first.optimizer])[0]}{rate}, {steps}, content weight {first.content_weight:g}, "
         f"style weight {first.style_weight:g}, TV weight {first.tv_weight:g}"

@@ -10,6 +10,7 @@ from nst_jax import vgg
 from nst_jax.config import Config, RunConfig, StylizeConfig, SweepConfig
 from nst_jax.driver import check_settings
 from nst_jax.objective import check_weights
+from nst_jax.optimizers import named
 from nst_jax.runlog import Variant
 from nst_jax.runs import tensorboard
 from nst_jax.runs.grid import variants_of
@@ -87,7 +88,7 @@ def check_variants(variants: Sequence[Variant], config: RunConfig) -> None:
     for variant in variants:
         check_settings(
             num_steps=config.steps,
-            learning_rate=1.0 if variant.optimizer == "lbfgs" else variant.learning_rate,
+            learning_rate=variant.learning_rate if named(variant.optimizer).has_rate else 1.0,
             tolerance=config.tolerance,
         )
         check_weights(variant.content_weight, variant.style_weight, variant.tv_weight)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, get_args
 from nst_jax.choices import OptimizerName
 from nst_jax.config import RunConfig, StylizeConfig, SweepConfig
 from nst_jax.objective import DEFAULT_WEIGHTS
+from nst_jax.optimizers import named
 from nst_jax.runlog import Variant, labels
 
 
@@ -110,7 +111,7 @@ def parse_learning_rates(
 ) -> dict[str, tuple[float, ...]]:
     """The rates of each optimizer: `0.02` is for all that have none of their own, `adam:0.01,0.1`.
 
-    L-BFGS has no rate: it gets one that is not used.
+    An optimizer without a rate gets 0, which is not used.
 
     Raises:
       ValueError: a text that is neither; an optimizer that is not run, or is left without rates.
@@ -135,7 +136,7 @@ def parse_learning_rates(
             common += rates
     result: dict[str, tuple[float, ...]] = {}
     for optimizer in dict.fromkeys(optimizers):
-        rates = (0.0,) if optimizer == "lbfgs" else own.get(optimizer, tuple(common))
+        rates = own.get(optimizer, tuple(common)) if named(optimizer).has_rate else (0.0,)
         if not rates:
             raise ValueError(f"no learning rate for {optimizer}: add one to --learning-rates")
         result[optimizer] = tuple(dict.fromkeys(rates))
@@ -167,7 +168,7 @@ def _labels(
 
     def parts(own: Mapping[str, Any]) -> Iterator[str]:
         yield own["optimizer"]
-        if own["optimizer"] != "lbfgs":
+        if named(own["optimizer"]).has_rate:
             yield rate_names[own["optimizer"]][own["learning_rate"]]
         for name, shown in names.items():
             yield f"{_SHOWN[name]} {shown[own[name]]}"

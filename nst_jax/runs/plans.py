@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 
-from nst_jax import backend, driver, optimizers
+from nst_jax import backend, driver
 from nst_jax.choices import Driver
 from nst_jax.runlog import Variant
 from nst_jax.runs.problem import Method, Problem, Schedule
@@ -81,7 +81,7 @@ def _plans_of(
     """The programs of variants of one style and optimizer, of which the first has that column."""
     count = len(alike)
     # Those of a line search run one after another, and would leave all devices but one idle.
-    one_by_one = optimizers.is_lbfgs(method.optimizer(alike[0]))
+    one_by_one = method.optimizer(alike[0]).line_search
     devices = 1 if one_by_one else min(len(backend.devices()), count)
     per_device = -(-count // devices)
     fitting = per_device if one_by_one else _most_lanes(problem, method, alike[0], per_device)
@@ -116,12 +116,12 @@ def plan_again(
 def _chunk_length(
     problem: Problem, method: Method, schedule: Schedule, variant: Variant, width: int
 ) -> int:
-    factory = method.optimizer(variant)
+    optimizer = method.optimizer(variant)
     weights = problem.weights(variant)
     return driver.default_chunk_length(
         problem.objectives[variant.style],
-        *driver.abstract_lanes(1, problem.shape, weights, factory=factory),
-        factory=factory,
+        *driver.abstract_lanes(1, problem.shape, weights, optimizer=optimizer),
+        optimizer=optimizer,
         num_steps=schedule.steps,
         snapshot_every=schedule.snapshot_every,
         lanes=width,
@@ -130,13 +130,13 @@ def _chunk_length(
 
 
 def _most_lanes(problem: Problem, method: Method, variant: Variant, wanted: int) -> int:
-    factory = method.optimizer(variant)
+    optimizer = method.optimizer(variant)
     objective = problem.objectives[variant.style]
 
     def bytes_of(lanes: int) -> int:
         weights = problem.weights(variant)
-        shapes = driver.abstract_lanes(lanes, problem.shape, weights, factory=factory)
-        return driver.step_bytes(objective, *shapes, factory=factory)
+        shapes = driver.abstract_lanes(lanes, problem.shape, weights, optimizer=optimizer)
+        return driver.step_bytes(objective, *shapes, optimizer=optimizer)
 
     return memory.most_that_fit(bytes_of, wanted)
 

@@ -22,7 +22,7 @@ from nst_jax.objective import (
     make_weights,
     relative_weights,
 )
-from nst_jax.optimizers import OptimizerFactory
+from nst_jax.optimizers import Optimizer
 from nst_jax.runlog import Variant
 
 # Of a loss: what rounding leaves, or another file of the same picture; and what is no aim.
@@ -124,9 +124,9 @@ class Method(NamedTuple):
 
     optimizer_form: OptimizerForm = "keras"
 
-    def optimizer(self, variant: Variant) -> OptimizerFactory:
+    def optimizer(self, variant: Variant) -> Optimizer:
         """The optimizer of a variant."""
-        return optimizers.factory(variant.optimizer, form=self.optimizer_form)
+        return optimizers.named(variant.optimizer, form=self.optimizer_form)
 
 
 class Schedule(NamedTuple):

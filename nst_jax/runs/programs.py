@@ -15,7 +15,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from nst_jax import backend, driver, runlog
 from nst_jax import image as images
 from nst_jax.objective import Objective
-from nst_jax.optimizers import OptimizerFactory
+from nst_jax.optimizers import Optimizer
 from nst_jax.runlog import RunRecord, Variant, checkpoint
 from nst_jax.runlog.writing import RunLog
 from nst_jax.runs.plans import Plan
@@ -38,7 +38,7 @@ class Program(NamedTuple):
       variants: its own.
       problem: of the run.
       objective: of its style.
-      factory: its optimizer.
+      optimizer: its own.
       hyper: rates and weights, leading axis v of the plan's width.
       state: before its first step, or from a checkpoint.
     """
@@ -48,7 +48,7 @@ class Program(NamedTuple):
     variants: Sequence[Variant]
     problem: Problem
     objective: Objective
-    factory: OptimizerFactory
+    optimizer: Optimizer
     hyper: driver.Hyperparameters
     state: driver.State
 
@@ -83,15 +83,15 @@ def build(
     """
     own = list(variants[plan.columns])
     lanes = own + [own[-1]] * (plan.width - len(own))
-    factory = method.optimizer(own[0])
+    optimizer = method.optimizer(own[0])
     hyper = jax.tree.map(
         lambda *x: jnp.stack([jnp.asarray(each, jnp.float32) for each in x]),
         *(driver.Hyperparameters(v.learning_rate, problem.weights(v)) for v in lanes),
     )
     starts = np.stack([problem.start(variant) for variant in lanes])
-    state = driver.init_state(starts, factory, hyper)
+    state = driver.init_state(starts, optimizer, hyper)
     objective = problem.objectives[own[0].style]
-    return Program(number, plan, own, problem, objective, factory, hyper, state)
+    return Program(number, plan, own, problem, objective, optimizer, hyper, state)
 
 
 def run(program: Program, schedule: Schedule, sink: Sink, request: StopRequest) -> list[Variant]:
@@ -122,7 +122,6 @@ def run(program: Program, schedule: Schedule, sink: Sink, request: StopRequest) 
                 saved = time.monotonic()
             if request:
                 break
-    # The evaluation of the last pictures may give the state away.
     if sink.keep_state:
         checkpoint.save(sink.checkpoint, state, program=program.number)
     ended = _finish(program, state, sink.log, bool(request))
@@ -170,7 +169,7 @@ def _compile(program: Program, log: RunLog) -> int:
         program.objective,
         program.hyper,
         program.state,
-        factory=program.factory,
+        optimizer=program.optimizer,
         chunk_length=program.plan.chunk_length,
         driver=program.plan.driver,
     )
@@ -193,7 +192,7 @@ def _chunks(
         program.objective,
         program.hyper,
         program.state,
-        factory=program.factory,
+        optimizer=program.optimizer,
         num_steps=schedule.steps,
         chunk_length=plan.chunk_length,
         driver=plan.driver,
@@ -232,14 +231,7 @@ def _finish(program: Program, state: driver.State, log: RunLog, interrupted: boo
     plan = program.plan
     pictures = program.problem.in_8_bits(state)
     bad_steps = np.asarray(state.diverged_step)
-    losses = driver.final_losses(
-        program.objective,
-        program.hyper,
-        state,
-        images.from_uint8(pictures),
-        factory=program.factory,
-        driver=plan.driver,
-    )
+    losses = driver.losses_of(program.objective, program.hyper, images.from_uint8(pictures))
     final = {term: getattr(losses, term)[: plan.count] for term in runlog.TERMS}
     totals, start = log.totals(plan.columns), log.start(plan.columns)
     ended = []
