@@ -1,4 +1,4 @@
-"""The loss terms: content, Gram matrix, style, total variation. One concept a file.
+"""What a loss is made of: content, statistics of style, smoothness. One concept a file.
 
 Notation of the papers, kept in every docstring here:
 
@@ -22,7 +22,7 @@ matrix overflows. Derivatives of a Gram matrix in bfloat16 go backward only (no 
 """
 
 from nst_jax.losses.content import content_loss
-from nst_jax.losses.gram import gram_matrix, style_loss
+from nst_jax.losses.gram import GramSums, gram_matrix, gram_sums, style_loss
 from nst_jax.losses.laplacian import laplacian, laplacian_loss
 from nst_jax.losses.moments import MomentSums, mean_and_covariance, moment_distance, moment_sums
 from nst_jax.losses.shifted import cross_layer_gram, shifted_gram
@@ -30,11 +30,13 @@ from nst_jax.losses.variation import nine_point_variation, squared_variation, to
 from nst_jax.losses.wasserstein import Normal, normal, wasserstein_distance
 
 __all__ = [
+    "GramSums",
     "MomentSums",
     "Normal",
     "content_loss",
     "cross_layer_gram",
     "gram_matrix",
+    "gram_sums",
     "laplacian",
     "laplacian_loss",
     "mean_and_covariance",

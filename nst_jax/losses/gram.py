@@ -2,13 +2,14 @@
 
 from functools import partial, reduce
 from operator import add
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nst_jax.choices import Convention, Normalization, check_choice
-from nst_jax.losses.arithmetic import difference
+from nst_jax.losses.arithmetic import difference, locations
 
 # A CPU rounds sums of bfloat16 products to bfloat16. Rounding those of sixteen parts of the picture
 # leaves an error of 1e-3 of the largest entry; rounding the one sum of all leaves 2e-3.
@@ -48,6 +49,48 @@ def gram_matrix(
     if normalize == "none":
         return gram
     return gram / (features.shape[-3] * features.shape[-2])
+
+
+class GramSums(NamedTuple):
+    """Sums over the locations k of a picture, each with its weight w_k.
+
+    Attributes:
+      weight: sum w_k.
+      products: sum w_k F_k F_k^T, (channel, channel).
+    """
+
+    weight: Float[Array, ""]
+    products: Float[Array, "channel channel"]
+
+
+@jax.jit
+def gram_sums(
+    features: Float[Array, "height width channel"],
+    where: Float[Array, "height width"] | None = None,
+) -> GramSums:
+    """The sums of which a Gram matrix is made: G = products / weight.
+
+    Those of two parts of a picture, added, are those of the whole: for pictures in strips, for
+    regions, and for one style made of several pictures.
+
+    Args:
+      features: F, activations of one layer, (height, width, channel), any real range.
+      where: w, weights of the locations, (height, width), not negative; None: 1 each.
+
+    Returns:
+      The sums in float32 or wider.
+
+    References:
+      Gatys, Ecker, Bethge, Hertzmann, Shechtman, "Controlling Perceptual Factors in Neural Style
+      Transfer", CVPR 2017, equation 5 (guided Gram matrices; there features are multiplied by T,
+      and w = T^2).
+    """
+    if where is not None:
+        # The root on both sides keeps the product symmetric, for which `_sums` has its own rule.
+        features = features * jnp.sqrt(where)[..., None].astype(features.dtype)
+    is_bfloat16 = features.dtype == jnp.bfloat16
+    products = (_sums_in_bfloat16 if is_bfloat16 else _sums)(features)
+    return GramSums(locations(features, where), products)
 
 
 @partial(jax.jit, static_argnames="convention")
