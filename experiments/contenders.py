@@ -66,12 +66,12 @@ def nst_jax(problem: dict[str, np.ndarray], variants: int, precision: str) -> St
         lambda *lanes: jnp.stack([jnp.asarray(lane, jnp.float32) for lane in lanes]),
         *(driver.Hyperparameters(rate, weights) for rate in rates),
     )
-    factory = optimizers.factory("adam")
+    optimizer = optimizers.named("adam")
     start = np.repeat(problem["content"][None], variants, axis=0)
-    state = driver.init_state(start, factory, hyper)
+    state = driver.init_state(start, optimizer, hyper)
     length = 1 if backend.platform() == "cpu" else 20
     chunks = driver.run_chunks(
-        loss, hyper, state, factory=factory, num_steps=driver.MAX_STEPS, chunk_length=length
+        loss, hyper, state, optimizer=optimizer, num_steps=driver.MAX_STEPS, chunk_length=length
     )
     return (lambda: next(chunks).history.terms.total[-1, 0]), length
 

@@ -14,13 +14,12 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from nst_jax import driver, vgg
+from nst_jax import driver, runs, vgg
 from nst_jax import image as images
 from nst_jax import weights as network_weights
 from nst_jax.config import from_json
 from nst_jax.objective import LossWeights
 from nst_jax.runlog import RunRecord
-from nst_jax.runs import inputs, programs
 
 REACHED = 0.05
 """The part of the start's loss at which a run counts as having got there."""
@@ -172,17 +171,17 @@ def _losses_of_pictures(
     """The losses of each snapshot of a variant."""
     config = from_json(record.config)
     styles = {name: images.from_uint8(style) for name, style in record.styles.items()}
-    pictures = inputs.Inputs(images.from_uint8(record.content), styles, {})
-    layers = inputs.layers_of((*config.content_layers, *config.style_layers), config.arch)
-    problems = programs.make_problems(config, _feature_fn(weights, layers, config.arch), pictures)
+    pictures = runs.Pictures(images.from_uint8(record.content), styles, {})
+    layers = tuple(dict.fromkeys((*config.content_layers, *config.style_layers)))
+    problem = runs.problem_of(config, _feature_fn(weights, layers, config.arch), pictures)
 
     def losses(column: int) -> dict[str, np.ndarray]:
         variant = record.variants[column]
         snapshots = images.from_uint8(record.snapshots[:, column])
         found = [
             driver.losses_of(
-                problems.objectives[variant.style],
-                _lanes(problems.weights(variant), len(part)),
+                problem.objectives[variant.style],
+                _lanes(problem.weights(variant), len(part)),
                 part,
             )
             for part in np.array_split(snapshots, range(_BATCH, len(snapshots), _BATCH))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-DEFAULT_OUTPUT = Path(__file__).resolve().parents[1] / "nst_jax" / "image" / "painting.png"
+DEFAULT_OUTPUT = Path(__file__).resolve().parents[1] / "nst_jax" / "data" / "painting.png"
 DEFAULT_SIZE = (512, 416)
 DEFAULT_SEED = 11
 SUPERSAMPLE = 2  # strokes are laid at this scale, then averaged down for soft edges

@@ -6,7 +6,6 @@ from dataclasses import replace
 from nst_jax import runlog, runs
 from nst_jax.config import SweepConfig, from_json
 from nst_jax.runlog import RunRecord
-from nst_jax.runs import inputs
 from nst_jax.system.console import say
 
 
@@ -35,7 +34,7 @@ def record_of(config: SweepConfig, *, fresh: bool = False, quiet: bool = False) 
                 f"{config.log} is of a run with other settings; give another --output-dir, or "
                 "--fresh to replace it"
             )
-        inputs.check_same(record, inputs.picture_hashes(config))
+        runs.check_same(record, runs.sources_of(config).hashes())
         if record.status == "finished":
             tell(f"reading {config.log}")
             return record

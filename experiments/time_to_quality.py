@@ -39,10 +39,9 @@ from courses import Course
 from quality_page import Gone, Stage
 from ways import Problem, Way
 
-from nst_jax import driver, optimizers, steps, vgg
+from nst_jax import driver, optimizers, runs, steps, vgg
 from nst_jax.choices import Precision
 from nst_jax.config import SweepConfig
-from nst_jax.runs import inputs, programs
 from nst_jax.runs.grid import variants_of
 from nst_jax.system import environment, files
 from nst_jax.system.console import exit_code_of, say
@@ -107,9 +106,9 @@ class OutOfTime(Exception):
     """The minutes of this call are over."""
 
 
-_ADAM = optimizers.factory("adam")
+_ADAM = optimizers.named("adam")
 _ADAM_002, _ADAM_005 = ways.stepping(_ADAM, 0.02), ways.stepping(_ADAM, 0.05)
-_LBFGS = ways.stepping(optimizers.factory("lbfgs"))
+_LBFGS = ways.stepping(optimizers.named("lbfgs"))
 
 
 def small_contenders(fast: Precision) -> list[Contender]:
@@ -176,22 +175,22 @@ def config_of(pair: Pair, size: int, precision: Precision, weights: str | None) 
 def problem_of(config: SweepConfig) -> Problem:
     """What the library makes of these settings."""
     variant = variants_of(config)[0]
-    pictures = inputs.load_pictures(config, [variant], say)
+    pictures = runs.load_pictures(config, [variant], say=say)
     network = _network(config.precision, config.weights)
-    problems = programs.make_problems(config, network.feature_fn, pictures)
+    problem = runs.problem_of(config, network.feature_fn, pictures)
     return Problem(
-        problems.objectives[variant.style],
-        problems.weights(variant),
+        problem.objectives[variant.style],
+        problem.weights(variant),
         pictures.content,
         cache(lambda: problem_of(replace(config, size=config.size // 2))),
     )
 
 
 @cache
-def _network(precision: Precision, weights: str | None) -> inputs.Network:
+def _network(precision: Precision, weights: str | None) -> runs.Network:
     any_pair = Pair(Path("content"), Path("style"))
     config = config_of(any_pair, 1, precision, weights)
-    return inputs.load_network(config, vgg.fastest_form(precision), say)
+    return runs.load_network(config, vgg.fastest_form(precision), say=say)
 
 
 def judge_of(problem: Problem) -> Callable[[np.ndarray], float]:
@@ -256,14 +255,16 @@ def _of_a_pair(
 def _conditions(settings: TimeToQuality, plan: Plan, pair: Pair) -> dict[str, Any]:
     """What all courses of a pair depend on."""
     config = config_of(pair, plan.size, "float32", settings.weights)
+    network = _network("float32", settings.weights)
     versions = json.loads(environment.describe()["versions_json"])
     return {
         "size": plan.size,
         "every": ways.EVERY,
         "device": environment.device_line(),
         "jax": versions["jax"],
-        "network": _network("float32", settings.weights).name,
-        **inputs.hashes(config, _network("float32", settings.weights)),
+        "network": network.name,
+        "weights_sha256": network.sha256,
+        **runs.sources_of(config).hashes(),
     }
 
 

@@ -17,7 +17,7 @@ from nst_jax import driver, optimizers, steps
 from nst_jax import image as images
 from nst_jax.compiler import Program
 from nst_jax.objective import LossWeights, Objective
-from nst_jax.optimizers import OptimizerFactory
+from nst_jax.optimizers import Optimizer
 
 EVERY = 10
 """Evaluations between two looks at the image, about: a line search is not cut short."""
@@ -58,23 +58,23 @@ Way = Callable[[Problem, int, Look], Place]
 """From a problem, at most so many evaluations (of each size), and who looks."""
 
 
-def stepping(factory: OptimizerFactory, rate: float = 0.0) -> Way:
+def stepping(optimizer: Optimizer, rate: float = 0.0) -> Way:
     """The library's own steps: `driver.run_chunks`.
 
     Args:
-      factory: the optimizer as a function of its learning rate.
-      rate: ignored by L-BFGS.
+      optimizer: of the steps.
+      rate: ignored by an optimizer that has none.
     """
 
     def way(problem: Problem, budget: int, look: Look) -> Place:
         hyper = steps.single(steps.Hyperparameters(rate, problem.weights))
-        state = steps.init_state(problem.start[None], factory, hyper)
+        state = steps.init_state(problem.start[None], optimizer, hyper)
         place = Place(problem.start, 0)
         for chunk in driver.run_chunks(
             problem.objective,
             hyper,
             state,
-            factory=factory,
+            optimizer=optimizer,
             num_steps=budget,
             chunk_length=EVERY,
         ):
@@ -87,13 +87,13 @@ def stepping(factory: OptimizerFactory, rate: float = 0.0) -> Way:
     return way
 
 
-def cosine(length: int) -> OptimizerFactory:
+def cosine(length: int) -> Optimizer:
     """Adam whose rate falls to 0 along half a cosine within so many steps.
 
     Source: Loshchilov and Hutter (2017), "SGDR: Stochastic Gradient Descent with Warm Restarts".
     """
     decay = optax.scale_by_schedule(optax.cosine_decay_schedule(1.0, length))
-    return lambda rate: optax.chain(optimizers.adam(rate), decay)
+    return Optimizer(lambda rate: optax.chain(optimizers.adam(rate), decay))
 
 
 def bounded(problem: Problem, budget: int, look: Look) -> Place:
@@ -136,9 +136,7 @@ def bounded(problem: Problem, budget: int, look: Look) -> Place:
     return place
 
 
-_evaluate = Program(
-    lambda objective, image, weights: jax.value_and_grad(objective, has_aux=True)(image, weights)
-)
+_evaluate = Program(steps.evaluate)
 
 
 def projected(problem: Problem, budget: int, look: Look) -> Place:

@@ -1,34 +1,54 @@
-"""The choices that a run is made of, by name. Plain Python: the command line needs no JAX.
+"""The choices that a run is made of, by name.
 
-A type here is the single list of what is valid; `check_choice` refuses the rest.
+Each type here is the only list of what is valid: the command line offers it, type checkers know it,
+and `check_choice` refuses the rest. Plain Python, so that `nst-jax --help` does not wait for JAX.
 """
 
 from typing import Any, Literal, get_args
 
 Arch = Literal["vgg16", "vgg19"]
+"""The network, see `vgg.architecture`."""
 Pooling = Literal["max", "average"]
+"""How a block of the network hands on: "max", as it was trained, or "average", as Gatys et al."""
 Border = Literal["zeros", "reflect"]
+"""What the network sees beyond the image."""
 Precision = Literal["float32", "tf32", "bfloat16"]
+"""In what the convolutions multiply: 23, 10 or 7 bits of mantissa."""
 PrecisionSetting = Literal["float32", "tf32", "bfloat16", "fast"]
+"""A precision, or the fastest good one of the device, see `vgg.resolve_precision`."""
 Convolutions = Literal["plain", "winograd", "onednn"]
+"""The algorithm of the convolutions, see `vgg.feature_fn`."""
 Convention = Literal["report", "gatys"]
+"""The scale of the losses, see `losses`."""
 Normalization = Literal["locations", "none"]
+"""What a Gram matrix is divided by, see `losses.gram_matrix`."""
 OptimizerName = Literal["adam", "rmsprop", "adagrad", "sgd", "lbfgs"]
 OptimizerForm = Literal["keras", "report"]
+"""An update as Keras computes it, or as the report prints it."""
 LayerBalance = Literal["equal", "relative"]
+"""Layers by their losses as they are, or each relative to its own scale."""
 Driver = Literal["python", "scan"]
+"""What repeats the steps: a loop in Python, or one within the program."""
 InputConvention = Literal["auto", "torchvision", "caffe", "caffe_rgb"]
+"""The pixels for which the weights of a network were trained."""
 PresetName = Literal["painterly"]
 Alpha = Literal["white", "keep"]
+"""What becomes of a picture's transparency: laid on white, or put back at the end."""
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-# The report, section 4.1.
 CONTENT_LAYERS = ("block5_conv2",)
+"""The layer of the content term, by the report, section 4.1."""
 STYLE_LAYERS = tuple(f"block{n}_conv1" for n in range(1, 6))
+"""The layers of the style term, by the report, section 4.1."""
 
 
 def check_choice(name: str, value: object, choices: Any) -> None:
     """Refuses a value that is not in a `Literal` type.
+
+    Args:
+      name: of the argument, for the error.
+      value: what was given.
+      choices: a type of this module.
 
     Raises:
       ValueError: the message lists the valid ones.

@@ -1,8 +1,9 @@
-"""Outermost programs, compiled with what the compiler of this device has to be told.
+"""Outermost programs, compiled with the options that the compiler of this device needs.
 
-jaxlib's CPU compiler carries oneDNN, which has the processor's matrix unit (AMX) for bfloat16 and
-the faster convolutions and products in float32. From jaxlib 0.11 on it is reached by options of
-one program. They are experimental: whether they work is looked up in a compiled program.
+jaxlib's CPU compiler contains oneDNN, which uses the processor's matrix unit (AMX) for bfloat16 and
+has faster convolutions and products in float32. From jaxlib 0.11 on, options of the single program
+reach it. They are experimental, and a version of jaxlib may ignore them: whether they work is read
+from the text of a small compiled program.
 """
 
 import platform
@@ -19,56 +20,90 @@ from nst_jax import backend
 
 _ONEDNN: dict[str, bool | str] = {
     "xla_cpu_experimental_onednn_custom_call": True,
-    # No kind of operation is left to YNNPACK, which would take the products.
+    # An empty list leaves no kind of operation to YNNPACK, which would otherwise take the matrix
+    # products before oneDNN sees them.
     "xla_cpu_experimental_ynn_fusion_type": "",
 }
-# The flag of Linux for a matrix unit. With AVX512_BF16 alone a step takes 2.3 times as long as in
-# float32 (2026-11, on a processor that has both, by ONEDNN_MAX_CPU_ISA).
+# Linux's flag for a matrix unit. Vector instructions for bfloat16 (avx512_bf16) are not enough:
+# with them alone a step takes 2.3 times as long as in float32 (2026-11, on a processor that has
+# both, by ONEDNN_MAX_CPU_ISA).
 _MATRIX_UNIT = "amx_bf16"
-_NOT_KEPT = "Error writing persistent compilation cache .*bad_alloc"
+_CACHE_WARNING = "Error writing persistent compilation cache .*bad_alloc"
 
 
 class Program:
-    """`jax.jit` of a function for a program of its own: not for use inside another one.
+    """`jax.jit` of a function, with this device's compile options; not for use inside another one.
 
-    The options wait for the first call, because they start JAX's backend.
+    JAX takes such options for whole programs only: a jitted function that is called while another
+    one is traced becomes part of that one's program, and may have none.
     """
 
     def __init__(self, function: Callable, **options: Any):
+        """A program that is compiled when it is first called.
+
+        Args:
+          function: pure, of arrays and pytrees.
+          **options: of `jax.jit`, such as `static_argnames` and `donate_argnums`.
+        """
         self._function, self._options = function, options
 
+    # Not in `__init__`, because modules make their programs when they are imported: asking for the
+    # options starts JAX's backend, and importing must not.
     @cached_property
     def jitted(self) -> Any:
-        """The jitted function itself, for `jax.export`."""
+        """The jitted function itself, for `jax.export`.
+
+        Raises:
+          RuntimeError: JAX has no device; see `backend.start`.
+        """
         if has_onednn():
-            # XLA cannot write down a program that calls oneDNN: JAX's cache would warn of each.
-            warnings.filterwarnings("ignore", _NOT_KEPT)
+            # XLA cannot serialize a program that calls oneDNN. JAX's cache of compiled programs
+            # tries, fails, and would warn of each one.
+            warnings.filterwarnings("ignore", _CACHE_WARNING)
         return jax.jit(self._function, compiler_options=options(), **self._options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.jitted(*args, **kwargs)
 
     def lower(self, *args: Any, **kwargs: Any) -> jax.stages.Lowered:
-        """As that of a jitted function: shapes of the arguments are enough."""
+        """The program for arguments of these shapes, not compiled yet, as of a jitted function.
+
+        Args:
+          *args: arrays, or `jax.ShapeDtypeStruct`s in their places.
+          **kwargs: the same by name, and values of static arguments.
+        """
         return self.jitted.lower(*args, **kwargs)
 
 
 def options() -> dict[str, bool | str] | None:
-    """Compile options for the outermost programs of this device; None where it needs none."""
+    """Compile options for the outermost programs of this device; None where it needs none.
+
+    Returns:
+      For the argument `compiler_options` of `jax.jit`: XLA's names and values.
+
+    Raises:
+      RuntimeError: JAX has no device; see `backend.start`.
+    """
     return dict(_ONEDNN) if has_onednn() else None
 
 
+# Kept: compiling takes 50 ms, and every program asks.
 @cache
 def has_onednn() -> bool:
-    """Whether a CPU's convolutions can go by oneDNN: a program compiled for it says so."""
+    """Whether JAX computes on a CPU and its convolutions can go by oneDNN.
+
+    Raises:
+      RuntimeError: JAX has no device; see `backend.start`.
+    """
     if backend.platform() != "cpu":
         return False
     picture = jax.ShapeDtypeStruct((1, 8, 8, 16), jnp.bfloat16)
     kernel = jax.ShapeDtypeStruct((3, 3, 16, 16), jnp.bfloat16)
     try:
-        # An older jaxlib takes the options and does nothing; a newer one may refuse them.
-        compiled = jax.jit(_convolution, compiler_options=dict(_ONEDNN)).lower(picture, kernel)
-        return "__onednn$convolution" in (compiled.compile().as_text() or "")
+        # The number of the version would not tell: an older jaxlib takes the options and does
+        # nothing, a newer one may refuse them.
+        lowered = jax.jit(_convolution, compiler_options=dict(_ONEDNN)).lower(picture, kernel)
+        return "__onednn$convolution" in (lowered.compile().as_text() or "")
     except (ValueError, jax.errors.JaxRuntimeError):
         return False
 
@@ -80,7 +115,14 @@ def _convolution(picture: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def obstacle_to_bfloat16() -> str | None:
-    """Why a CPU does not multiply bfloat16 faster than float32 here; None if it does."""
+    """Why this CPU does not multiply bfloat16 faster than float32; None if it does.
+
+    Returns:
+      A sentence without its full stop, for a person.
+
+    Raises:
+      RuntimeError: JAX has no device; see `backend.start`.
+    """
     if not has_onednn():
         return (
             f"jaxlib {jax.lib.__version__} has no way to oneDNN on this {platform.machine()} "
@@ -93,7 +135,7 @@ def obstacle_to_bfloat16() -> str | None:
 
 @cache
 def _processor_multiplies_bfloat16() -> bool:
-    """Whether the processor has a matrix unit for bfloat16, as Linux tells."""
+    """Whether the processor has a matrix unit for bfloat16, as Linux tells; elsewhere no."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -103,10 +145,15 @@ def _processor_multiplies_bfloat16() -> bool:
 
 
 def accelerator_multiplies_bfloat16() -> bool:
-    """Whether the GPU or TPU has matrix units for bfloat16."""
+    """Whether the GPU or TPU has matrix units for bfloat16.
+
+    Raises:
+      RuntimeError: JAX has no device; see `backend.start`.
+    """
     device = backend.devices()[0]
     if device.platform == "tpu":
         return True
-    # NVIDIA's tensor cores have it from 8.0 on; AMD's names ("gfx90a") are no numbers.
+    # NVIDIA's tensor cores multiply bfloat16 from compute capability 8.0 on. AMD reports a name
+    # ("gfx90a") that is no number: such a GPU counts as one that does not, because none was tried.
     major = str(getattr(device, "compute_capability", "")).partition(".")[0]
     return major.isdigit() and int(major) >= 8

@@ -4,13 +4,12 @@ A single run is a sweep of one. One step function (`steps`) serves two drivers, 
 convolutions inside a loop on one thread of a CPU, four times slower: "python" calls the step
 from Python (CPU), "scan" runs a chunk of steps in one program (GPU, TPU).
 
-    state = init_state(images, factory, hyperparameters)
-    for chunk in run_chunks(objective, hyperparameters, state, factory=factory, num_steps=250):
+    state = init_state(images, optimizer, hyperparameters)
+    for chunk in run_chunks(objective, hyperparameters, state, optimizer=optimizer, num_steps=250):
         ...  # log chunk.history, show progress, stop by leaving the loop
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import NamedTuple
@@ -18,22 +17,15 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from nst_jax import backend, optimizers
+from nst_jax import backend, lbfgs_from_python
 from nst_jax.choices import Driver, check_choice
 from nst_jax.compiler import Program
 from nst_jax.objective import LossTerms, LossWeights, Objective
-from nst_jax.optimizers import OptimizerFactory
+from nst_jax.optimizers import Optimizer
 from nst_jax.scalars import is_number
-from nst_jax.steps import (
-    History,
-    Hyperparameters,
-    State,
-    init_state,
-    step_variants,
-    step_with,
-)
+from nst_jax.steps import History, Hyperparameters, State, init_state, step_variants
 
 MAX_STEPS = 1_000_000
 MAX_CHUNK_LENGTH = 50
@@ -44,11 +36,19 @@ _PATIENCE = 3.0
 _ASSUMED_RATE = {"cpu": 1e11, "gpu": 2e13, "tpu": 2e13}
 _CONVERGENCE_WINDOW = 10
 
+_Step = Callable[[State, Int[Array, ""]], tuple[State, History]]
+"""From a state and the number of steps of the run to the next state and its row (v,)."""
+_Ended = tuple[State, History, np.ndarray]
+"""The state after some steps, their rows (t, v), and the time at which each ended (t,)."""
+
 
 class Chunk(NamedTuple):
-    """Some steps just done: the state after them, their rows (t, v), and their end (t,).
+    """Some steps just done.
 
-    `seconds` counts from the start of the run; inside a scanned chunk it is interpolated.
+    Attributes:
+      state: after them, of all variants; the next chunk overwrites it.
+      history: their rows (t, v), NumPy arrays.
+      seconds: their ends (t,), from the start of the run; inside a scanned chunk interpolated.
     """
 
     state: State
@@ -57,24 +57,27 @@ class Chunk(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """What compiling a program took, in seconds, and what the program takes, in bytes."""
+    """What compiling a program took, and what the program takes.
+
+    Attributes:
+      seconds: of tracing and compiling.
+      bytes: temporary values and arguments.
+    """
 
     seconds: float
     bytes: int
 
 
-def _scan_steps(objective, hyper, state, num_steps, *, factory, length):
+def _scan_steps(objective, hyper, state, num_steps, *, optimizer, length):
     def body(state, _):
-        return step_variants(objective, hyper, state, num_steps, factory=factory)
+        return step_variants(objective, hyper, state, num_steps, optimizer=optimizer)
 
     return jax.lax.scan(body, state, length=length)
 
 
-_jit_step = Program(step_variants, static_argnames="factory", donate_argnames="state")
-_jit_scan = Program(_scan_steps, static_argnames=("factory", "length"), donate_argnames="state")
-_jit_evaluate = Program(
-    lambda objective, image, weights: jax.value_and_grad(objective, has_aux=True)(image, weights)
-)
+# The state is donated: a step writes the next one into its buffers, or both would take memory.
+_jit_step = Program(step_variants, static_argnames="optimizer", donate_argnames="state")
+_jit_scan = Program(_scan_steps, static_argnames=("optimizer", "length"), donate_argnames="state")
 _jit_losses = Program(jax.vmap(lambda objective, *args: objective(*args)[1], in_axes=(None, 0, 0)))
 
 
@@ -88,7 +91,7 @@ def default_chunk_length(
     hyper: Hyperparameters,
     state: State,
     *,
-    factory: OptimizerFactory,
+    optimizer: Optimizer,
     num_steps: int,
     snapshot_every: int = 0,
     lanes: int = 1,
@@ -103,26 +106,32 @@ def default_chunk_length(
       objective: see `objective.make_objective`.
       hyper: of one variant; shapes are enough, as everywhere here.
       state: of one variant.
-      factory: the optimizer as a function of its learning rate.
+      optimizer: static.
       num_steps: of the run.
       snapshot_every: period of the snapshots, 0 for none.
       lanes: variants of the program.
       tolerance: convergence is looked for after each chunk.
+
+    Returns:
+      From 1 to `MAX_CHUNK_LENGTH`; the chunks of a run are as even as they can be.
     """
     # With the types of a run, whose program then need not be traced again.
     limit = jnp.zeros((), jnp.int32)
-    lowered = _jit_step.lower(objective, hyper, state, limit, factory=factory)
+    lowered = _jit_step.lower(objective, hyper, state, limit, optimizer=optimizer)
+    # A compiler that does not count operations gives None: chunks are then as long as they may be.
     flops = (lowered.cost_analysis() or {}).get("flops", 0.0)
     seconds = lanes * max(flops, 1.0) / _ASSUMED_RATE.get(backend.platform(), 1e11)
     most = MAX_CHUNK_LENGTH if tolerance is None else _CONVERGENCE_WINDOW
     longest = int(np.clip(_CHUNK_SECONDS / seconds, 1, most))
+    # A divisor, because snapshots are taken at the ends of chunks.
     if snapshot_every:
         return max(n for n in range(1, longest + 1) if snapshot_every % n == 0)
+    # The fewest chunks, and then the shortest that make as many: none is nearly empty.
     return -(-num_steps // -(-num_steps // min(longest, num_steps)))
 
 
 def abstract_lanes(
-    lanes: int, shape: tuple[int, ...], weights: LossWeights, *, factory: OptimizerFactory
+    lanes: int, shape: tuple[int, ...], weights: LossWeights, *, optimizer: Optimizer
 ) -> tuple[Hyperparameters, State]:
     """Hyperparameters and state of so many lanes as shapes: enough to lower a step.
 
@@ -130,22 +139,35 @@ def abstract_lanes(
       lanes: the leading axis v.
       shape: of one image.
       weights: of one lane.
-      factory: the optimizer as a function of its learning rate.
+      optimizer: static.
+
+    Returns:
+      Two pytrees of `jax.ShapeDtypeStruct`.
     """
     hyper = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((lanes, *np.shape(x)), np.float32),
         Hyperparameters(np.float32(0), weights),
     )
     images = jax.ShapeDtypeStruct((lanes, *shape), np.float32)
-    return hyper, jax.eval_shape(partial(init_state, factory=factory), images, hyper=hyper)
+    return hyper, jax.eval_shape(partial(init_state, optimizer=optimizer), images, hyper=hyper)
 
 
 def step_bytes(
-    objective: Objective, hyper: Hyperparameters, state: State, *, factory: OptimizerFactory
+    objective: Objective, hyper: Hyperparameters, state: State, *, optimizer: Optimizer
 ) -> int:
-    """What a step takes, by the compiler's own account; shapes of the arguments are enough."""
+    """What a step takes in bytes, by the compiler's own account.
+
+    Args:
+      objective: see `objective.make_objective`; shapes are enough, as for all that follows.
+      hyper: leading axis v.
+      state: leading axis v.
+      optimizer: static.
+
+    Raises:
+      RuntimeError: the compiler for this device does not tell.
+    """
     limit = jnp.zeros((), jnp.int32)
-    return _bytes_of(_jit_step.lower(objective, hyper, state, limit, factory=factory).compile())
+    return _bytes_of(_jit_step.lower(objective, hyper, state, limit, optimizer=optimizer).compile())
 
 
 def compile_ahead(
@@ -153,21 +175,33 @@ def compile_ahead(
     hyper: Hyperparameters,
     state: State,
     *,
-    factory: OptimizerFactory,
+    optimizer: Optimizer,
     chunk_length: int,
     driver: Driver,
 ) -> Compiled:
-    """Compiles the program of a run, which its first chunk then finds."""
+    """Compiles the program of a run, which its first chunk then finds.
+
+    Args:
+      objective: of the run, as all that follows.
+      hyper: leading axis v.
+      state: leading axis v.
+      optimizer: static.
+      chunk_length: steps a chunk; "scan" compiles a program for each length.
+      driver: "python" or "scan".
+
+    Raises:
+      RuntimeError: as `step_bytes`.
+    """
     start = time.perf_counter()
     limit = jnp.zeros((), jnp.int32)
     if driver == "scan":
         lowered = _jit_scan.lower(
-            objective, hyper, state, limit, factory=factory, length=chunk_length
+            objective, hyper, state, limit, optimizer=optimizer, length=chunk_length
         )
-    elif optimizers.is_lbfgs(factory):
-        lowered = _jit_evaluate.lower(objective, state.image[0], _variant(hyper, 0).weights)
+    elif optimizer.line_search:
+        lowered = lbfgs_from_python.lower(objective, hyper, state)
     else:
-        lowered = _jit_step.lower(objective, hyper, state, limit, factory=factory)
+        lowered = _jit_step.lower(objective, hyper, state, limit, optimizer=optimizer)
     needed = _bytes_of(lowered.compile())
     return Compiled(time.perf_counter() - start, needed)
 
@@ -176,6 +210,7 @@ def _bytes_of(compiled: jax.stages.Compiled) -> int:
     analysis = compiled.memory_analysis()
     if analysis is None:
         raise RuntimeError("the compiler for this device does not tell what a program takes")
+    # Without the output: the next state lies where the donated one did.
     return int(analysis.temp_size_in_bytes + analysis.argument_size_in_bytes)
 
 
@@ -184,7 +219,7 @@ def run_chunks(
     hyper: Hyperparameters,
     state: State,
     *,
-    factory: OptimizerFactory,
+    optimizer: Optimizer,
     num_steps: int,
     chunk_length: int,
     driver: Driver | None = None,
@@ -201,17 +236,23 @@ def run_chunks(
       objective: see `objective.make_objective`.
       hyper: leading axis v.
       state: see `init_state`; it says at which step to go on.
-      factory: the optimizer as a function of its learning rate.
+      optimizer: static.
       num_steps: counted from the start of the run.
       chunk_length: steps a chunk; the last one may be shorter.
       driver: "python" or "scan"; default: what is fast on this device.
       tolerance: for convergence; None runs all steps.
       totals: of the steps already done, for convergence.
       should_stop: whether a chunk should end early; asked after each step called from Python.
+
+    Yields:
+      The steps since the last chunk, at least one.
+
+    Raises:
+      ValueError: an unknown driver.
     """
     driver = driver or default_driver()
     check_choice("driver", driver, Driver)
-    advance = _chunk_function(driver, factory, should_stop)
+    advance = _chunk_function(objective, hyper, optimizer, driver, should_stop)
     start = time.perf_counter()
     limit = jnp.asarray(num_steps, jnp.int32)
     past = [] if totals is None else list(totals)
@@ -227,7 +268,7 @@ def run_chunks(
     while done < num_steps and np.any(np.asarray(state.diverged_step) < 0) and not converged():
         # After a chunk that ended early, up to where it should have ended: snapshots are there.
         length = chunk_length - done % chunk_length
-        state, history, ends = advance(objective, hyper, state, limit, factory, length)
+        state, history, ends = advance(state, limit, length)
         # A scanned chunk always has its full length: rows in which nothing was evaluated, beyond
         # the last step or after the last variant has diverged, are dropped.
         length = int(np.count_nonzero(history.evaluations.any(axis=1)))
@@ -241,105 +282,84 @@ def has_converged(totals: Float[np.ndarray, "t v"], tolerance: float) -> bool:
     """Whether no variant's total still falls by a worthwhile amount.
 
     Compares the mean over the last ten steps with that over the ten before: converged if it
-    fell by no more than `tolerance` of the latter. Diverged variants do not count.
+    fell by no more than `tolerance` of the latter.
+
+    Args:
+      totals: of all steps so far; NaN after a variant has diverged.
+      tolerance: from 0 up.
     """
     window = _CONVERGENCE_WINDOW
     if len(totals) < 2 * window:
         return False
     before, last = totals[-2 * window : -window].mean(axis=0), totals[-window:].mean(axis=0)
+    # Comparisons with NaN are false: diverged variants do not count.
     return not np.any(before - last > tolerance * np.abs(before))
 
 
-def _chunk_function(driver: Driver, factory: OptimizerFactory, should_stop: Callable) -> Callable:
-    """(objective, hyper, state, limit, factory, length) -> (state, history, ends of steps)."""
+def _chunk_function(
+    objective: Objective,
+    hyper: Hyperparameters,
+    optimizer: Optimizer,
+    driver: Driver,
+    should_stop: Callable[[], bool],
+) -> Callable[[State, Int[Array, ""], int], _Ended]:
+    """What takes a chunk of steps: (state, steps of the run, steps of the chunk) -> their end.
+
+    Args:
+      objective: of the run, as all that follows.
+      hyper: leading axis v.
+      optimizer: static.
+      driver: "python" or "scan".
+      should_stop: asked after each step called from Python.
+    """
     if driver == "scan":
-        return _scanned_chunk
-    if optimizers.is_lbfgs(factory):
-        return _LbfgsFromPython(should_stop)
-    return partial(_python_chunk, should_stop=should_stop)
+        return partial(_scanned_chunk, partial(_jit_scan, objective, hyper, optimizer=optimizer))
+    if optimizer.line_search:
+        step: _Step = lbfgs_from_python.stepper(objective, hyper, optimizer=optimizer)
+    else:
+        step = partial(_jit_step, objective, hyper, optimizer=optimizer)
+    return partial(_python_chunk, step, should_stop)
 
 
-def _scanned_chunk(objective, hyper, state, limit, factory, length):
+def _scanned_chunk(
+    scan: Callable[..., tuple[State, History]],
+    state: State,
+    num_steps: Int[Array, ""],
+    length: int,
+) -> _Ended:
+    """So many steps in one program; those beyond the end of the run have rows without a value."""
     began = time.perf_counter()
-    state, history = _jit_scan(objective, hyper, state, limit, factory=factory, length=length)
+    state, history = scan(state, num_steps, length=length)
     history = jax.device_get(history)
+    # When a step inside the program ended is not known: the ends are spread evenly.
     return state, history, np.linspace(began, time.perf_counter(), length + 1)[1:]
 
 
-def _python_chunk(objective, hyper, state, limit, factory, length, *, should_stop):
+def _python_chunk(
+    step: _Step,
+    should_stop: Callable[[], bool],
+    state: State,
+    num_steps: Int[Array, ""],
+    length: int,
+) -> _Ended:
+    """At most so many steps, called one by one: none beyond the end of the run.
+
+    It ends early when it is asked to, has taken long, or no variant moves any more.
+    """
     rows, ends = [], []
-    for _ in range(min(length, int(limit) - int(np.max(state.step)))):
-        state, row = _jit_step(objective, hyper, state, limit, factory=factory)
+    for _ in range(min(length, int(num_steps) - int(np.max(state.step)))):
+        state, row = step(state, num_steps)
         # Waiting for the row keeps at most one step in flight; on a CPU it costs nothing.
         rows.append(jax.device_get(row))
         ends.append(time.perf_counter())
-        if not np.any(rows[-1].evaluations) or _is_late(ends) or should_stop():
+        is_late = ends[-1] - ends[0] > _PATIENCE
+        if not np.any(rows[-1].evaluations) or is_late or should_stop():
             break
-    return state, _stack(rows), np.array(ends)
-
-
-def _is_late(ends: list[float]) -> bool:
-    return ends[-1] - ends[0] > _PATIENCE
-
-
-class _LbfgsFromPython:
-    """Steps of L-BFGS whose line search is a Python loop around the compiled objective.
-
-    With jit disabled optax's own `while_loop` becomes that Python loop; compiled into it, the
-    network would run on one thread of the CPU. The point that a line search accepts is where
-    the next step starts: its evaluation is remembered.
-    """
-
-    def __init__(self, should_stop: Callable[[], bool]):
-        self._should_stop = should_stop
-        self._remembered: dict[int, deque] = {}
-
-    def __call__(self, objective, hyper, state, limit, factory, length):
-        variants = tuple(_variant(state, i) for i in range(len(state.step)))
-        rows, ends = [], []
-        for _ in range(min(length, int(limit) - int(np.max(state.step)))):
-            variants, row = zip(
-                *(
-                    self._step(objective, _variant(hyper, i), variant, limit, factory, i)
-                    for i, variant in enumerate(variants)
-                ),
-                strict=True,
-            )
-            rows.append(_stack(row))
-            ends.append(time.perf_counter())
-            if _is_late(ends) or self._should_stop():
-                break
-        return jax.tree.map(lambda *x: jnp.stack(x), *variants), _stack(rows), np.array(ends)
-
-    def _step(self, objective, hyper, state, limit, factory, variant):
-        known = self._remembered.setdefault(variant, deque(maxlen=32))
-
-        def evaluate(image):
-            for point, result in known:
-                if np.array_equal(point, image):
-                    return result
-            with jax.disable_jit(False):
-                result = _jit_evaluate(objective, image, hyper.weights)
-            known.append((np.asarray(image), result))
-            return result
-
-        with jax.disable_jit():
-            state, row = step_with(evaluate, hyper.learning_rate, state, limit, factory)
-        # Only the first step evaluates its starting point.
-        repeated = (np.asarray(state.step) > 1) & (np.asarray(row.evaluations) > 0)
-        return state, jax.device_get(row._replace(evaluations=row.evaluations - repeated))
-
-
-def _variant(tree, index: int):
-    return jax.tree.map(lambda x: x[index], tree)
-
-
-def _stack(rows):
-    return jax.tree.map(lambda *x: np.stack(x), *rows)
+    return state, jax.tree.map(lambda *x: np.stack(x), *rows), np.array(ends)
 
 
 def concatenate(histories: list[History]) -> History:
-    """The histories of successive chunks as one."""
+    """The histories of successive chunks as one: (t1, v), (t2, v), ... -> (t1 + t2 + ..., v)."""
     return jax.tree.map(lambda *x: np.concatenate(x), *histories)
 
 
@@ -351,59 +371,35 @@ def pictures(state: State) -> Float[np.ndarray, "v h w 3"]:
 def losses_of(
     objective: Objective, hyper: Hyperparameters, images: Float[Array | np.ndarray, "v h w 3"]
 ) -> LossTerms:
-    """The loss terms of one image a variant."""
+    """The loss terms of one image a variant, without the gradient.
+
+    Args:
+      objective: see `objective.make_objective`.
+      hyper: leading axis v; only the weights are used.
+      images: RGB in [0, 1].
+
+    Returns:
+      NumPy arrays with the leading axis v.
+    """
     return jax.device_get(_jit_losses(objective, jnp.asarray(images), hyper.weights))
 
 
-def final_losses(
-    objective: Objective,
-    hyper: Hyperparameters,
-    state: State,
-    images: Float[Array | np.ndarray, "v h w 3"],
-    *,
-    factory: OptimizerFactory,
-    driver: Driver,
-) -> LossTerms:
-    """`losses_of` the pictures that a run ends with: on a CPU nothing is compiled for them.
+def check_settings(*, num_steps: int, learning_rate: float, tolerance: float | None) -> None:
+    """Refuses settings with which no run can work.
 
     Args:
-      objective: of the run, as all that follows.
-      hyper: leading axis v.
-      state: after the last step; it is donated.
-      images: one a variant.
-      factory: the optimizer as a function of its learning rate.
-      driver: "python" or "scan".
+      num_steps: from 1 to `MAX_STEPS`.
+      learning_rate: positive and finite, in float32 too.
+      tolerance: finite, from 0 up; None for none.
+
+    Raises:
+      ValueError: one line that names the setting, what it must be, and what it is.
     """
-    if driver == "scan":
-        return losses_of(objective, hyper, images)
-    images = jnp.asarray(images)
-    if optimizers.is_lbfgs(factory):
-        evaluated = [
-            _jit_evaluate(objective, image, _variant(hyper, i).weights)
-            for i, image in enumerate(images)
-        ]
-        return _stack([jax.device_get(terms) for (_, terms), _ in evaluated])
-    # A step says what its image loses; the image that it makes is dropped.
-    start = state._replace(
-        step=jnp.zeros_like(state.step),
-        image=images,
-        last_good=jnp.array(images),
-        diverged_step=jnp.full_like(state.diverged_step, -1),
-    )
-    # Placed as the program has been compiled for; on a single device placing would be another one.
-    if len(state.image.devices()) > 1:
-        start = jax.device_put(start, jax.tree.map(lambda x: x.sharding, state))
-    limit = jnp.ones((), jnp.int32)
-    _, row = _jit_step(objective, hyper, start, limit, factory=factory)
-    return jax.device_get(row.terms)
-
-
-def check_settings(*, num_steps: int, learning_rate: float, tolerance: float | None) -> None:
-    """Refuses settings with which no run can work."""
     if not isinstance(num_steps, int | np.integer) or num_steps < 1:
         raise ValueError(f"the number of steps must be at least 1, and whole, got {num_steps}")
     if num_steps > MAX_STEPS:
         raise ValueError(f"the number of steps must be at most {MAX_STEPS}, got {num_steps}")
+    # 1e60 is infinite in float32, and 1e-60 is 0.
     with np.errstate(over="ignore", under="ignore"):
         is_rate = is_number(learning_rate) and 0 < np.float32(learning_rate) < np.inf
     if not is_rate:

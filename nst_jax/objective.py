@@ -1,10 +1,16 @@
-"""The objective: what an image is optimised for, as one pure function.
+"""The objective: what an image is optimized for, as one pure function.
 
     L_total = alpha L_content + beta L_style + gamma TV
+    L_content = sum_l v_l L_content^l,    L_style = sum_l w_l E_l
 
-with L_content and L_style weighted sums of `losses` over layers. Targets are computed once;
-targets, weights of the loss terms and weights of the network are arguments of the objective
+with the loss of each layer l and the total variation from `losses`. Targets are computed once.
+Targets, weights of the loss terms and weights of the network are arguments of the objective
 (a pytree), so that a new value of any of them never recompiles a program.
+
+References:
+  Gatys, Ecker, Bethge, "Image Style Transfer Using Convolutional Neural Networks", CVPR 2016,
+  equations 5 (the sum over layers) and 7 (the total); the report, Chapter 6, which has no total
+  variation.
 """
 
 from collections import OrderedDict
@@ -24,19 +30,26 @@ from nst_jax.choices import Convention, check_choice
 from nst_jax.scalars import is_number
 
 FeatureFn = Callable[[Array], Mapping[str, Array]]
+"""From an image, RGB in [0, 1], (h, w, 3), to `{layer: features}`, each (h_l, w_l, c_l)."""
 Objective = Callable[[Array, "LossWeights"], "tuple[Array, LossTerms]"]
+"""From an image, RGB in [0, 1], (h, w, 3), to its loss, a number, and the terms of it."""
 
 DEFAULT_WEIGHTS: dict[Convention, tuple[float, float]] = {
     "report": (1e4, 1e-2),
     "gatys": (1.0, 1e3),
 }
-"""Content and style weight of each convention."""
+"""Alpha and beta, the weights of content and style, of each convention."""
 DEFAULT_TV_WEIGHT = 30.0
-"""The TensorFlow tutorial's; the report's total has no such term. Almost inert at usual sizes."""
+"""Gamma of the TensorFlow tutorial. The report's total has no such term; at usual sizes it does
+little (0.07 % of the total at 96 pixels, 3.8 % at 320)."""
 
+# Divides in place of a loss of 0, that of a layer whose target is all zeros. Far below any loss
+# that counts, yet large enough that 1 / _TINY is finite in float32.
 _TINY = 1e-30
 
 
+# Arrays are data, which JAX traces: other targets of the same shapes run the same program. The
+# convention and M select what is computed: they are static, and another value compiles anew.
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["content", "style"],
@@ -44,16 +57,17 @@ _TINY = 1e-30
 )
 @dataclass(frozen=True)
 class Targets:
-    """What the features of the generated image are compared with.
+    """What the features of the generated image are compared with; see `compute_targets`.
 
     Attributes:
       content: `{layer: P}`, features of the content image, (h_l, w_l, c_l).
-      style: `{layer: A}`, Gram matrices of the style image, (c_l, c_l).
-      convention: the one in which both were computed.
-      locations: M of each style layer, of the content image.
+      style: `{layer: A}`, Gram matrices of the style image, (c_l, c_l), float32.
+      convention: "report" or "gatys", the one in which both were computed.
+      locations: M = h_l x w_l of each style layer, of the content image.
     """
 
-    # Any: inside JAX's transformations the leaves of a pytree are not always arrays.
+    # Any and not Array: JAX's transformations rebuild a pytree with other leaves in it, such as
+    # axis numbers of `vmap` or bare objects, and beartype would refuse them.
     content: dict[str, Any]
     style: dict[str, Any]
     convention: Convention
@@ -61,15 +75,17 @@ class Targets:
 
 
 class LossWeights(NamedTuple):
-    """Weights of the terms, all traced; see `make_weights`.
+    """Weights of the terms, non-negative and traced; see `make_weights`.
+
+    All fields may have leading axes v of variants, for `jax.vmap`.
 
     Attributes:
       content: alpha.
       style: beta.
       total_variation: gamma.
-      content_layers: of the layers within the content term, in the order of the targets; not
-        normalised.
-      style_layers: the same of the style term.
+      content_layers: v_l, of the layers within the content term, in the order of the targets.
+        They are taken as they are, and need not sum to 1.
+      style_layers: w_l, the same of the style term.
     """
 
     content: Float[ArrayLike, "*v"]
@@ -82,14 +98,16 @@ class LossWeights(NamedTuple):
 class LossTerms(NamedTuple):
     """The loss of an image and its terms before their weights are applied.
 
-    total = content_weight content + style_weight style + tv_weight total_variation
+    total = alpha content + beta style + gamma total_variation
+
+    All fields have the leading axes v of the variants, if there are any.
 
     Attributes:
-      total: what is minimised.
-      content: the sum over layers, weighted by layer.
-      style: as `content`.
-      total_variation: of the image.
-      style_per_layer: the terms of which `style` is the weighted sum.
+      total: L_total, what is minimized.
+      content: L_content, the sum over layers, weighted by layer.
+      style: L_style, as `content`.
+      total_variation: TV of the image.
+      style_per_layer: E_l, the terms of which `style` is the weighted sum.
     """
 
     total: Float[Array, "*v"]
@@ -115,15 +133,18 @@ def compute_targets(
 
     Args:
       feature_fn: any pure function from an image to `{layer: features}`, e.g. `vgg.feature_fn`.
-      content_image: RGB in [0, 1].
-      style_image: RGB in [0, 1], of any size.
+      content_image: RGB in [0, 1], (h, w, 3), as large as the image that is to be made.
+      style_image: RGB in [0, 1], (h2, w2, 3), of any size.
       content_layers: layers of the content term; may be empty.
       style_layers: layers of the style term; may be empty.
       convention: "report" or "gatys", see `losses`.
 
+    Returns:
+      Features (h_l, w_l, c_l) and Gram matrices (c_l, c_l), in the order of the layers.
+
     Raises:
       ValueError: `feature_fn` gives no such layer; layers that are no list; an array that is no
-        picture in [0, 1].
+        picture in [0, 1]; an unknown convention.
     """
     check_choice("convention", convention, Convention)
     for name, names in (("content_layers", content_layers), ("style_layers", style_layers)):
@@ -139,7 +160,8 @@ def compute_targets(
         raise ValueError(
             f"`feature_fn` gives {', '.join(content_features)}, not {', '.join(unknown)}"
         )
-    # Ordered: JAX sorts the keys of a plain dict, and weights of layers go by position.
+    # JAX sorts the keys of a plain dict whenever it takes a pytree apart. Weights of layers go by
+    # position, so that the order has to stay: JAX keeps that of an OrderedDict.
     grams = OrderedDict()
     for name in style_layers:
         gram = losses.gram_matrix(style_features[name], normalize=normalize)
@@ -156,7 +178,7 @@ def _locations(features: Array) -> int:
 
 
 def make_objective(feature_fn: FeatureFn, targets: Targets) -> jax.tree_util.Partial:
-    """The function to minimise: `objective(image, LossWeights) -> (total, LossTerms)`.
+    """The function to minimize: `objective(image, LossWeights) -> (total, LossTerms)`.
 
     It is a pytree whose leaves are the targets and the network's weights: pass it to a jitted
     function as an argument. One forward pass serves all layers.
@@ -165,6 +187,11 @@ def make_objective(feature_fn: FeatureFn, targets: Targets) -> jax.tree_util.Par
       feature_fn: the function that `targets` were computed with. If it is not a pytree (a plain
         Python function), it is compiled in as a constant.
       targets: see `compute_targets`.
+
+    Returns:
+      The objective, for `jax.value_and_grad(objective, has_aux=True)`: image (h, w, 3), of the
+      size of the content image, RGB around [0, 1]. It raises a ValueError while it is traced for
+      an image of another size, and for another number of layer weights than layers.
     """
     return jax.tree_util.Partial(_objective, as_pytree(feature_fn), targets)
 
@@ -172,16 +199,21 @@ def make_objective(feature_fn: FeatureFn, targets: Targets) -> jax.tree_util.Par
 def in_gray(objective: Objective) -> jax.tree_util.Partial:
     """The objective among gray images: one that starts gray stays so, up to its last bits.
 
-    It takes an image for the mean of its channels. That projects orthogonally onto the gray images:
-    of a gray image the losses are the same, and the gradient is the part of it that is gray.
+    Every pixel is first replaced by the mean of its three channels, P x = (R + G + B) / 3. P is
+    the orthogonal projection onto the gray images: it changes no gray image, so that the losses
+    there are the same, and the gradient P^T grad = P grad is the gray part of what it was.
 
     Args:
-      objective: see `make_objective`; targets of gray pictures can be reached.
+      objective: see `make_objective`. Its targets should be of gray pictures: a gray image cannot
+        reach others.
+
+    Returns:
+      An objective for the same arguments.
     """
-    return jax.tree_util.Partial(_in_gray, as_pytree(objective))
+    return jax.tree_util.Partial(_objective_in_gray, as_pytree(objective))
 
 
-def _in_gray(
+def _objective_in_gray(
     objective: Objective, image: ArrayLike, weights: LossWeights
 ) -> tuple[Array, LossTerms]:
     image = jnp.asarray(image)
@@ -190,7 +222,14 @@ def _in_gray(
 
 
 def as_pytree(function: Callable) -> jax.tree_util.Partial:
-    """A function that a jitted one takes as an argument; a plain one is compiled in as it is."""
+    """A function as a pytree, which a jitted function can take as an argument.
+
+    Args:
+      function: a `Partial` is returned as it is: its leaves are traced. Any other function becomes
+        a `Partial` without leaves, and the arrays that it encloses are constants of the program.
+    """
+    # JAX finds the program of a plain function by the function itself: a lambda that is written
+    # anew in each call is compiled in each call.
     if isinstance(function, jax.tree_util.Partial):
         return function
     return jax.tree_util.Partial(function)
@@ -217,12 +256,14 @@ def _objective(
         + weights.style * style_term
         + weights.total_variation * variation
     )
+    # `jnp.stack` refuses an empty list, and style layers may be none.
     per_layer = jnp.stack(style) if style else jnp.zeros(0)
     return total, LossTerms(total, content_term, style_term, variation, per_layer)
 
 
 def _weighted_sum(terms: list[Array], weights: Array | np.ndarray) -> Array:
-    # JAX would take the last weight for all that are missing.
+    # JAX does not refuse an index beyond the end: it takes the last element. A list that is too
+    # short would silently give its last weight to all further layers.
     if np.shape(weights) != (len(terms),):
         raise ValueError(
             f"{len(terms)} layers need as many weights, got weights of shape {np.shape(weights)}"
@@ -241,17 +282,23 @@ def make_weights(
 ) -> LossWeights:
     """Weights of the loss terms, checked; what is not given is the convention's default.
 
+    All are finite and not negative, and at least one is positive in float32.
+
     Args:
       targets: what the weights are for: their convention sets the defaults (`report`: content
         1e4, style 1e-2; `gatys`: 1 and 1e3), their layers the number of layer weights.
       content: alpha, the weight of the content term.
       style: beta, the weight of the style term.
       total_variation: gamma; 0 in everything that reproduces the report.
-      content_layers: a weight a content layer; default 1 / number of layers each.
+      content_layers: v_l, a weight a content layer; default 1 / number of layers each.
       style_layers: w_l, a weight a style layer; default 1 / number of layers each.
 
+    Returns:
+      Weights in float32, without leading axes: numbers, and an array of each group of layers.
+
     Raises:
-      ValueError: a weight is negative or not finite, all are zero, or their number is wrong.
+      ValueError: a weight is no number, negative or not finite, all are zero, or their number is
+        wrong.
     """
     default_content, default_style = DEFAULT_WEIGHTS[targets.convention]
     content = default_content if content is None else content
@@ -263,18 +310,36 @@ def make_weights(
     }.items():
         if not is_number(weight):
             raise ValueError(f"`{name}` must be a number, got {weight!r}")
-    of_content = _layer_weights("content_layers", content_layers, len(targets.content))
-    of_style = _layer_weights("style_layers", style_layers, len(targets.style))
-    # A term without layers has no weight either.
-    check_weights(content * of_content.any(), style * of_style.any(), total_variation)
+    content_each = _layer_weights("content_layers", content_layers, len(targets.content))
+    style_each = _layer_weights("style_layers", style_layers, len(targets.style))
+    # A term without layers, or with weights of 0 for all of them, adds nothing whatever its own
+    # weight is. If no other term has a weight, there is nothing to minimize.
+    check_weights(content * content_each.any(), style * style_each.any(), total_variation)
+    # NumPy's float32 and not Python's float: JAX types the two differently (a Python number is
+    # "weak") and would compile a second program where the one replaces the other. NumPy's and not
+    # JAX's: making weights starts no device.
     return LossWeights(
-        np.float32(content), np.float32(style), np.float32(total_variation), of_content, of_style
+        np.float32(content),
+        np.float32(style),
+        np.float32(total_variation),
+        content_each,
+        style_each,
     )
 
 
 def check_weights(content: float, style: float, total_variation: float) -> None:
-    """Refuses weights that are negative, not finite in float32, or all zero there."""
+    """Refuses weights that are negative, not finite in float32, or all zero there.
+
+    Args:
+      content: alpha.
+      style: beta.
+      total_variation: gamma.
+
+    Raises:
+      ValueError: one line that names the weight.
+    """
     named = {"content": content, "style": style, "total variation": total_variation}
+    # Programs compute in float32, where 1e39 is infinite and 1e-50 is zero. NumPy warns of both.
     with np.errstate(over="ignore", under="ignore"):
         values = {name: float(np.float32(weight)) for name, weight in named.items()}
     for name, value in values.items():
@@ -287,11 +352,13 @@ def check_weights(content: float, style: float, total_variation: float) -> None:
 
 
 def _layer_weights(name: str, weights: Sequence[float] | None, count: int) -> np.ndarray:
+    """Weights of `count` layers, (count,), checked; 1 / count each if none are given."""
     if weights is None:
         return np.full(count, 1 / max(count, 1), np.float32)
     try:
         array: np.ndarray = np.asarray(weights, np.float32)
     except (TypeError, ValueError):
+        # No numbers, or lists of unequal length: refused below, by its shape.
         array = np.zeros((), np.float32)
     if array.shape != (count,) or not np.all(np.isfinite(array) & (array >= 0)):
         raise ValueError(f"`{name}` must be {count} finite weights >= 0, got {weights!r}")
@@ -301,9 +368,17 @@ def _layer_weights(name: str, weights: Sequence[float] | None, count: int) -> np
 def relative_weights(targets: Targets, weights: LossWeights) -> LossWeights:
     """The same weights with each layer's loss taken relative to that of no features at all.
 
-    Divides the weight of a layer by the loss that an image without features would have there:
-    a layer then counts equally whatever its scale. Random networks need it, whose layers share
-    no trained balance.
+    v_l' = v_l / L_content^l(F = 0),    w_l' = w_l / E_l(F = 0)
+
+    A layer then counts equally whatever the scale of its features. Random networks need it: no
+    training has balanced the scales of their layers.
+
+    Args:
+      targets: of the objective.
+      weights: of the objective, without leading axes; their layer weights are divided.
+
+    Returns:
+      New weights. A layer whose target is all zeros is divided by 1e-30.
     """
     content, style = losses_without_features(targets)
     return weights._replace(
@@ -315,18 +390,27 @@ def relative_weights(targets: Targets, weights: LossWeights) -> LossWeights:
 def losses_without_features(
     targets: Targets,
 ) -> tuple[Float[np.ndarray, "content_layer"], Float[np.ndarray, "style_layer"]]:
-    """The loss of each layer for an image that has no features at all: the targets' own scale."""
+    """The loss of each layer for an image that has no features at all: the targets' own scale.
+
+    Args:
+      targets: of the objective.
+
+    Returns:
+      L_content^l(F = 0) of each content layer, and E_l(F = 0) of each style layer, unweighted.
+    """
     convention = targets.convention
     content = [
         losses.content_loss(jnp.zeros_like(target), target, convention=convention)
         for target in targets.content.values()
     ]
+    # The style loss depends on the number of locations and not on their arrangement, so that a
+    # column of zeros stands for a picture of the content image's size.
     style = [
         losses.style_loss(jnp.zeros((count, 1, gram.shape[-1])), gram, convention=convention)
         for gram, count in zip(targets.style.values(), targets.locations, strict=True)
     ]
-    return _float32(content), _float32(style)
+    return _on_the_host(content), _on_the_host(style)
 
 
-def _float32(terms: list[Array]) -> np.ndarray:
+def _on_the_host(terms: list[Array]) -> np.ndarray:
     return np.array([float(term) for term in terms], np.float32)

@@ -1,4 +1,13 @@
-"""Adam, RMSprop, Adagrad, gradient descent and L-BFGS as optax gradient transformations.
+"""Optimizers as rows of one table, made of optax gradient transformations.
+
+A row, `Optimizer`, says all that the rest of the library asks of an optimizer; nobody asks for one
+by its name. Adam, RMSprop, Adagrad, gradient descent and L-BFGS are here; a row of your own does as
+well.
+
+Notation: x is the image, g the gradient of the total loss, lr the learning rate, eps `EPSILON`, t
+the number of the step, counted from 1. All operations are elementwise. A learning rate is a
+scalar (), positive unless said otherwise, and may be traced; images and gradients are float32 of
+any shape, here (h, w, 3).
 
 The three optimizers that the report compares come in two forms, because the rules it prints
 (section 4.3) are not the ones its program ran (Keras's):
@@ -15,8 +24,8 @@ with small weights or losses of another scale they differ from the first step on
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -27,14 +36,61 @@ from jaxtyping import Array
 from nst_jax.choices import OptimizerForm, OptimizerName, check_choice
 from nst_jax.scalars import is_number
 
-OptimizerFactory = Callable[[Array], optax.GradientTransformation]
-"""From a learning rate, which may be traced, to a transformation."""
+TransformationFn = Callable[[Any], optax.GradientTransformation]
+"""From a learning rate (), which may be traced, to a transformation."""
+
+OptState = Any
+"""The state of a transformation for one image: a pytree of arrays."""
 
 Schedule = Callable[[Any], Any]
 """From a step, which is traced, to a learning rate, as those of `optax`."""
 
 EPSILON = 1e-7
 """Keras's default in all three."""
+
+_MEMORY = 10
+
+
+def cold(fresh: OptState, old: OptState) -> OptState:
+    """Begins anew at the new size: nothing is taken along. See `Optimizer.resize`.
+
+    Args:
+      fresh: the state of an optimizer that begins with the resized image.
+      old: the state with which it ended at the size before.
+
+    Returns:
+      `fresh`.
+    """
+    del old
+    return fresh
+
+
+class Optimizer(NamedTuple):
+    """What a step asks of an optimizer.
+
+    It is a static argument of compiled programs: hashable, and equal to another one of equal
+    parts. One made of the same function again compiles nothing.
+
+    Attributes:
+      transformation: from a learning rate () to an optax transformation of one image.
+      has_rate: whether the rate is used. Without one a sweep needs no rates, a schedule is
+        ignored, and logs say 0.
+      line_search: whether an update evaluates the objective to find out how far to go. Pixels are
+        then clipped at the end of the run alone, variants run one after another, and on a CPU from
+        Python (`lbfgs_from_python`). The state has a field `num_linesearch_steps`, as those of
+        both of optax's line searches.
+      resize: `(fresh, old) -> state`, the state to go on from once the image has another size.
+        `fresh` is `init` of the resized image, `old` the state at the size before. The result has
+        the structure, shapes and types of `fresh`. Pure, for one image without a leading axis.
+    """
+
+    transformation: TransformationFn
+    has_rate: bool = True
+    line_search: bool = False
+    resize: Callable[[OptState, OptState], OptState] = cold
+
+
+_Forms = dict[OptimizerForm, Optimizer]
 
 
 def adam(
@@ -48,14 +104,21 @@ def adam(
     - `report`: x -= lr m' / sqrt(v' + eps)
 
     Args:
-      learning_rate: positive; may be traced.
+      learning_rate: positive, (); may be traced.
       form: "keras" or "report".
+
+    Returns:
+      A transformation of images of any shape.
+
+    Raises:
+      ValueError: an unknown form; the message lists the valid ones.
 
     References:
       Kingma, Ba, "Adam: A Method for Stochastic Optimization", 2014: `keras` is the variant at
       the end of section 2 ("epsilon hat"), which no option of `optax.adam` gives.
     """
     if _is_keras(form):
+        # optax.adam corrects the bias first, and has no option to add epsilon before that.
         return optax.chain(
             _scale_by_adam_epsilon_hat(), optax.scale_by_learning_rate(learning_rate)
         )
@@ -73,8 +136,14 @@ def rmsprop(
     - `report`: x -= lr g / (sqrt(v) + eps)
 
     Args:
-      learning_rate: positive; may be traced.
+      learning_rate: positive, (); may be traced.
       form: "keras" or "report".
+
+    Returns:
+      A transformation of images of any shape.
+
+    Raises:
+      ValueError: an unknown form; the message lists the valid ones.
 
     References:
       Tieleman, Hinton, "Lecture 6.5: RMSProp", 2012.
@@ -93,14 +162,21 @@ def adagrad(
     - `report`: x -= lr g / (sqrt(G) + eps), G_0 = 0
 
     Args:
-      learning_rate: positive; may be traced.
+      learning_rate: positive, (); may be traced.
       form: "keras" or "report".
+
+    Returns:
+      A transformation of images of any shape.
+
+    Raises:
+      ValueError: an unknown form; the message lists the valid ones.
 
     References:
       Duchi, Hazan, Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic
       Optimization", 2011.
     """
     if _is_keras(form):
+        # optax has epsilon inside the root, as Keras has, and no option to move it out.
         return optax.adagrad(learning_rate, initial_accumulator_value=0.1, eps=EPSILON)
     return optax.chain(_scale_by_root_of_sum(), optax.scale_by_learning_rate(learning_rate))
 
@@ -111,109 +187,178 @@ def sgd(
     """Plain gradient descent, x -= lr g: the report's "general update rule". One form only.
 
     Under the report's weights only rates near 1e-10 to 1e-8 descend.
+
+    Args:
+      learning_rate: positive, (); may be traced.
+      form: "keras" or "report": the same.
+
+    Returns:
+      A transformation of images of any shape.
+
+    Raises:
+      ValueError: an unknown form; the message lists the valid ones.
     """
     check_choice("form", form, OptimizerForm)
     return optax.sgd(learning_rate)
 
 
 def lbfgs() -> optax.GradientTransformationExtraArgs:
-    """L-BFGS with optax's zoom line search, as `optax.lbfgs`; it has no learning rate.
+    """L-BFGS of ten differences with optax's zoom line search; it has no learning rate.
 
-    Its `update` needs `value`, `grad` and `value_fn`. Where jit is disabled, to run the line
-    search from Python (see `driver`), the direction is compiled all the same.
+    x += a d, where d = -H g, H is the inverse Hessian that the last ten differences of x and g
+    let expect, and a is a step, 1 at first, that fulfils the strong Wolfe conditions (after twenty
+    tries, the best so far).
+
+    Its `update` needs `value`, `grad` and `value_fn`. Where jit is disabled, so that the line
+    search runs from Python (see `lbfgs_from_python`), the direction is compiled all the same.
+
+    Returns:
+      A transformation of images of any shape.
 
     References:
       Liu, Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
+      Nocedal, Wright, "Numerical Optimization", 2006, algorithms 3.5 and 3.6: the line search.
     """
-    direction = optax.lbfgs(memory_size=10, linesearch=None)
+    direction = optax.lbfgs(memory_size=_MEMORY, linesearch=None)
 
     def update(updates, state, params, **unused):
         del unused
+        # The direction takes hundreds of small operations: one by one they cost more than jit does.
         with jax.disable_jit(False):
             return _lbfgs_direction(updates, state, params)
 
+    # 1 is the step of Newton's method: the first try fits wherever the curvature is known.
     return optax.chain(
         optax.GradientTransformationExtraArgs(direction.init, update),
         optax.scale_by_zoom_linesearch(max_linesearch_steps=20, initial_guess_strategy="one"),
     )
 
 
+# Not inside `lbfgs`, which is made anew in each step: jit finds its programs by the function.
 @jax.jit
 def _lbfgs_direction(updates, state, params):
-    return optax.lbfgs(memory_size=10, linesearch=None).update(updates, state, params)
+    return optax.lbfgs(memory_size=_MEMORY, linesearch=None).update(updates, state, params)
 
 
-_FIRST_ORDER = {"adam": adam, "rmsprop": rmsprop, "adagrad": adagrad, "sgd": sgd}
+def _in_each_form(rule: Callable[..., optax.GradientTransformation]) -> _Forms:
+    return {form: Optimizer(partial(rule, form=form)) for form in get_args(OptimizerForm)}
 
 
-@cache
-def factory(name: OptimizerName, *, form: OptimizerForm = "keras") -> OptimizerFactory:
-    """The optimizer of that name and form as a function of its learning rate.
+def _in_one_form(optimizer: Optimizer) -> _Forms:
+    return dict.fromkeys(get_args(OptimizerForm), optimizer)
 
-    The same object for the same arguments: it is a static argument of compiled programs.
-    L-BFGS ignores the rate.
+
+def _lbfgs_of_rate(learning_rate: Any) -> optax.GradientTransformationExtraArgs:
+    del learning_rate
+    return lbfgs()
+
+
+# Made once: compiled programs are found by equality, and a `partial` is equal to itself alone.
+_TABLE: dict[str, _Forms] = {
+    "adam": _in_each_form(adam),
+    "rmsprop": _in_each_form(rmsprop),
+    "adagrad": _in_each_form(adagrad),
+    "sgd": _in_each_form(sgd),
+    "lbfgs": _in_one_form(Optimizer(_lbfgs_of_rate, has_rate=False, line_search=True)),
+}
+
+
+def named(name: str, *, form: OptimizerForm = "keras") -> Optimizer:
+    """The optimizer of that name and form, the same object each time.
+
+    Args:
+      name: one of `choices.OptimizerName`.
+      form: "keras" or "report"; gradient descent and L-BFGS have one form only.
+
+    Returns:
+      What a step asks of it. Rates are the argument of its `transformation`.
 
     Raises:
       ValueError: an unknown name or form; the message lists the valid ones.
     """
     check_choice("optimizer", name, OptimizerName)
     check_choice("form", form, OptimizerForm)
-    if name == "lbfgs":
-        return _lbfgs_without_rate
-    return partial(_FIRST_ORDER[name], form=form)
+    return _TABLE[name][form]
 
 
 _WANTED = "`optimizer` must be a name or a function from a learning rate to a transformation"
 _BY_NAME = "; L-BFGS goes by its name, optimizer='lbfgs'"
 
 
-def as_factory(optimizer: OptimizerName | OptimizerFactory) -> OptimizerFactory:
-    """The optimizer of that name, or the function itself.
+def as_optimizer(optimizer: OptimizerName | TransformationFn | Optimizer) -> Optimizer:
+    """What a caller may give for an optimizer, as an `Optimizer`.
+
+    Args:
+      optimizer: a name of `choices.OptimizerName`; a function from a learning rate to a
+        transformation, which is taken for one with a rate and without a line search; or an
+        `Optimizer`.
+
+    Returns:
+      The optimizer; for the same argument an equal one.
 
     Raises:
       ValueError: an unknown name; a transformation that has its rate already, or anything else
-        that is no function.
+        that is no function; a line search whose state does not count its steps.
     """
     if isinstance(optimizer, str):
-        return factory(optimizer)
-    if isinstance(optimizer, optax.GradientTransformation):
+        return named(optimizer)
+    if not isinstance(optimizer, Optimizer):
+        optimizer = Optimizer(optimizer)
+    made = _made_by(optimizer.transformation)
+    if optimizer.line_search:
+        _check_counts_its_steps(made)
+    return optimizer
+
+
+def _made_by(transformation: TransformationFn) -> optax.GradientTransformation:
+    """What the function gives for some rate, checked."""
+    # The commonest mistake, because optax's own loops want it so.
+    if isinstance(transformation, optax.GradientTransformation):
         raise ValueError(
             f"{_WANTED}, got a transformation: give optimizer=optax.adam, learning_rate=0.02 in "
             "place of optimizer=optax.adam(0.02)"
         )
-    if not callable(optimizer):
-        raise ValueError(f"{_WANTED}, got {type(optimizer).__name__}")
-    if not isinstance(optimizer, Scheduled):
-        _check_makes_transformations(optimizer)
-    return optimizer
-
-
-def _check_makes_transformations(optimizer: OptimizerFactory) -> None:
+    if not callable(transformation):
+        raise ValueError(f"{_WANTED}, got {type(transformation).__name__}")
     try:
-        made = optimizer(jnp.float32(0.02))
+        made = transformation(jnp.float32(0.02))
+    # Python's for a wrong number of arguments; any other error is the function's own affair.
     except TypeError as error:
         raise ValueError(f"{_WANTED}, got one that takes no rate: {error}{_BY_NAME}") from error
     if not (hasattr(made, "init") and hasattr(made, "update")):
         raise ValueError(f"{_WANTED}, got one that gives {type(made).__name__}")
+    return made
+
+
+def _check_counts_its_steps(made: optax.GradientTransformation) -> None:
+    state = jax.eval_shape(made.init, jax.ShapeDtypeStruct((1, 1, 3), jnp.float32))
+    if optax.tree.get(state, "num_linesearch_steps") is None:
+        raise ValueError(
+            "an optimizer with `line_search` must have `num_linesearch_steps` in its state, as "
+            "optax.lbfgs() has; this one has not: leave `line_search` out"
+        )
 
 
 @dataclass(frozen=True)
 class Scheduled:
-    """An optimizer whose rate follows a schedule; its learning rate is a factor on it.
+    """The `TransformationFn` whose rate follows a schedule; its learning rate is a factor on it.
 
-    Equal parts make equal optimizers, so that the same ones again are not compiled again.
+    rate of step t = learning_rate schedule(t - 1)
+
+    Equal parts make equal functions, so that the same ones again are not compiled again.
 
     Attributes:
-      factory: the optimizer as a function of its learning rate.
-      schedule: from the number of steps done to a rate.
+      transformation: from a learning rate () to a transformation.
+      schedule: from the number of steps done () to a rate.
     """
 
-    factory: OptimizerFactory
+    transformation: TransformationFn
     schedule: Schedule
 
     def __call__(self, learning_rate: Array) -> optax.GradientTransformationExtraArgs:
+        # optax goes by the argument's name: `rate` here, whatever the function calls it.
         def of_rate(rate: Array) -> optax.GradientTransformation:
-            return self.factory(rate)
+            return self.transformation(rate)
 
         return optax.inject_hyperparams(of_rate)(
             rate=lambda count: learning_rate * self.schedule(count)
@@ -221,28 +366,35 @@ class Scheduled:
 
 
 def scheduled(
-    optimizer: OptimizerName | OptimizerFactory, schedule: Schedule, *, num_steps: int
-) -> OptimizerFactory:
-    """The optimizer with its rate from a schedule; L-BFGS, which has no rate, as it is.
+    optimizer: OptimizerName | TransformationFn | Optimizer, schedule: Schedule, *, num_steps: int
+) -> Optimizer:
+    """The optimizer with its rate from a schedule; one that has no rate, as it is.
 
     Args:
-      optimizer: a name, or a function from a learning rate to a transformation.
-      schedule: from the number of steps done, which is traced, to a rate.
+      optimizer: as that of `as_optimizer`.
+      schedule: from the number of steps done (), which is traced, to a rate from 0 up.
       num_steps: of the run.
 
+    Returns:
+      An optimizer whose own learning rate is a factor on that of the schedule.
+
     Raises:
-      ValueError: as `as_factory`; a rate is no number from 0 up, or the schedule asks for the value
-        of a step.
+      ValueError: as `as_optimizer`; a rate is no number from 0 up, or the schedule asks for the
+        value of a step.
     """
-    made = as_factory(optimizer)
+    made = as_optimizer(optimizer)
     _check_schedule(schedule, num_steps)
-    return made if is_lbfgs(made) else Scheduled(made, schedule)
+    if not made.has_rate:
+        return made
+    return made._replace(transformation=Scheduled(made.transformation, schedule))
 
 
 def _check_schedule(schedule: Schedule, num_steps: int) -> None:
     try:
         _check_rate(schedule(0), 0)
+        # All steps at once, because a bad rate of the last one would spoil the whole run.
         rates = np.asarray(jax.vmap(schedule)(jnp.arange(num_steps)))
+    # JAX's for a tracer that is asked for its value, as `if step < 9` does.
     except TypeError as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
@@ -261,23 +413,17 @@ def _check_rate(rate: Any, step: int) -> None:
         )
 
 
-def _lbfgs_without_rate(learning_rate: Array) -> optax.GradientTransformationExtraArgs:
-    del learning_rate
-    return lbfgs()
-
-
-def is_lbfgs(factory: OptimizerFactory) -> bool:
-    """Whether the steps of this optimizer hold a line search."""
-    return factory is _lbfgs_without_rate
-
-
 def _is_keras(form: str) -> bool:
     check_choice("form", form, OptimizerForm)
     return form == "keras"
 
 
 def _scale_by_adam_epsilon_hat(b1: float = 0.9, b2: float = 0.999) -> optax.GradientTransformation:
-    """Keras's Adam: epsilon is added to the root of the second moment before its correction."""
+    """Keras's Adam: epsilon is added to the root of the second moment before its correction.
+
+    m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
+    update = sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps)
+    """
 
     def init(params):
         zeros = optax.tree.zeros_like(params)
@@ -288,6 +434,7 @@ def _scale_by_adam_epsilon_hat(b1: float = 0.9, b2: float = 0.999) -> optax.Grad
         mu = optax.tree.update_moment(updates, state.mu, b1, 1)
         nu = optax.tree.update_moment(updates, state.nu, b2, 2)
         count = state.count + 1
+        # As Keras computes it: 1 - b2^t keeps five digits in float32 at first.
         correction = jnp.sqrt(1 - b2**count) / (1 - b1**count)
         updates = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + EPSILON), mu, nu)
         return updates, optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
@@ -304,6 +451,7 @@ def _scale_by_root_of_sum() -> optax.GradientTransformation:
     def update(updates, state, params=None):
         del params
         sums = jax.tree.map(lambda g, s: s + g * g, updates, state.sum_of_squares)
+        # A pixel that never had a gradient stays where it is: 0 / (0 + eps) is 0.
         updates = jax.tree.map(lambda g, s: g / (jnp.sqrt(s) + EPSILON), updates, sums)
         return updates, optax.ScaleByRssState(sum_of_squares=sums)
 

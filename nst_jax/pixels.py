@@ -1,7 +1,8 @@
 """The check of every function that takes a picture as an array: its axes, its type, its range.
 
-Other programs keep pictures in 0 to 255, in -1 to 1, less ImageNet's mean, or channels first. All
-of them are arrays of floats, and all would give a ruined picture without a word.
+Other programs keep pictures from 0 to 255, from -1 to 1, less ImageNet's mean, or with channels
+first. All of them are arrays of floats, and each would give a ruined picture without an error.
+NumPy only: whoever has an array of JAX has imported JAX, and nobody else has to.
 """
 
 import os
@@ -10,22 +11,24 @@ from typing import Any
 
 import numpy as np
 
-# L-BFGS rightly leaves [0, 1] by some.
+# Wider than [0, 1], because pictures are not clipped between the steps of L-BFGS and leave it by a
+# little. Pictures of other conventions (from -1 to 1, or with deviation 1) go beyond these.
 LOWEST, HIGHEST = -0.75, 1.75
 
 _CHANNELS = (1, 3, 4)
 
 
 def check_picture(name: str, picture: Any, *, batch: bool = False, levels: bool = False) -> Any:
-    """Refuses an array that is no RGB picture in [0, 1], or thereabouts.
+    """Refuses an array that is no RGB picture in [0, 1], or thereabouts (`LOWEST` to `HIGHEST`).
 
-    Inside a transformation of JAX axes and type are known, values are not: their range is free.
+    While JAX traces a function (`jit`, `grad`, `vmap`), an array has axes and a type but no values:
+    the range is then not checked.
 
     Args:
-      name: of the argument.
+      name: of the argument, for the error.
       picture: (height, width, 3), an array or what NumPy makes one of: lists, a tensor.
       batch: whether more axes may come before these.
-      levels: whether uint8, from 0 to 255, does as well.
+      levels: whether uint8, from 0 to 255, is accepted as well.
 
     Returns:
       The picture as an array of NumPy, or of JAX as it was.
@@ -34,7 +37,8 @@ def check_picture(name: str, picture: Any, *, batch: bool = False, levels: bool 
       ValueError: one line that says what came, and how to make a picture of it.
     """
     array = as_array(name, picture)
-    # Only an array can be indexed and transposed.
+    # The cure is Python that works when it is pasted: a list cannot be indexed by axes or
+    # transposed, and is made an array first.
     expression = name if array is picture else f"np.asarray({name})"
     _check_axes(name, array.shape, expression, batch=batch)
     if not (levels and array.dtype == np.uint8):
@@ -45,6 +49,13 @@ def check_picture(name: str, picture: Any, *, batch: bool = False, levels: bool 
 def as_array(name: str, values: Any) -> Any:
     """An array of NumPy, or of JAX as it was.
 
+    An array of JAX is not made one of NumPy: that would copy it from its device, and fail for a
+    traced one.
+
+    Args:
+      name: of the argument, for the error.
+      values: anything that NumPy makes an array of: numbers, lists, a tensor.
+
     Raises:
       ValueError: one line that says what came in place of it.
     """
@@ -52,14 +63,18 @@ def as_array(name: str, values: Any) -> Any:
         return values
     if isinstance(values, str | os.PathLike):
         raise ValueError(f"`{name}` must be an array, got a path: give image.load({name})")
+    # NumPy would drop the mask, and show the numbers that it hides.
     if np.ma.is_masked(values):
         raise ValueError(f"`{name}` has masked values: give {name}.filled(0), or another number")
     try:
         array = np.asarray(values)
-    except Exception as error:  # of whatever library made it
+    # Of every class: the library that made the values raises it, such as PyTorch for a tensor that
+    # is on a GPU or needs a gradient.
+    except Exception as error:
         reason = str(error).partition("\n")[0]
         kind = type(values).__name__
         raise ValueError(f"`{name}` must be an array, got {kind}: {reason}") from error
+    # What NumPy does not understand it wraps as a whole, without an error.
     if array.dtype == object and not array.ndim:
         raise ValueError(f"`{name}` must be an array, got {type(values).__name__}")
     return array
@@ -67,6 +82,10 @@ def as_array(name: str, values: Any) -> Any:
 
 def check_values(name: str, values: Any) -> None:
     """Refuses values that are no floats, NaN, or far from [0, 1].
+
+    Args:
+      name: of the argument, for the error.
+      values: an array of NumPy or JAX, of any shape; a traced one by its type alone.
 
     Raises:
       ValueError: one line that names the type or range found, and how to come to those expected.
@@ -79,6 +98,7 @@ def check_values(name: str, values: Any) -> None:
 def _check_range(name: str, values: np.ndarray) -> None:
     if not values.size:
         return
+    # A single NaN makes the minimum NaN, so that asking for it costs no pass of its own.
     low, high = float(values.min()), float(values.max())
     if np.isnan(low):
         count = int(np.isnan(values).sum())
@@ -90,17 +110,24 @@ def _check_range(name: str, values: np.ndarray) -> None:
 
 
 def _is_of_jax(values: Any) -> bool:
-    """Whether it is an array of JAX. Whoever holds such a thing has imported JAX."""
+    """Whether it is an array of JAX."""
+    # If JAX has not been imported by now, nobody can hold an array of it. Importing it to ask would
+    # take a second.
     jax = sys.modules.get("jax")
     return jax is not None and isinstance(values, jax.Array)
 
 
 def _is_traced(values: Any) -> bool:
-    """Whether it has no values yet."""
+    """Whether it stands for an array in a function that JAX traces, and has no values yet."""
     return _is_of_jax(values) and isinstance(values, sys.modules["jax"].core.Tracer)
 
 
 def _check_axes(name: str, shape: tuple[int, ...], expression: str, *, batch: bool) -> None:
+    """Refuses a shape other than (height, width, 3); a known one of others with its cure.
+
+    Args:
+      expression: Python that gives the array, for the cure.
+    """
     is_picture = len(shape) == 3 or (batch and len(shape) > 3)
     if is_picture and shape[-1] == 3 and 0 not in shape:
         return
@@ -112,7 +139,12 @@ def _check_axes(name: str, shape: tuple[int, ...], expression: str, *, batch: bo
 
 
 def _other_axes(cure: str, shape: tuple[int, ...], *, batch: bool) -> tuple[list[str], str]:
-    """In words what such axes are, and the expression that makes a picture of them."""
+    """What such axes are in words, and the expression that makes a picture of them.
+
+    Args:
+      cure: the expression that gives the array.
+      shape: of the array, not that of a picture.
+    """
     found = []
     if len(shape) == 4 and not batch:
         found, cure, shape = ["a batch"], f"{cure}[0]", shape[1:]
@@ -132,7 +164,8 @@ def _other_axes(cure: str, shape: tuple[int, ...], *, batch: bool) -> tuple[list
 
 
 def _check_type(name: str, dtype: Any) -> None:
-    # JAX's small floats are of NumPy's kind V, as are integers of 4 bits and records.
+    # By name and not by NumPy's kind: bfloat16 and other small floats of JAX are of kind V (void),
+    # as are its integers of 4 bits, and records.
     if "float" in dtype.name:
         return
     cures = {
@@ -145,13 +178,14 @@ def _check_type(name: str, dtype: Any) -> None:
 
 
 def _cure(name: str, low: float, high: float) -> str:
+    """How to come to [0, 1] from the convention that has this range."""
     if not (np.isfinite(low) and np.isfinite(high)):
         return "it is not finite"
     if max(-low, high) > 3:
         if low < -20:
             return "levels less their mean, give back the mean and divide by 255"
         return f"divide by {255 if high < 300 else 65535}"
-    # Filters that resize go beyond the range by a little.
+    # Up to 1.1, because filters that resize go beyond the range of a picture by a little.
     if low >= -1.1 and high <= 1.1:
         return f"if it goes from -1 to 1, give ({name} + 1) / 2"
     return (

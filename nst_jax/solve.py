@@ -22,7 +22,7 @@ from nst_jax.driver import (
     run_chunks,
 )
 from nst_jax.objective import LossWeights, Objective, as_pytree
-from nst_jax.optimizers import OptimizerFactory, Schedule
+from nst_jax.optimizers import Optimizer, Schedule, TransformationFn
 from nst_jax.steps import History, Hyperparameters, State, init_state
 
 
@@ -45,7 +45,7 @@ def stylize(
     init_image: Float[Array | np.ndarray, "h w 3"],
     weights: LossWeights,
     *,
-    optimizer: OptimizerName | OptimizerFactory = "adam",
+    optimizer: OptimizerName | TransformationFn | Optimizer = "adam",
     learning_rate: float | Schedule = 0.02,
     num_steps: int = 250,
     tolerance: float | None = None,
@@ -60,11 +60,12 @@ def stylize(
         in, which takes longer.
       init_image: where to start, RGB in [0, 1]; the report's program starts from the content.
       weights: of the loss terms, see `objective.make_weights`.
-      optimizer: a name of `choices.OptimizerName`, or any function from a learning rate to an optax
-        transformation (the same object again does not compile again). One with a line search is
-        clipped after each step and counts as one evaluation: for L-BFGS take its name.
+      optimizer: a name of `choices.OptimizerName`, any function from a learning rate to an optax
+        transformation (the same object again does not compile again), or an
+        `optimizers.Optimizer`. A function with a line search is clipped after each step and counts
+        as one evaluation; an `Optimizer` with `line_search`, such as "lbfgs", is not.
       learning_rate: positive, or a schedule, a function from the number of steps done to a rate,
-        such as `optax.cosine_decay_schedule(0.05, 250)`; ignored by L-BFGS.
+        such as `optax.cosine_decay_schedule(0.05, 250)`; ignored by an optimizer without a rate.
       num_steps: at least 1.
       tolerance: stop earlier when the total falls by less than this fraction, see
         `driver.has_converged`.
@@ -83,11 +84,12 @@ def stylize(
       RuntimeError: JAX has no device; one line that says what to do.
     """
     init_image = pixels.check_picture("init_image", init_image)
+    # A schedule is the rate itself: the number that a run also needs is then a factor of 1.
     own_rate = 1.0 if callable(learning_rate) else learning_rate
     check_settings(num_steps=num_steps, learning_rate=own_rate, tolerance=tolerance)
     if callable(learning_rate):
         optimizer = optimizers.scheduled(optimizer, learning_rate, num_steps=num_steps)
-        learning_rate = 1.0
+        learning_rate = own_rate
     swept = sweep(
         objective,
         init_image,
@@ -109,7 +111,7 @@ def sweep(
     weights: LossWeights,
     *,
     learning_rates: Sequence[float] | Float[Array | np.ndarray, "v"],
-    optimizer: OptimizerName | OptimizerFactory = "adam",
+    optimizer: OptimizerName | TransformationFn | Optimizer = "adam",
     num_steps: int = 250,
     tolerance: float | None = None,
     driver: Driver | None = None,
@@ -133,41 +135,41 @@ def sweep(
       RuntimeError: as `stylize`.
     """
     init_images = pixels.check_picture("init_images", init_images, batch=True)
-    if not isinstance(weights, LossWeights):
-        raise ValueError(
-            "`weights` must be of the kind that objective.make_weights gives, got "
-            f"{type(weights).__name__}"
-        )
     rates = _as_rates(learning_rates)
     for rate in rates.tolist():
         check_settings(num_steps=num_steps, learning_rate=rate, tolerance=tolerance)
+    # Before JAX looks for a device by itself, whose error would be a page long.
     backend.start()
-    factory = optimizers.as_factory(optimizer)
+    optimizer = optimizers.as_optimizer(optimizer)
     images, weights = _one_each(len(rates), init_images, weights)
     objective = as_pytree(objective)
+    # Arrays, because a number would be compiled in as it is.
     hyper = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), Hyperparameters(rates, weights))
-    state = init_state(images, factory, hyper)
+    state = init_state(images, optimizer, hyper)
     length = default_chunk_length(
-        objective, hyper, state, factory=factory, num_steps=num_steps, tolerance=tolerance
+        objective, hyper, state, optimizer=optimizer, num_steps=num_steps, tolerance=tolerance
     )
     histories = []
     for chunk in run_chunks(
         objective,
         hyper,
         state,
-        factory=factory,
+        optimizer=optimizer,
         num_steps=num_steps,
         chunk_length=length,
         driver=driver,
         tolerance=tolerance,
     ):
+        # Only the last state is valid: each chunk is written over the one before.
         on_chunk(chunk)
         state = chunk.state
         histories.append(chunk.history)
+    # L-BFGS leaves [0, 1] on its way: `pictures` clips.
     return StylizeResult(pictures(state), concatenate(histories), state)
 
 
 def _as_rates(learning_rates: Any) -> np.ndarray:
+    """The rates (v,), at least one, as they come: whether they are positive is checked later."""
     rates = np.asarray(learning_rates)
     if any(map(callable, rates.flat)):
         raise ValueError(
@@ -180,13 +182,33 @@ def _as_rates(learning_rates: Any) -> np.ndarray:
     return rates
 
 
+# Axes of one variant's value; a weight of a term is a number, without any.
 _RANKS = {"init_images": 3, "content_layers": 1, "style_layers": 1}
 
 
-def _one_each(variants: int, images: Any, weights: LossWeights) -> tuple[Array, LossWeights]:
-    """Images and loss weights with a leading axis of variants, repeated where they have none."""
+def _one_each(variants: int, images: Any, weights: Any) -> tuple[Array, LossWeights]:
+    """Images and loss weights with a leading axis of variants, repeated where they have none.
+
+    Args:
+      variants: v.
+      images: (h, w, 3) or (v, h, w, 3).
+      weights: `LossWeights`; of each its own axes (none for a term, one for layers), or v before
+        them.
+
+    Returns:
+      Images (v, h, w, 3), and weights of which each has the leading axis v.
+
+    Raises:
+      ValueError: weights of another type, negative or not finite; an array of other axes.
+    """
+    if not isinstance(weights, LossWeights):
+        raise ValueError(
+            "`weights` must be of the kind that objective.make_weights gives, got "
+            f"{type(weights).__name__}"
+        )
 
     def each(name: str, value: Any) -> Array:
+        # By rank, not by length: five layers and five variants are the same length.
         x, rank = jnp.asarray(value), _RANKS.get(name, 0)
         x = jnp.broadcast_to(x, (variants, *x.shape)) if x.ndim == rank else x
         if x.ndim != rank + 1 or len(x) != variants:

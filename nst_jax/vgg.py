@@ -5,7 +5,8 @@ ImageNet mean) is applied inside. A layer's features are its activations after R
 
 References:
   Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
-  2014, table 1, configurations D and E; the report, section 4.1 and Figure 2.
+  ICLR 2015, table 1, configurations D (VGG16) and E (VGG19); the report, section 4.1 and
+  Figure 2.
 """
 
 import re
@@ -22,7 +23,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from nst_jax import backend, compiler, pixels
-from nst_jax import convolutions as ready
+
+# Not by its own name, which is that of an argument of `feature_fn`.
+from nst_jax import convolutions as fixed_layers
 from nst_jax.choices import (
     Arch,
     Border,
@@ -34,64 +37,95 @@ from nst_jax.choices import (
 )
 
 Params = Mapping[str, Mapping[str, Array | np.ndarray]]
+"""`{layer: {"kernel": (3, 3, in, out), "bias": (out,)}}` by Keras's names of layers, float32."""
 
 _CONVOLUTIONS = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 _CHANNELS = (64, 128, 256, 512, 512)
 # The mean color of ImageNet in the order of the weights, (blue, green, red).
 _MEAN_BGR = np.array([103.939, 116.779, 123.68], np.float32)
-# Pixels of a reflected border: the smallest with which the outline of a picture fades.
+# Pixels of a reflected border: the fewest with which the result has no visible outline. As many as
+# the stride of block5, so that no location is half of the border and half of the picture.
 _MARGIN = 16
-# Names the activations that `rematerialize` keeps.
-_KEPT = "pooled"
-# Fewer channels do not pay for the additions of Winograd's algorithm.
+# `jax.checkpoint` asks by name which intermediate results to keep.
+_POOLED = "pooled"
+# With fewer input channels the additions of Winograd's algorithm cost more than the multiplications
+# that it saves.
 _WINOGRAD_CHANNELS = 128
 _PRECISION_OF: dict[Convolutions, Precision] = {"winograd": "float32", "onednn": "bfloat16"}
 _ALIAS = re.compile(r"(?:relu|conv)(\d+)_(\d+)|pool(\d+)")
 
 
 class Form(NamedTuple):
-    """How a network is computed: what a run has to repeat for the same bytes."""
+    """How a network is computed: what a run has to repeat for the same bytes.
+
+    Attributes:
+      precision: of the convolutions.
+      convolutions: the algorithm, see `feature_fn`.
+    """
 
     precision: Precision
     convolutions: Convolutions
 
 
 class Layer(NamedTuple):
-    """One row of the architecture: a convolution with its ReLU, or a pooling layer."""
+    """One row of the architecture: a convolution with its ReLU, or a pooling layer.
+
+    Attributes:
+      name: Keras's, "block4_conv2" or "block4_pool".
+      kind: "conv" or "pool".
+      in_channels: of the input; 3 for the image.
+      channels: of the output; N in the notation of `losses`.
+      stride: pixels of the image between two neighboring locations of the output.
+      receptive_field: side, in pixels of the image, of the square that one location sees.
+    """
 
     name: str
     kind: Literal["conv", "pool"]
     in_channels: int
     channels: int
     stride: int
-    """Pixels of the image between two neighboring locations of the output."""
     receptive_field: int
-    """Side, in pixels of the image, of the square that one location sees."""
 
     @property
     def num_parameters(self) -> int:
+        """Weights and biases: (9 in + 1) out of a convolution, none of a pooling."""
         return (9 * self.in_channels + 1) * self.channels if self.kind == "conv" else 0
 
     @property
     def kernel_shape(self) -> tuple[int, int, int, int]:
+        """(3, 3, in, out): Keras's, Flax's and XLA's order."""
         return (3, 3, self.in_channels, self.channels)
 
     def output_shape(self, height: int, width: int) -> tuple[int, int, int]:
-        """Shape of the features of a `height` x `width` image: pooling rounds down."""
+        """Shape of the features (h_l, w_l, c_l) of a `height` x `width` image in pixels."""
+        # Each pooling drops an odd last row or column. To halve n times and drop the rest each time
+        # is to divide by 2^n and drop the rest once.
         return (height // self.stride, width // self.stride, self.channels)
 
 
 def architecture(arch: Arch = "vgg19") -> tuple[Layer, ...]:
-    """The layers of a network from the image upward, convolutions and poolings."""
+    """The layers of a network from the image upward, convolutions and poolings.
+
+    Args:
+      arch: "vgg19" (16 convolutions) or "vgg16" (13).
+
+    Returns:
+      Five blocks of convolutions, each with its pooling behind them.
+
+    Raises:
+      ValueError: there is no such network.
+    """
     check_choice("arch", arch, Arch)
     layers, in_channels, stride, field = [], 3, 1, 1
     blocks = zip(_CONVOLUTIONS[arch], _CHANNELS, strict=True)
     for block, (count, channels) in enumerate(blocks, start=1):
         for conv in range(1, count + 1):
+            # A 3 x 3 kernel sees one more location of its input on each side.
             field += 2 * stride
             name = f"block{block}_conv{conv}"
             layers.append(Layer(name, "conv", in_channels, channels, stride, field))
             in_channels = channels
+        # A 2 x 2 window sees one location more, on one side.
         field += stride
         stride *= 2
         layers.append(Layer(f"block{block}_pool", "pool", channels, channels, stride, field))
@@ -101,7 +135,11 @@ def architecture(arch: Arch = "vgg19") -> tuple[Layer, ...]:
 def canonical_name(name: str, arch: Arch = "vgg19") -> str:
     """Keras's name of a layer: `relu4_2` and `conv4_2` become `block4_conv2`.
 
-    Both aliases mean the activation after ReLU.
+    Both aliases mean the activation after ReLU: no layer here is one before it.
+
+    Args:
+      name: in either family, also `pool4` for `block4_pool`.
+      arch: "vgg19" or "vgg16".
 
     Raises:
       ValueError: the network has no such layer; the message lists the valid names.
@@ -121,7 +159,15 @@ def canonical_name(name: str, arch: Arch = "vgg19") -> str:
 
 
 def smallest_side(layers: Sequence[str], arch: Arch = "vgg19") -> int:
-    """The shortest side in pixels with which an image still reaches all of `layers`."""
+    """The shortest side, in pixels, of an image of which every layer has a location at least.
+
+    Args:
+      layers: one at least, named in either family.
+      arch: "vgg19" or "vgg16".
+
+    Raises:
+      ValueError: the network has no such layer.
+    """
     names = [canonical_name(name, arch) for name in layers]
     return max(layer.stride for layer in architecture(arch) if layer.name in names)
 
@@ -129,17 +175,34 @@ def smallest_side(layers: Sequence[str], arch: Arch = "vgg19") -> int:
 def max_pool(x: Float[Array, "*batch h w c"]) -> Float[Array, "*batch h2 w2 c"]:
     """2 x 2 max pooling with stride 2; an odd last row or column is dropped.
 
-    The gradient of a tie goes to its first element, as in Keras. Ties are common: regions that
-    are flat or clipped have equal positive activations, and `reshape` + `max`, which shares the
-    gradient, is wrong there by up to two thirds.
+    The gradient of a tie goes to its first element in reading order, as in Keras.
+
+    Args:
+      x: (..., h, w, c).
+
+    Returns:
+      (..., h // 2, w // 2, c).
     """
+    # Three choices between two, because each says where a tie goes. `jnp.max` shares its gradient
+    # among equals. They are common, in regions that are flat or clipped, and the gradient of a
+    # picture with such regions was off by up to two thirds.
     a, b, c, d = _pooling_views(x)
     ab, cd = jnp.where(a >= b, a, b), jnp.where(c >= d, c, d)
     return jnp.where(ab >= cd, ab, cd)
 
 
 def average_pool(x: Float[Array, "*batch h w c"]) -> Float[Array, "*batch h2 w2 c"]:
-    """2 x 2 average pooling with stride 2; an odd last row or column is dropped."""
+    """2 x 2 average pooling with stride 2; an odd last row or column is dropped.
+
+    Args:
+      x: (..., h, w, c).
+
+    Returns:
+      (..., h // 2, w // 2, c).
+
+    References:
+      Gatys, Ecker, Bethge, CVPR 2016, section 2: it gives "slightly more appealing results".
+    """
     a, b, c, d = _pooling_views(x)
     return (a + b + c + d) / 4
 
@@ -154,9 +217,16 @@ def _pooling_views(x: Array) -> tuple[Array, Array, Array, Array]:
 
 
 class VGG(nn.Module):
-    """The convolutional part of a VGG, up to the deepest of `layers`.
+    """The convolutional part of a VGG, up to the deepest of `layers`, in Flax's own form.
 
+    It has every derivative: forward and backward, of the image and of the parameters.
     Parameters: `{layer: {"kernel": (3, 3, in, out), "bias": (out,)}}`.
+
+    Attributes:
+      layers: Keras's names of the layers whose features are returned.
+      arch: "vgg19" or "vgg16".
+      pooling: "max" or "average".
+      precision: "float32", "tf32" or "bfloat16".
     """
 
     layers: tuple[str, ...]
@@ -166,35 +236,47 @@ class VGG(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch h w 3"]) -> dict[str, Array]:
+        """The features (..., h_l, w_l, c_l) of each layer, of an input as `preprocess` gives it."""
         pool = {"max": max_pool, "average": average_pool}[self.pooling]
-        return _walk(
+        return _compute_features(
             x, self.layers, self.arch, lambda layer, x: nn.relu(self._convolution(layer)(x)), pool
         )
 
     def _convolution(self, layer: Layer) -> nn.Module:
-        # The first layer sees raw pixels, whose differences bfloat16 cannot hold.
-        low = self.precision == "bfloat16" and layer.in_channels != 3
+        is_bfloat16 = self.precision == "bfloat16" and not _sees_pixels(layer.in_channels)
         return nn.Conv(
             layer.channels,
             kernel_size=(3, 3),
-            dtype=jnp.bfloat16 if low else jnp.float32,
+            dtype=jnp.bfloat16 if is_bfloat16 else jnp.float32,
+            # JAX's default on a GPU is TF32 (10 bits of mantissa instead of 23), on a TPU bfloat16
+            # (7 bits); "float32" is to mean float32 everywhere. "high" is TF32, on a TPU three
+            # products of bfloat16.
             precision="high" if self.precision == "tf32" else "highest",
             name=layer.name,
         )
 
 
-def _walk(
+def _sees_pixels(in_channels: int) -> bool:
+    """Whether a layer is the first one, which is computed in float32 in every precision.
+
+    It sees levels from -124 to 151, between which bfloat16 has steps of up to one: neighboring
+    levels of 8 bits, and all smaller changes of an optimizer, would be rounded together.
+    """
+    return in_channels == 3
+
+
+def _compute_features(
     x: Array,
     names: Sequence[str],
     arch: Arch,
     convolve: Callable[[Layer, Array], Array],
     pool: Callable[[Array], Array],
 ) -> dict[str, Array]:
-    """The features of `names`, up to the deepest of them."""
+    """The features of `names` by these ways to convolve and to pool, up to the deepest of them."""
     features: dict[str, Array] = {}
     for layer in architecture(arch):
         is_pool = layer.kind == "pool"
-        x = checkpoint_name(pool(x), _KEPT) if is_pool else convolve(layer, x)
+        x = checkpoint_name(pool(x), _POOLED) if is_pool else convolve(layer, x)
         if layer.name in names:
             features[layer.name] = x
         if len(features) == len(names):
@@ -205,11 +287,20 @@ def _walk(
 def preprocess(image: Float[Array | np.ndarray, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
     """RGB in [0, 1] to the input of the weights: BGR, 0 to 255, minus the ImageNet mean.
 
+    Args:
+      image: (..., h, w, 3), of any float type.
+
+    Returns:
+      (..., h, w, 3), from -123.68 to 151.061, in float32 or wider.
+
     Raises:
       ValueError: not an image, or one of another range.
+
+    References:
+      `keras.applications.vgg19.preprocess_input`, which is Caffe's convention.
     """
     x = jnp.asarray(pixels.check_picture("image", image, batch=True))
-    # Half precision cannot hold levels less their mean.
+    # Half precision has steps of up to 1/8 (float16) or 1 (bfloat16) at the levels that follow.
     x = x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
     return x[..., ::-1] * 255 - jnp.broadcast_to(_MEAN_BGR, x.shape)
 
@@ -228,15 +319,17 @@ def extract_features(
 
     Args:
       params: `{layer: {"kernel", "bias"}}`, see `weights.load_params`.
-      image: RGB in [0, 1], any size from `smallest_side(layers)` up, odd ones included.
+      image: RGB in [0, 1], (..., h, w, 3), any size from `smallest_side(layers)` up, odd ones
+        included.
       layers: names in either family (`block4_conv2`, `relu4_2`, `conv4_2`, `block4_pool`).
       arch: "vgg19" or "vgg16".
       pooling: "max" (the trained network) or "average" (smoother pictures: Gatys et al.).
       precision: "float32" on every device, "tf32", or "bfloat16" (all convolutions but the
         first; features come in bfloat16).
       border: what is beyond the image: "zeros", as in training, which is the mean color; or
-        "reflect", 16 pixels of its reflection, whose features come as well. Zeros tempt an
-        optimised image to saturate its outermost pixels.
+        "reflect", 16 pixels of its reflection, whose features come as well: h_l and w_l are those
+        of an image of 32 pixels more each way. Zeros tempt an optimized image to saturate its
+        outermost pixels.
 
     Returns:
       The features (..., h_l, w_l, c_l) of each layer, under the name by which it was asked for.
@@ -265,11 +358,13 @@ def feature_fn(
     """`extract_features` of a fixed network, as a function of the image alone.
 
     The result is a pytree whose leaves are the parameters: passed to a jitted function they
-    are its arguments, never constants compiled into it.
+    are its arguments, never constants compiled into it. Two results for the same options share
+    one compiled program, whatever their parameters.
 
     Args:
-      params: as the next five, see `extract_features`.
-      layers: names in either family.
+      params: as the next five, see `extract_features`. Parameters above the deepest of `layers` are
+        left out.
+      layers: one at least, named in either family.
       arch: "vgg19" or "vgg16".
       pooling: "max" or "average".
       precision: "float32", "tf32" or "bfloat16".
@@ -277,16 +372,22 @@ def feature_fn(
       convolutions: "plain" is Flax's own form, with every derivative. The others are for a CPU,
         and their derivatives go backward only (no `jax.jvp`), to the image alone: "winograd"
         (`nst_jax.winograd`, float32; kernels from 128 channels on take five to eight times their
-        memory),
-        and "onednn" (`nst_jax.convolutions`, bfloat16; features of every layer come in it), which
-        is fast in programs of `compiler.Program`. `fastest_convolutions` tells what pays.
-      rematerialize: for the derivative keep what leaves the pooling layers alone, and compute what
-        lies between once more (Chen et al., "Training Deep Nets with Sublinear Memory Cost",
-        2016): less memory for a forward pass more. XLA on a CPU undoes it.
+        memory), and "onednn" (`nst_jax.convolutions`, bfloat16; features of every layer come in
+        it), which is fast in programs of `compiler.Program`. `fastest_convolutions` tells what
+        pays.
+      rematerialize: for the derivative keep only what leaves the pooling layers, and compute what
+        lies between once more: less memory, for one more forward pass. XLA on a CPU undoes it.
+
+    Returns:
+      From an image, RGB in [0, 1], (..., h, w, 3), to `{layer: (..., h_l, w_l, c_l)}`.
 
     Raises:
       ValueError: as `extract_features`; `convolutions` of another precision.
       RuntimeError: JAX has no device; one line that says what to do.
+
+    References:
+      `rematerialize`: Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost",
+      2016, section 4.
     """
     if isinstance(layers, str) or not layers:
         raise ValueError(f"`layers` must be a list of at least one layer, got {layers!r}")
@@ -298,15 +399,15 @@ def feature_fn(
     check_choice("convolutions", convolutions, Convolutions)
     needed = _needed_params(params, keras_names, arch)
     backend.start()
-    network: VGG | _Ready
+    network: VGG | _FixedNetwork
     if convolutions == "plain":
         network = VGG(keras_names, arch, pooling, precision)
-        # NumPy arrays would be copied to the device at every call.
+        # Moved to the device once: arrays of NumPy would be copied there at every call.
         parameters = jax.tree.map(jnp.asarray, needed)
     else:
         if precision != (wanted := _PRECISION_OF[convolutions]):
             raise ValueError(f"{convolutions!r} is for {wanted}, got the precision {precision!r}")
-        network = _Ready(keras_names, arch, pooling, precision)
+        network = _FixedNetwork(keras_names, arch, pooling, precision)
         parameters = {name: network.layer(**of_layer) for name, of_layer in needed.items()}
     return jax.tree_util.Partial(_Extractor(network, names, border, rematerialize), parameters)
 
@@ -316,6 +417,12 @@ def fastest_convolutions(precision: Precision) -> Convolutions:
 
     By what the compiler and the processor can do, not by a timing: equal settings on equal
     machines give equal programs.
+
+    Args:
+      precision: of the convolutions.
+
+    Raises:
+      RuntimeError: JAX has no device.
     """
     if backend.platform() != "cpu":
         return "plain"
@@ -331,6 +438,13 @@ def resolve_precision(setting: PrecisionSetting) -> Precision:
     "fast" is the fastest that keeps the gradient's direction (a cosine with that of float32 of
     0.99 with trained weights): bfloat16 on a TPU, on a GPU that multiplies it (compute capability 8
     and later: not a T4), and on a CPU where it goes by oneDNN; else float32.
+
+    Args:
+      setting: "fast", or a precision, which is returned as it is.
+
+    Raises:
+      ValueError: there is no such setting.
+      RuntimeError: JAX has no device.
     """
     check_choice("precision", setting, PrecisionSetting)
     if setting != "fast":
@@ -343,34 +457,36 @@ def resolve_precision(setting: PrecisionSetting) -> Precision:
 
 
 def fastest_form(setting: PrecisionSetting) -> Form:
-    """What a setting comes to on this device."""
+    """The precision that a setting means on this device, and its fastest convolutions."""
     precision = resolve_precision(setting)
     return Form(precision, fastest_convolutions(precision))
 
 
 @dataclass(frozen=True)
-class _Ready:
-    """A network of `convolutions.Layer`s, hashed by its fields."""
+class _FixedNetwork:
+    """What `VGG` computes, by layers with a derivative of their own (`convolutions`)."""
 
     layers: tuple[str, ...]
     arch: Arch
     pooling: Pooling
     precision: Precision
 
-    def layer(self, kernel: Array | np.ndarray, bias: Array | np.ndarray) -> ready.Layer:
+    def layer(
+        self, kernel: Array | np.ndarray, bias: Array | np.ndarray
+    ) -> fixed_layers.FixedLayer:
         in_channels = kernel.shape[2]
         if self.precision == "float32" and in_channels >= _WINOGRAD_CHANNELS:
-            return ready.by_winograd(kernel, bias, keeps_flat=self.pooling == "max")
-        # The first layer sees raw pixels, whose differences bfloat16 cannot hold.
-        return ready.direct(kernel, bias, jnp.float32 if in_channels == 3 else self._dtype)
+            return fixed_layers.winograd_layer(kernel, bias, keeps_ties=self.pooling == "max")
+        dtype = jnp.float32 if _sees_pixels(in_channels) else self._dtype
+        return fixed_layers.direct_layer(kernel, bias, dtype)
 
-    def __call__(self, layers: Mapping[str, ready.Layer], x: Array) -> dict[str, Array]:
-        pool = {"max": ready.max_pool, "average": ready.average_pool}[self.pooling]
-        return _walk(
+    def __call__(self, layers: Mapping[str, fixed_layers.FixedLayer], x: Array) -> dict[str, Array]:
+        pool = {"max": fixed_layers.max_pool, "average": fixed_layers.average_pool}[self.pooling]
+        return _compute_features(
             x,
             self.layers,
             self.arch,
-            lambda layer, x: ready.convolve_and_rectify(x, layers[layer.name], self._dtype),
+            lambda layer, x: fixed_layers.convolve_and_rectify(x, layers[layer.name], self._dtype),
             pool,
         )
 
@@ -381,15 +497,20 @@ class _Ready:
 
 @dataclass(frozen=True)
 class _Extractor:
-    """Hashed by its fields, so that two equal networks share one compiled program."""
+    """From parameters and an image to features: the static part of `feature_fn`.
 
-    network: VGG | _Ready
+    A frozen dataclass and not a closure: JAX finds a compiled program by the hash of the function.
+    A dataclass is hashed by its fields, so that equal networks share one program; a closure by its
+    identity, so that each new one would be compiled anew.
+    """
+
+    network: VGG | _FixedNetwork
     names: tuple[str, ...]
     border: Border
     rematerialize: bool
 
     def __call__(
-        self, params: Params | Mapping[str, ready.Layer], image: Array | np.ndarray
+        self, params: Params | Mapping[str, fixed_layers.FixedLayer], image: Array | np.ndarray
     ) -> dict[str, Array]:
         arch = self.network.arch
         x = preprocess(image)
@@ -402,20 +523,23 @@ class _Extractor:
             )
         apply: Callable[..., Any] = self._apply
         if self.rematerialize:
-            policy = jax.checkpoint_policies.save_only_these_names(_KEPT)
+            # The outputs of the poolings are a quarter of their inputs: few bytes, from which each
+            # block can be computed once more.
+            policy = jax.checkpoint_policies.save_only_these_names(_POOLED)
             apply = jax.checkpoint(apply, policy=policy)
         features = apply(params, _reflected(x) if self.border == "reflect" else x)
         return {name: features[canonical_name(name, arch)] for name in self.names}
 
     def _apply(self, params: Any, x: Array) -> dict[str, Array]:
-        if isinstance(self.network, _Ready):
+        if isinstance(self.network, _FixedNetwork):
             return self.network(params, x)
         features: Any = self.network.apply({"params": params}, x)
         return features
 
 
 def _reflected(x: Array) -> Array:
-    """With a margin that mirrors the image."""
+    """x with its reflection added on each side, `_MARGIN` pixels wide."""
+    # The network still pads with zeros, around the margin: what they spoil lies mostly within it.
     margins = [(0, 0)] * (x.ndim - 3) + [(_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)]
     return jnp.pad(x, margins, mode="reflect")
 

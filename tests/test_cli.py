@@ -23,10 +23,10 @@ except ImportError:  # Windows
     termios = None
 
 import nst_jax
-from nst_jax import config, runlog
+from nst_jax import config, runlog, runs
 from nst_jax import image as images
-from nst_jax.command import cli
-from nst_jax.runs import grid, inputs
+from nst_jax.command import cli, main
+from nst_jax.runs import grid
 
 SHALLOW = ["--content-layers", "relu2_1", "--style-layers", "relu1_1", "relu2_1"]
 # From the content picture a random network has almost nothing to lose.
@@ -233,8 +233,8 @@ def read(pictures, tmp_path, **settings):
     files = {"content": content, "style": style, "output": tmp_path / "out.png"}
     run = config.StylizeConfig(**files, **settings)
     said, (variant,) = [], grid.variants_of(run)
-    found = inputs.load_pictures(run, [variant], said.append)
-    return found.start(variant, noise=0.0, gray=run.gray), said
+    found = runs.load_pictures(run, [variant], say=said.append)
+    return runs.Problem({}, {}, found, gray=run.gray).start(variant), said
 
 
 def test_pictures_that_are_not_enlarged_are_named(pictures, tmp_path):

@@ -25,9 +25,9 @@ def ordinary(x, kernel, bias):
 
 
 LAYERS = {
-    "direct": partial(convolutions.direct, dtype=jnp.float32),
-    "winograd": partial(convolutions.by_winograd, keeps_flat=False),
-    "flat": partial(convolutions.by_winograd, keeps_flat=True),
+    "direct": partial(convolutions.direct_layer, dtype=jnp.float32),
+    "winograd": partial(convolutions.winograd_layer, keeps_ties=False),
+    "flat": partial(convolutions.winograd_layer, keeps_ties=True),
 }
 
 
@@ -73,7 +73,7 @@ def test_lanes_and_second_derivatives(form, problem):
 
 def test_bfloat16_multiplies_what_is_rounded_to_it(problem):
     x, kernel, bias = problem
-    layer = convolutions.direct(kernel, bias, jnp.bfloat16)
+    layer = convolutions.direct_layer(kernel, bias, jnp.bfloat16)
     low = x.astype(jnp.bfloat16)
     y, back = jax.vjp(lambda x: convolutions.convolve_and_rectify(x, layer, jnp.bfloat16), low)
     rounded = [each.astype(jnp.float32) for each in (low, layer.forward.kernel)]

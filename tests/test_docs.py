@@ -1,5 +1,6 @@
 """Every example of README.md and of the pages runs as it is printed, but for sizes and steps."""
 
+import ast
 import re
 import shlex
 import tomllib
@@ -12,9 +13,10 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
+TOP = ("README.md", "CONTRIBUTING.md", "weights/README.md")
 PAGES = [
     path.relative_to(ROOT).as_posix()
-    for path in [ROOT / "README.md", ROOT / "weights/README.md", *sorted(ROOT.glob("docs/**/*.md"))]
+    for path in [*map(ROOT.joinpath, TOP), *sorted(ROOT.glob("docs/**/*.md"))]
 ]
 # A page's Python blocks share one namespace; `console` shows what comes out; `text` is no code.
 LANGUAGES = ("python", "sh", "console", "text", "math")
@@ -128,7 +130,7 @@ def run(command: str, capsys) -> tuple[int, str]:
             assert (ROOT / script).is_file(), command
         case ["export", setting]:
             name = setting.partition("=")[0]
-            assert any(name in path.read_text() for path in ROOT.glob("nst_jax/*.py")), command
+            assert any(name in path.read_text() for path in ROOT.glob("nst_jax/**/*.py")), command
         case ["srun", *rest]:
             ours = rest.index("nst-jax")
             return run(shlex.join(rest[ours:]), capsys)
@@ -222,7 +224,7 @@ def test_the_recipe_for_pandas_keeps_variants_of_one_label_apart(tmp_path, monke
 
 
 def test_the_errors_that_are_explained_are_those_that_are_said():
-    sources = "".join(path.read_text() for path in ROOT.glob("nst_jax/*.py"))
+    sources = "".join(path.read_text() for path in ROOT.glob("nst_jax/**/*.py"))
     said = re.sub(r'"\n\s*f?"', "", sources)
     table = (ROOT / "docs/getting-started.md").read_text().partition("| message |")[2]
     messages = re.findall(r"^\| ([^-|]+) \|", table, re.MULTILINE)
@@ -247,3 +249,33 @@ def test_a_page_names_only_what_exists(page):
         with pytest.raises(SystemExit) as exit_info:
             cli.main([command, "--help"])
         assert exit_info.value.code == 0, command
+
+
+def test_rooms_import_from_the_floors_below_them_as_drawn():
+    """The drawing of docs/design.md: each room of the package, on floors from the top down."""
+    lines = (ROOT / "docs/design.md").read_text().partition("## Rooms")[2].splitlines()
+    floors = [re.findall(r"\w+", line.partition("│")[2]) for line in lines if "│" in line]
+    depth = {room: floor for floor, rooms in enumerate(floors) for room in rooms}
+    package = ROOT / "nst_jax"
+    files = [path for path in package.rglob("*.py") if path.name != "__main__.py"]
+    rooms = {path: path.relative_to(package).parts[0].removesuffix(".py") for path in files}
+    assert set(depth) == set(rooms.values()) - {"__init__"}
+    for path, room in rooms.items():
+        for other in imported_rooms(path) & set(depth) - {room}:
+            assert depth[other] > depth.get(room, -1), f"{path}: {other}"
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The modules and folders at the top of the package that a file imports from, anywhere."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    found = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    names = [f"{node.module}.{alias.name}".split(".") for node in found for alias in node.names]
+    return {parts[1] for parts in names if parts[0] == "nst_jax"}
+
+
+def test_contributing_names_only_files_and_folders_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`([\w.-]+/[\w./-]*|[\w-]+\.\w+)`", text))
+    assert len(named) > 20
+    in_any_folder_or_built = {"__init__.py", "dist/"}
+    assert [path for path in named - in_any_folder_or_built if not (ROOT / path).exists()] == []

@@ -27,15 +27,15 @@ def hyperparameters(weights, rates):
 # Most tests run three variants in chunks of three steps: they share a few compiled programs.
 def run(toy, weights, image, rates, *, optimizer="adam", num_steps=6, chunk_length=3, **options):
     """The chunks of a run from one image with one variant a rate."""
-    factory = optimizers.factory(optimizer) if isinstance(optimizer, str) else optimizer
+    optimizer = optimizers.as_optimizer(optimizer)
     hyper = hyperparameters(weights, rates)
     images = jnp.broadcast_to(image, (len(rates), *image.shape))
-    state = driver.init_state(images, factory, hyper)
+    state = driver.init_state(images, optimizer, hyper)
     chunks = driver.run_chunks(
         toy,
         hyper,
         state,
-        factory=factory,
+        optimizer=optimizer,
         num_steps=num_steps,
         chunk_length=chunk_length,
         **options,
@@ -109,7 +109,7 @@ def test_a_row_is_of_the_image_before_its_update(toy_objective, name):
     result = solve.stylize(
         toy, image, weights, optimizer=name, learning_rate=RATES[name], num_steps=6
     )
-    optimizer = optimizers.factory(name)(RATES[name])
+    optimizer = optimizers.named(name).transformation(RATES[name])
     opt_state = optimizer.init(image)
 
     @jax.jit
@@ -200,7 +200,7 @@ def test_a_run_that_is_resumed_gives_the_same_bytes(toy_objective, name, which):
         toy,
         hyperparameters(weights, rates_of(name)),
         jax.device_put(first[-1].state),
-        factory=optimizers.factory(name),
+        optimizer=optimizers.named(name),
         num_steps=6,
         chunk_length=3,
         driver=which,
@@ -390,29 +390,6 @@ def test_losses_of_are_those_of_the_given_images(toy_objective):
         jax.tree.map(close, actual, expected)
 
 
-@pytest.mark.parametrize("name", ["adam", "rmsprop", "lbfgs"])
-def test_final_losses_are_those_of_the_images_and_compile_nothing(
-    toy_objective, name, count_compilations
-):
-    toy, weights, image = toy_objective
-    hyper = hyperparameters([weights, weights._replace(style=np.float32(3))], [0.1, 0.1])
-    images = jnp.stack([image, image / 2])
-    factory = optimizers.factory(name)
-    options = {"factory": factory, "driver": "python"}
-    state = driver.init_state(images, factory, hyper)
-    chunks = driver.run_chunks(toy, hyper, state, num_steps=2, chunk_length=2, **options)
-    (state,) = (chunk.state for chunk in chunks)
-    # Neither the steps that are done nor a divergence leave the terms out.
-    state = state._replace(diverged_step=jnp.array([-1, 1], jnp.int32))
-    expected = driver.losses_of(toy, hyper, images)
-    with count_compilations("step_variants") as steps, count_compilations("<lambda>") as others:
-        found = driver.final_losses(toy, hyper, state, np.asarray(images), **options)
-    assert not (*steps, *others)
-    # The content term of the content image is zero but for rounding.
-    close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-12)
-    jax.tree.map(close, found, expected)
-
-
 def test_the_init_image_survives_a_run(toy_objective):
     """The state is donated: its buffers must be its own."""
     toy, weights, image = toy_objective
@@ -493,10 +470,10 @@ def test_chunks_are_even(toy_objective, num_steps):
 
 def chunk_length_of(toy_objective, **options):
     toy, weights, image = toy_objective
-    factory = optimizers.factory("adam")
+    optimizer = optimizers.named("adam")
     hyper = hyperparameters(weights, [0.1])
-    state = driver.init_state(image[None], factory, hyper)
-    return driver.default_chunk_length(toy, hyper, state, factory=factory, **options)
+    state = driver.init_state(image[None], optimizer, hyper)
+    return driver.default_chunk_length(toy, hyper, state, optimizer=optimizer, **options)
 
 
 def test_expensive_steps_make_short_chunks(vgg_params):
@@ -509,12 +486,12 @@ def test_expensive_steps_make_short_chunks(vgg_params):
         total = weights.content * jnp.sum(fn(image)["relu5_2"])
         return total, terms_of(total)
 
-    factory = optimizers.factory("sgd")
+    optimizer = optimizers.named("sgd")
     hyper = hyperparameters(WEIGHTS, [0.1])
-    state = driver.init_state(jnp.zeros((1, side, side, 3)), factory, hyper)
+    state = driver.init_state(jnp.zeros((1, side, side, 3)), optimizer, hyper)
     one, many = (
         driver.default_chunk_length(
-            network, hyper, state, factory=factory, num_steps=1000, lanes=lanes
+            network, hyper, state, optimizer=optimizer, num_steps=1000, lanes=lanes
         )
         for lanes in (1, 100)
     )
@@ -537,7 +514,7 @@ def test_new_learning_rates_and_weights_compile_nothing(toy_objective, which, co
     [
         ("rmsprop", "python", "step_variants"),
         ("rmsprop", "scan", "_scan_steps"),
-        ("lbfgs", "python", "<lambda>"),
+        ("lbfgs", "python", "evaluate"),
     ],
 )
 @pytest.mark.slow
@@ -545,9 +522,9 @@ def test_a_program_compiled_ahead_is_found(name, which, program, count_compilati
     # A size of its own: the program of another test would be found.
     image = jnp.full((3, 5, 3), 0.5)
     hyper = hyperparameters(WEIGHTS, [0.1])
-    factory = optimizers.factory(name)
-    state = driver.init_state(image[None], factory, hyper)
-    options = {"factory": factory, "chunk_length": 4, "driver": which}
+    optimizer = optimizers.named(name)
+    state = driver.init_state(image[None], optimizer, hyper)
+    options = {"optimizer": optimizer, "chunk_length": 4, "driver": which}
     with count_compilations(program) as compiled:
         ahead = driver.compile_ahead(bright, hyper, state, **options)
         assert len(compiled) == 1

@@ -74,7 +74,7 @@ def test_painting_is_the_same_every_time():
 
 
 def test_bundled_painting_is_small_and_lossless():
-    path = Path(__file__).resolve().parents[1] / "nst_jax" / "image" / "painting.png"
+    path = Path(__file__).resolve().parents[1] / "nst_jax" / "data" / "painting.png"
     assert path.stat().st_size < 400_000
     with Image.open(path) as picture:
         assert picture.format == "PNG"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nst_jax import config
-from nst_jax.runs import grid
+from nst_jax.runs import checks, grid
 
 
 def sweep(**settings) -> config.SweepConfig:
@@ -176,7 +176,7 @@ def test_labels_that_were_distinct_are_those_of_older_logs():
 )
 def test_variants_that_cannot_work_are_refused(settings, words):
     with pytest.raises(ValueError, match=words):
-        grid.check_variants(grid.variants_of(sweep(**settings)), sweep())
+        checks.check_variants(grid.variants_of(sweep(**settings)), sweep())
 
 
 @pytest.mark.parametrize(

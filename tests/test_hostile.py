@@ -287,7 +287,7 @@ def test_whole_number_is_a_float_and_none_is_no_size():
 def test_a_size_is_a_number_or_full(size):
     settings = hostile.SETTINGS | {"size": size, "style_size": size}
     assert config.from_json(settings).style_size == size
-    with pytest.raises(ValueError, match="the setting size: expected a int or full, found 'half'"):
+    with pytest.raises(ValueError, match="the setting size: expected an int or full, found 'half'"):
         config.from_json(settings | {"size": "half"})
 
 

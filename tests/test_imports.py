@@ -1,6 +1,7 @@
 """What importing costs: nothing that was not asked for, and no device."""
 
 import ast
+import graphlib
 import json
 import subprocess
 import sys
@@ -66,6 +67,54 @@ def test_this_way_of_seeing_a_device_sees_one():
     assert started != []
 
 
+def modules():
+    """The files of the package by the names of their modules."""
+    files = {}
+    for file in sorted(SOURCE.parent.rglob("*.py")):
+        parts = file.relative_to(ROOT).with_suffix("").parts
+        files[".".join(parts).removesuffix(".__init__")] = file
+    return files
+
+
+def imports():
+    """Which modules each module imports, also inside functions; without the face of the whole."""
+    files = modules()
+    found = {name: set() for name in files if name != "nst_jax"}
+    for name, imported in found.items():
+        for node in ast.walk(ast.parse(files[name].read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "nst_jax":
+                paths = {f"{node.module}.{alias.name}" for alias in node.names}
+                imported |= {path if path in files else node.module for path in paths}
+    return found
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graphlib.TopologicalSorter(imports()).prepare()
+
+
+def test_the_library_imports_no_machinery():
+    """The library lies at the top of the package and in `losses`."""
+    rooms = {path.name for path in SOURCE.parent.iterdir() if path.is_dir()} - {"losses"}
+    into = [
+        (name, other)
+        for name, imported in imports().items()
+        for other in imported
+        if name.split(".")[1] not in {*rooms, "__main__"} and other.split(".")[1] in rooms
+    ]
+    assert into == []
+
+
+def test_settings_end_at_the_door():
+    """`runs.preparation` is the door: what it makes of a config, and the log, know none."""
+    above = {"again", "checks", "extension", "grid", "hosts", "preparation", "resumption", "run"}
+    for name, file in modules().items():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("nst_jax.config"):
+                taken = {alias.name for alias in node.names} - {"PLACES"}
+                folder, _, room = name.removeprefix("nst_jax.").partition(".")
+                assert not taken or folder in ("config", "presets", "command") or room in above
+
+
 @pytest.mark.parametrize("name", nst_jax.__all__)
 def test_every_public_name_resolves(name):
     assert getattr(nst_jax, name) is not None
@@ -74,8 +123,6 @@ def test_every_public_name_resolves(name):
 def test_type_checkers_and_editors_find_the_same_names():
     block = next(node for node in ast.parse(SOURCE.read_text()).body if isinstance(node, ast.If))
     found = {
-        alias.asname: f"{node.module}.{alias.name}" for node in block.body for alias in node.names
-    }
         alias.asname: f"{node.module}.{alias.name}" for node in block.body for alias in node.names
     }
     modules = {name: f"nst_jax.{path}" for name, path in nst_jax._MODULES.items()}

@@ -7,17 +7,17 @@ import pytest
 from PIL import Image
 
 from nst_jax import runs
-from nst_jax.runs import grid, inputs
+from nst_jax.runs import grid
 
 
 def quiet(line: str) -> None:
     del line
 
 
-def load(config) -> tuple[inputs.Inputs, list[str]]:
+def load(config) -> tuple[runs.Pictures, list[str]]:
     """The pictures of a run, and what is said of them."""
     said = []
-    pictures = inputs.load_pictures(config, grid.variants_of(config), said.append)
+    pictures = runs.load_pictures(config, grid.variants_of(config), say=said.append)
     return pictures, said
 
 
@@ -139,7 +139,8 @@ def test_a_gray_run_starts_from_gray(stylize):
         config = replace(stylize, gray=True, init=init)
         (variant,) = grid.variants_of(config)
         pictures, _ = load(config)
-        assert is_gray(pictures.start(variant, noise=0.2, gray=True))
+        problem = runs.Problem({}, {}, pictures, noise=0.2, gray=True)
+        assert is_gray(problem.start(variant))
 
 
 @pytest.mark.parametrize("command", ["stylize", "sweep"])

@@ -55,15 +55,15 @@ def test_losses_and_gradients_of_extreme_pictures_are_finite(
                 assert float(terms.style_per_layer @ scale) < 1e-9
 
 
-def run(toy, weights, images, rates, factory):
+def run(toy, weights, images, rates, optimizer):
     """Six steps of one program; the final pictures and the history."""
     hyper = jax.tree.map(
         lambda *x: jnp.stack([jnp.asarray(each, jnp.float32) for each in x]),
         *(driver.Hyperparameters(np.float32(rate), weights) for rate in rates),
     )
-    state = driver.init_state(images, factory, hyper)
+    state = driver.init_state(images, optimizer, hyper)
     chunks = driver.run_chunks(
-        toy, hyper, state, factory=factory, num_steps=6, chunk_length=6, driver="python"
+        toy, hyper, state, optimizer=optimizer, num_steps=6, chunk_length=6, driver="python"
     )
     chunk = list(chunks)[-1]
     return driver.pictures(chunk.state), chunk
@@ -72,10 +72,10 @@ def run(toy, weights, images, rates, factory):
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "adagrad", "sgd"])
 def test_absurd_rates_spoil_no_neighbor(toy_objective, name):
     toy, weights, image = toy_objective
-    factory = optimizers.factory(name)
+    optimizer = optimizers.named(name)
     images = jnp.stack([image] * 4)
-    tame, _ = run(toy, weights, images, [0.02] * 4, factory)
-    wild, chunk = run(toy, weights, images, [1e30, 0.02, 3e38, 1e-38], factory)
+    tame, _ = run(toy, weights, images, [0.02] * 4, optimizer)
+    wild, chunk = run(toy, weights, images, [1e30, 0.02, 3e38, 1e-38], optimizer)
     np.testing.assert_array_equal(wild[1], tame[1])
     assert np.isfinite(wild).all()
     assert int(chunk.state.diverged_step[1]) == -1

@@ -60,33 +60,32 @@ FORMULAS = {"adam": adam, "rmsprop": rmsprop, "adagrad": adagrad, "sgd": sgd}
 
 
 @partial(jax.jit, static_argnums=0)
-def advance(factory, x, state, gradient):
+def advance(optimizer, x, state, gradient):
     """One update: what is added, and what comes of it."""
-    optimizer = factory(RATE)
-    updates, state = optimizer.update(gradient, state, x)
+    updates, state = optimizer.transformation(RATE).update(gradient, state, x)
     return updates, optax.apply_updates(x, updates), state
 
 
-def run(factory, start, gradients):
+def run(optimizer, start, gradients):
     """Each update, and the image after it."""
-    x, state = jnp.asarray(start), factory(RATE).init(jnp.asarray(start))
+    x, state = jnp.asarray(start), optimizer.transformation(RATE).init(jnp.asarray(start))
     steps, images = [], []
     for gradient in gradients:
-        step, x, state = advance(factory, x, state, jnp.asarray(gradient))
+        step, x, state = advance(optimizer, x, state, jnp.asarray(gradient))
         steps.append(np.asarray(step))
         images.append(np.asarray(x))
     return np.stack(steps), np.stack(images)
 
 
-def displacements(factory, gradients):
+def displacements(optimizer, gradients):
     """Where the updates lead from zero; summed in float64, so that none is rounded off."""
-    steps, _ = run(factory, np.zeros(gradients.shape[1:], np.float32), gradients)
+    steps, _ = run(optimizer, np.zeros(gradients.shape[1:], np.float32), gradients)
     return np.cumsum(steps, axis=0, dtype=np.float64)
 
 
-def trajectory(factory, start, gradients):
+def trajectory(optimizer, start, gradients):
     """An image after each of its updates, in float32."""
-    return run(factory, start, gradients)[1]
+    return run(optimizer, start, gradients)[1]
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -94,7 +93,7 @@ def trajectory(factory, start, gradients):
 @pytest.mark.parametrize("rule", RULES)
 def test_forty_updates_follow_the_formula(keras, rule, form, scale, relative_error):
     gradients = keras[f"gradients/{scale}"]
-    actual = displacements(optimizers.factory(rule, form=form), gradients)
+    actual = displacements(optimizers.named(rule, form=form), gradients)
     expected = -np.cumsum(list(FORMULAS[rule](form, gradients.astype(np.float64))), axis=0)
     # In single precision, as in Keras, 1 - 0.999^t of the first steps has five digits.
     assert relative_error(actual, expected) < (1e-5 if rule == "adam" else 2e-7)
@@ -103,7 +102,7 @@ def test_forty_updates_follow_the_formula(keras, rule, form, scale, relative_err
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("rule", RULES)
 def test_forty_updates_follow_keras(keras, rule, scale, relative_error):
-    actual = trajectory(optimizers.factory(rule), keras["x0"], keras[f"gradients/{scale}"])
+    actual = trajectory(optimizers.named(rule), keras["x0"], keras[f"gradients/{scale}"])
     assert relative_error(actual, keras[f"{rule}/{scale}"]) < 1e-6
 
 
@@ -111,7 +110,7 @@ def test_forty_updates_follow_keras(keras, rule, scale, relative_error):
 @pytest.mark.parametrize("rule", RULES)
 def test_a_zero_gradient_moves_nothing(rule, form):
     """The report's forms divide by sqrt(0) + eps: 0, not NaN."""
-    actual = displacements(optimizers.factory(rule, form=form), np.zeros((3, 4), np.float32))
+    actual = displacements(optimizers.named(rule, form=form), np.zeros((3, 4), np.float32))
     np.testing.assert_array_equal(actual, np.zeros((3, 4)))
 
 
@@ -120,7 +119,7 @@ def test_a_zero_gradient_moves_nothing(rule, form):
 def test_a_pixel_without_gradient_leaves_its_neighbors_alone(keras, rule, form):
     gradients = keras["gradients/1"]
     assert np.all(gradients[:, 5] == 0)
-    actual = displacements(optimizers.factory(rule, form=form), gradients)
+    actual = displacements(optimizers.named(rule, form=form), gradients)
     np.testing.assert_array_equal(actual[:, 5], np.zeros(40))
     assert np.all(np.isfinite(actual))
 
@@ -128,7 +127,7 @@ def test_a_pixel_without_gradient_leaves_its_neighbors_alone(keras, rule, form):
 @pytest.mark.parametrize("rule", ["adam", "rmsprop", "adagrad"])
 def test_forms_differ_at_small_gradients(keras, rule, relative_error):
     gradients = keras["gradients/1e-6"]
-    printed, run = (displacements(optimizers.factory(rule, form=form), gradients) for form in FORMS)
+    printed, run = (displacements(optimizers.named(rule, form=form), gradients) for form in FORMS)
     assert relative_error(printed, run) > 0.1
 
 
@@ -137,7 +136,7 @@ def test_forms_agree_at_the_gradients_of_the_report(keras, rule, relative_error)
     gradients = keras["gradients/1e4"]
     gradients = np.where(gradients < 0, -1, 1) * np.maximum(np.abs(gradients), 1e3)
     printed, run = (
-        trajectory(optimizers.factory(rule, form=form), keras["x0"], gradients) for form in FORMS
+        trajectory(optimizers.named(rule, form=form), keras["x0"], gradients) for form in FORMS
     )
     assert relative_error(printed, run) < 1e-6
 
@@ -145,15 +144,15 @@ def test_forms_agree_at_the_gradients_of_the_report(keras, rule, relative_error)
 @pytest.mark.parametrize("rule", RULES)
 def test_the_form_of_keras_is_the_default(keras, rule):
     gradients = keras["gradients/1e-3"][:3]
-    default = displacements(getattr(optimizers, rule), gradients)
-    named = displacements(optimizers.factory(rule, form="keras"), gradients)
+    default = displacements(optimizers.as_optimizer(getattr(optimizers, rule)), gradients)
+    named = displacements(optimizers.named(rule, form="keras"), gradients)
     np.testing.assert_array_equal(default, named)
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("rule", RULES)
 def test_any_grid_of_learning_rates_compiles_once(rule, form, count_compilations):
-    make = optimizers.factory(rule, form=form)
+    make = optimizers.named(rule, form=form).transformation
 
     def two_updates(rate, x):
         optimizer = make(rate)
@@ -177,7 +176,7 @@ def rosenbrock(x):
 
 
 def test_lbfgs_finds_the_minimum_of_rosenbrocks_valley():
-    optimizer = optimizers.factory("lbfgs")(jnp.zeros(()))
+    optimizer = optimizers.named("lbfgs").transformation(jnp.zeros(()))
 
     @jax.jit
     def advance(x, state):
@@ -194,16 +193,48 @@ def test_lbfgs_finds_the_minimum_of_rosenbrocks_valley():
     np.testing.assert_allclose(x, np.ones(3), atol=1e-3)
 
 
-def test_only_lbfgs_is_lbfgs():
-    answers = {name: optimizers.is_lbfgs(optimizers.factory(name)) for name in [*RULES, "lbfgs"]}
-    assert answers == {**dict.fromkeys(RULES, False), "lbfgs": True}
+def test_lbfgs_alone_searches_and_has_no_rate():
+    rows = {name: optimizers.named(name) for name in [*RULES, "lbfgs"]}
+    assert [name for name, row in rows.items() if row.line_search] == ["lbfgs"]
+    assert [name for name, row in rows.items() if not row.has_rate] == ["lbfgs"]
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("name", [*RULES, "lbfgs"])
-def test_a_factory_is_the_same_object_for_the_same_name(name):
-    """It is a static argument of compiled programs: another object would compile again."""
-    assert optimizers.factory(name) is optimizers.factory(name)
-    assert hash(optimizers.factory(name)) == hash(optimizers.factory(name))
+def test_an_optimizer_is_equal_to_itself_asked_for_again(name, form):
+    """It is a static argument of compiled programs: another one would compile again."""
+    one, other = (optimizers.named(name, form=form) for _ in range(2))
+    assert one == other
+    assert hash(one) == hash(other)
+
+
+@pytest.mark.parametrize("name", ["adam", "lbfgs"])
+def test_after_a_resize_the_state_is_that_of_a_new_start(name):
+    optimizer = optimizers.named(name)
+    old, fresh = (
+        optimizer.transformation(RATE).init(jnp.full((side, side, 3), 0.5)) for side in (2, 4)
+    )
+    assert optimizer.resize(fresh, old) is fresh
+
+
+def test_what_a_caller_gives_becomes_an_optimizer():
+    made = optimizers.Optimizer(optax.adam)
+    assert optimizers.as_optimizer("adam") == optimizers.named("adam")
+    assert optimizers.as_optimizer(optax.adam) == made
+    assert optimizers.as_optimizer(made) is made
+
+
+def test_the_same_schedule_makes_equal_optimizers():
+    cosine = optax.cosine_decay_schedule(0.05, decay_steps=8)
+    one, other = (optimizers.scheduled("adam", cosine, num_steps=3) for _ in range(2))
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != optimizers.named("adam")
+
+
+def test_a_line_search_that_does_not_count_its_steps_is_refused():
+    with pytest.raises(ValueError, match="num_linesearch_steps"):
+        optimizers.as_optimizer(optimizers.Optimizer(optax.adam, line_search=True))
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -219,7 +250,7 @@ def test_a_factory_is_the_same_object_for_the_same_name(name):
 def test_an_unknown_name_or_form_lists_the_valid_ones(arguments, valid):
     name, form = arguments
     with pytest.raises(ValueError, match=valid):
-        optimizers.factory(name, form=form)
+        optimizers.named(name, form=form)
 
 
 @pytest.mark.usefixtures("unchecked")

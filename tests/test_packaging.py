@@ -4,7 +4,6 @@ That the wheel works is tried by `make wheel`.
 """
 
 import re
-from fnmatch import fnmatch
 from importlib import metadata
 
 import pytest
@@ -14,6 +13,7 @@ from packaging.version import Version
 from try_wheel import PROJECT, ROOT
 
 import nst_jax
+from tools import check_release
 
 EXTRAS = PROJECT["optional-dependencies"]
 REQUIREMENTS = [Requirement(text) for text in PROJECT["dependencies"]]
@@ -32,6 +32,29 @@ def test_the_version_is_one():
     for heading in headings:
         assert re.fullmatch(r"\d+\.\d+\.\d+ \((unreleased|\d{4}-\d\d-\d\d)\)", heading)
     assert headings[0].split()[0] == nst_jax.__version__
+
+
+@pytest.mark.parametrize(
+    ("tag", "heading", "said"),
+    [
+        ("v0.2.0", "0.2.0 (2027-01-31)", None),
+        ("v0.2.1", "0.2.0 (2027-01-31)", "expected the tag v0.2.0"),
+        ("0.2.0", "0.2.0 (2027-01-31)", "expected the tag v0.2.0"),
+        ("v0.2.0", "0.2.0 (unreleased)", "got `0.2.0 (unreleased)`"),
+        ("v0.2.0", "0.1.0 (2026-12-01)", "got `0.1.0 (2026-12-01)`"),
+    ],
+)
+def test_a_release_has_the_version_for_its_tag_and_a_date(tag, heading, said):
+    found = check_release.problem(tag, "0.2.0", f"# Changelog\n\n## {heading}\n\n- News\n")
+    assert found is None if said is None else said in found
+
+
+def test_the_workflow_of_a_release_calls_what_there_is():
+    workflow = read(".github/workflows/release.yml")
+    assert re.findall(r"run: make (.+)", workflow) == ["lint", "test", "wheel"]
+    assert "python -m tools.check_release" in workflow
+    pythons = re.findall(r"^ +(3\.\d+)$", workflow, re.MULTILINE)
+    assert pythons == try_wheel.supported_pythons()
 
 
 def test_the_license_is_one():
@@ -72,12 +95,15 @@ def test_pythons():
 def test_each_file_of_the_package_is_in_the_wheel():
     tool = try_wheel.PYPROJECT["tool"]["setuptools"]
     folders = {path.parent for path in (ROOT / "nst_jax").rglob("__init__.py")}
-    assert {path.relative_to(ROOT).as_posix() for path in folders} == set(tool["packages"])
-    (patterns,) = tool["package-data"].values()
-    names = {name.removeprefix("nst_jax/") for name in try_wheel.package_files()}
-    assert "py.typed" in names
-    for name in names:
-        assert name.endswith(".py") or any(fnmatch(name, pattern) for pattern in patterns)
+    names = {".".join(path.relative_to(ROOT).parts) for path in folders}
+    assert names == set(tool["packages"])
+    data = {
+        f"{name.replace('.', '/')}/{pattern}"
+        for name, patterns in tool["package-data"].items()
+        for pattern in patterns
+    }
+    files = set(try_wheel.package_files())
+    assert {name for name in files if not name.endswith(".py")} == data
 
 
 def test_the_design_says_why_each_dependency_is_there():

@@ -285,7 +285,7 @@ def test_overview_states_the_settings():
 
 
 def test_lbfgs_states_no_learning_rate():
-    texts = draw_texts(plotting.overview(make_record(optimizer="lbfgs")))
+    texts = draw_texts(plotting.overview(make_record(optimizer="lbfgs", learning_rate=0.0)))
     (line,) = [text.get_text() for text in texts if "lbfgs" in text.get_text()]
     assert "rate" not in line
 

@@ -118,12 +118,12 @@ def test_nothing_is_compiled_after_the_first_chunk(toy_objective, count_compilat
     from nst_jax import optimizers
 
     loss, weights, content = toy_objective
-    factory = optimizers.factory("adam")
+    optimizer = optimizers.named("adam")
     hyper = single(Hyperparameters(np.float32(0.01), weights))
     for kind in ("python", "scan"):
-        state = driver.init_state(np.asarray(content)[None], factory, hyper)
+        state = driver.init_state(np.asarray(content)[None], optimizer, hyper)
         chunks = driver.run_chunks(
-            loss, hyper, state, factory=factory, num_steps=11, chunk_length=4, driver=kind
+            loss, hyper, state, optimizer=optimizer, num_steps=11, chunk_length=4, driver=kind
         )
         next(chunks)
         with count_compilations() as compiled:

@@ -16,7 +16,7 @@ import pytest
 
 from nst_jax import runlog
 from nst_jax.command import cli
-from nst_jax.runlog import reading, writing
+from nst_jax.runlog import layout, reading, writing
 
 CHUNK = 4
 SERIES = [field.name for field in dataclasses.fields(runlog.Rows)]
@@ -387,13 +387,13 @@ def test_series_has_a_unit(finished, name):
 
 def test_file_has_its_name_only_when_complete(path, monkeypatch):
     existed = []
-    write_images = writing._write_images
+    write_images = layout.write_images
 
     def spy(*arguments):
         write_images(*arguments)
         existed.append(path.exists())
 
-    monkeypatch.setattr(writing, "_write_images", spy)
+    monkeypatch.setattr(layout, "write_images", spy)
     create(path).close()
     assert existed == [False]
     assert path.exists()

@@ -117,6 +117,16 @@ def test_internal_links_lead_somewhere(site):
     assert count > 1000
 
 
+def test_the_reference_lists_every_name_that_its_pages_ask_for(site):
+    for source in (ROOT / "docs/api").glob("*.md"):
+        anchors = Page(site / f"api/{source.stem}.html").anchors
+        for module, options in re.findall(r"(?m)^::: (\S+)((?:\n .+)*)", source.read_text()):
+            members = re.search(r"members: \[(.+)\]", options)
+            names = {f"{module}.{name}" for name in members[1].split(", ")} if members else set()
+            assert names <= anchors, names - anchors
+            assert any(anchor.startswith(f"{module}.") for anchor in anchors), module
+
+
 def test_equations_are_mathml_and_nothing_of_latex_is_left(site):
     page = (site / "losses.html").read_text()
     assert page.count("<math") > 30

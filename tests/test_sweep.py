@@ -17,7 +17,7 @@ from PIL import Image
 
 from nst_jax import config, runlog, runs
 from nst_jax.command import cli
-from nst_jax.runlog import checkpoint, writing
+from nst_jax.runlog import checkpoint, merging, writing
 from nst_jax.runs import grid, hosts
 from nst_jax.system import memory
 
@@ -383,12 +383,12 @@ def test_parts_of_other_pictures_are_not_joined(sweep):
         runs.sweep_files(replace(settings, log=log), share=share, say=quiet, progress=False)
         halves.append(runlog.load(log))
     merged = sweep.log.with_name("merged.h5")
-    writing.merge(merged, halves, config=config.to_json(settings))
+    merging.merge(merged, halves, config=config.to_json(settings))
     whole = run(settings)
     assert_close(runlog.load(merged), whole)
     other = {**halves[1].attributes, "content_sha256": "another"}
     with pytest.raises(ValueError, match="different content"):
-        writing.merge(merged, [halves[0], replace(halves[1], attributes=other)], config={})
+        merging.merge(merged, [halves[0], replace(halves[1], attributes=other)], config={})
 
 
 def test_a_share_of_another_number_of_processes_is_not_left_behind(sweep):

@@ -20,7 +20,7 @@ from nst_jax.objective import LossTerms
 
 
 def adam(rate):
-    return ways.stepping(optimizers.factory("adam"), rate)
+    return ways.stepping(optimizers.named("adam"), rate)
 
 
 def a_course(totals, *, every=10, a_second=10.0, target=0.0):
@@ -92,7 +92,7 @@ def looks():
 
 
 @pytest.mark.parametrize(
-    "way", [adam(0.02), ways.stepping(optimizers.factory("lbfgs")), ways.bounded]
+    "way", [adam(0.02), ways.stepping(optimizers.named("lbfgs")), ways.bounded]
 )
 def test_a_way_goes_down_until_the_look_has_seen_enough(problem, looks, way):
     seen, look = looks

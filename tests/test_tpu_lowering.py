@@ -44,14 +44,14 @@ def problem(request, vgg_params):
     )
 
 
-def lower(kind, loss, weights, optimizer):
+def lower(kind, loss, weights, name):
     """The program of a driver, exported for a TPU, and the state that it is for."""
-    factory = optimizers.factory(optimizer)
-    hyper, state = driver.abstract_lanes(LANES, SHAPE, weights, factory=factory)
+    optimizer = optimizers.named(name)
+    hyper, state = driver.abstract_lanes(LANES, SHAPE, weights, optimizer=optimizer)
     arguments = (loss, hyper, state, jax.ShapeDtypeStruct((), np.int32))
     program, static = {
-        "scan": (driver._jit_scan.jitted, {"factory": factory, "length": LENGTH}),
-        "step": (driver._jit_step.jitted, {"factory": factory}),
+        "scan": (driver._jit_scan.jitted, {"optimizer": optimizer, "length": LENGTH}),
+        "step": (driver._jit_step.jitted, {"optimizer": optimizer}),
     }[kind]
     return export.export(program, platforms=["tpu"])(*arguments, **static), state
 
@@ -80,7 +80,9 @@ def test_a_program_is_lowered_for_a_tpu(problem, kind, optimizer):
     assert history.terms.style_per_layer.shape == (*rows, len(STYLE_LAYERS))
     # Custom calls are code for one platform (LAPACK's), or a way back to Python in every step.
     assert lines_with("custom_call", exported) == []
-    assert bool(lines_with("stablehlo.while", exported)) == (kind == "scan" or optimizer == "lbfgs")
+    assert bool(lines_with("stablehlo.while", exported)) == (
+        kind == "scan" or optimizers.named(optimizer).line_search
+    )
 
 
 def test_every_convolution_has_the_precision_asked_for(problem):

@@ -12,6 +12,7 @@ from flax import nnx
 
 import nst_jax
 from nst_jax import losses, vgg
+from nst_jax.optimizers import Optimizer
 
 LAYERS = ("relu1_1", "relu2_1")
 
@@ -302,6 +303,21 @@ def test_a_schedule_that_is_given_again_is_not_compiled_again(toy_objective, cou
     assert not compiled
 
 
+@pytest.mark.parametrize("driver", ["python", "scan"])
+def test_a_line_search_of_ones_own(driver, toy_objective):
+    """Another of optax's, with which the picture is clipped at the end alone."""
+    loss, weights, image = toy_objective
+    search = optax.scale_by_backtracking_linesearch(max_backtracking_steps=9)
+    descent = Optimizer(
+        lambda rate: optax.chain(optax.sgd(1.0), search), has_rate=False, line_search=True
+    )
+    result = nst_jax.stylize(
+        loss, 1 - image, weights, optimizer=descent, driver=driver, num_steps=3
+    )
+    assert result.history.evaluations.max() > 1
+    assert np.all(np.diff(result.history.terms.total) < 0)
+
+
 def test_lbfgs_ignores_a_schedule_as_it_does_a_rate(toy_objective):
     loss, weights, image = toy_objective
     results = [
@@ -318,6 +334,7 @@ def test_lbfgs_ignores_a_schedule_as_it_does_a_rate(toy_objective):
         ({"optimizer": optax.adam(0.02)}, "optimizer=optax.adam, learning_rate=0.02 in place of"),
         ({"optimizer": optax.chain(optax.clip(1.0))}, "got a transformation"),
         ({"optimizer": optax.adam(0.02), "learning_rate": COSINE}, "got a transformation"),
+        ({"optimizer": Optimizer(optax.adam(0.02))}, "got a transformation"),
         ({"optimizer": 0.02}, "a name or a function from a learning rate .* got float"),
         ({"learning_rate": optax.adam}, "for step 0 it gives GradientTransformation"),
         ({"learning_rate": lambda step: -1.0}, "for step 0 it gives -1.0"),

@@ -3,11 +3,9 @@
 Imports no JAX: `nst-jax stylize --help` answers at once.
 """
 
-import sys
-from contextlib import suppress
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -24,6 +22,7 @@ from nst_jax.choices import (
     Pooling,
     PrecisionSetting,
 )
+from nst_jax.system import plain
 
 Size = int | Literal["full"]
 """Of a picture's longest side in pixels; full: as in its file."""
@@ -185,13 +184,14 @@ Config = StylizeConfig | SweepConfig
 def to_json(config: Config) -> dict[str, Any]:
     """The settings as plain values, for the run log."""
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return [plain(each) for each in value]
-        return str(value) if isinstance(value, Path) else value
-
-    settings = {name: plain(value) for name, value in asdict(config).items()}
+    settings = {name: _plain(value) for name, value in asdict(config).items()}
     return {"command": _COMMANDS[type(config)], **settings}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def from_json(settings: dict[str, Any]) -> Config:
@@ -203,66 +203,19 @@ def from_json(settings: dict[str, Any]) -> Config:
     """
     kinds = {name: kind for kind, name in _COMMANDS.items()}
     command = settings.get("command")
-    kind = kinds.get(command) if isinstance(command, str) else None
+    if not isinstance(command, str) or command not in kinds:
+        raise ValueError(_OTHER_VERSION)
     values = {name: value for name, value in settings.items() if name != "command"}
-    known = {} if kind is None else {field.name: field for field in fields(kind)}
-    needed = {name for name, field in known.items() if field.default is MISSING}
-    if kind is None or not needed <= set(values) <= set(known):
-        raise ValueError("these settings are of another version of nst_jax")
-    types = get_type_hints(kind)
-    for name, value in values.items():
-        try:
-            values[name] = _from_plain(value, types[name])
-        except TypeError as error:
-            raise ValueError(f"the setting {name}: {error}") from None
-    return kind(**values)
-
-
-def _from_plain(value: Any, kind: Any) -> Any:
-    """A plain value as one of a type that settings have.
-
-    Raises:
-      TypeError: it is of another type, not finite, or not among the choices.
-    """
-    arguments = get_args(kind)
-    if get_origin(kind) is Literal:
-        if isinstance(value, str) and value in arguments:
-            return value
-    elif get_origin(kind) is tuple:
-        if isinstance(value, list):
-            return tuple(_from_plain(each, arguments[0]) for each in value)
-    elif arguments:
-        return _from_plain_of_one(value, arguments)
-    elif kind is float:
-        if type(value) in (int, float) and abs(value) <= sys.float_info.max:
-            return float(value)
-    elif kind in (str, Path):
-        # The system refuses a path with a NUL.
-        if isinstance(value, str) and "\0" not in value:
-            return kind(value)
-    elif type(value) is kind:  # a bool is no int
-        return value
-    raise TypeError(f"expected {_in_words(kind)}, found {value!r:.200}")
-
-
-def _from_plain_of_one(value: Any, kinds: tuple[Any, ...]) -> Any:
-    """A plain value as one of several types, None among them or not."""
-    if value is None and type(None) in kinds:
-        return None
-    kinds = tuple(kind for kind in kinds if kind is not type(None))
-    for kind in kinds:
-        with suppress(TypeError):
-            return _from_plain(value, kind)
-    raise TypeError(f"expected {' or '.join(map(_in_words, kinds))}, found {value!r:.200}")
-
-
-def _in_words(kind: Any) -> str:
-    if get_origin(kind) is Literal:
-        return " or ".join(get_args(kind))
-    return "a list" if get_origin(kind) is tuple else f"a {kind.__name__}"
+    try:
+        return plain.read(values, kinds[command])
+    except plain.OtherFields:
+        raise ValueError(_OTHER_VERSION) from None
+    except TypeError as error:
+        raise ValueError(f"the setting {error}") from None
 
 
 PLACES = frozenset(("output", "log", "report", "figures", "tensorboard", "force", "keep_state"))
 """Settings that say where results go, over what, and what stays beside them, not what they are."""
 
 _COMMANDS = {StylizeConfig: "stylize", SweepConfig: "sweep"}
+_OTHER_VERSION = "these settings are of another version of nst_jax"

@@ -9,7 +9,7 @@ from nst_jax.image import reading
 from nst_jax.system import files
 
 PORTRAIT = Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
-PAINTING = Path(str(resources.files("nst_jax.image") / "painting.png"))
+PAINTING = Path(str(resources.files("nst_jax") / "data" / "painting.png"))
 
 
 def write(folder: Path, *, force: bool = False) -> list[Path]:

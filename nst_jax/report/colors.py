@@ -71,6 +71,6 @@ def _rates(record: RunRecord) -> dict[str, list[float]]:
     """The learning rates of each optimizer that have a place on a logarithmic scale."""
     rates: dict[str, list[float]] = {}
     for variant in record.variants:
-        if variant.optimizer != "lbfgs" and 0 < variant.learning_rate < np.inf:
+        if 0 < variant.learning_rate < np.inf:
             rates.setdefault(variant.optimizer, []).append(variant.learning_rate)
     return rates

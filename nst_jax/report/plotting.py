@@ -200,7 +200,7 @@ def _settings_line(record: RunRecord) -> str:
     steps = f"{count} step" if count == 1 else f"{count} steps"
     if len(record.variants) > 1:
         return f"{len(record.variants)} variants, {steps}"
-    rate = "" if first.optimizer == "lbfgs" else f", rate {first.learning_rate:g}"
+    rate = f", rate {first.learning_rate:g}" if first.has_rate else ""
     optimizer = labels.cut(labels.on_one_line(first.optimizer), _MOST_LETTERS)
     weights = [f"{terms.title(x)} weight {terms.weight(first, x):g}" for x in terms.SUMMANDS]
     return ", ".join([f"{optimizer}{rate}", steps, *weights])

@@ -120,7 +120,7 @@ def _labels(record: RunRecord) -> Column:
 def _settings(record: RunRecord) -> list[Column]:
     variants = record.variants
     styles, starts = (words.of_files([getattr(v, x) for v in variants]) for x in ("style", "init"))
-    rates = [None if v.optimizer == "lbfgs" else v.learning_rate for v in variants]
+    rates = [v.learning_rate if v.has_rate else None for v in variants]
     return [
         Column("", "optimizer", [v.optimizer for v in variants]),
         Column("", "learning rate", rates),

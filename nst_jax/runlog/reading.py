@@ -23,7 +23,7 @@ from nst_jax.runlog.record import (
     ended,
     style_path,
 )
-from nst_jax.system import files, sandbox
+from nst_jax.system import files, plain, sandbox
 from nst_jax.system.hdf5 import Reader
 
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -33,9 +33,9 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _LIMIT = 3 * 178_956_970
 _MOST_LEVELS = 8
 _MOST_LETTERS = 20_000
-_ATTRIBUTES: dict[str, type] = {
+_ATTRIBUTES: dict[str, Any] = {
     "schema_version": int,
-    "status": str,
+    "status": Status,
     "compile_seconds": float,
     "chunk_length": int,
     "share": int,
@@ -208,11 +208,8 @@ def _is_shallow(value: Any, levels: int) -> bool:
 
 def _typed(name: str, value: Any) -> Any:
     """An attribute, if it has the type that the program goes on with."""
-    kind: type = _ATTRIBUTES.get(name, str if name.endswith(("_json", "_sha256")) else object)
-    if not isinstance(value, kind):
-        raise ValueError(
-            f"the attribute {name}: expected {kind.__name__}, found {type(value).__name__}"
-        )
-    if name == "status":
-        check_choice(name, value, Status)
-    return value
+    kind = _ATTRIBUTES.get(name, str if name.endswith(("_json", "_sha256")) else object)
+    try:
+        return plain.read(value, kind)
+    except TypeError as error:
+        raise ValueError(f"the attribute {name}: {error}") from None

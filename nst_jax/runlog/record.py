@@ -48,6 +48,11 @@ class Variant:
     status: str = "running"
     diverged_step: int = -1
 
+    @property
+    def has_rate(self) -> bool:
+        """Whether the optimizer has a learning rate; of one that has none, 0 is logged."""
+        return self.learning_rate != 0
+
 
 def ended(variant: Variant) -> bool:
     """Whether there is nothing left to do for a variant."""

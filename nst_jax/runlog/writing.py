@@ -10,14 +10,10 @@ The variants of a sweep run in several programs, one after another: each writes 
 """
 
 import errno
-import json
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +21,11 @@ import h5py
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from nst_jax.runlog import layout
 from nst_jax.runlog.reading import read_rows
-from nst_jax.runlog.record import (
-    SCHEMA,
-    SCHEMA_VERSION,
-    SERIES,
-    TERMS,
-    Rows,
-    RunRecord,
-    Status,
-    Variant,
-    style_path,
-)
+from nst_jax.runlog.record import SERIES, TERMS, Rows, RunRecord, Status, Variant
 from nst_jax.system import files, sandbox
 from nst_jax.system.hdf5 import Reader
-
-# Of fixed length, to be overwritten in place.
-_STATUS = h5py.string_dtype(length=16)
-# Of no meaning when the variants of several processes stand side by side.
-_OF_A_PART = {"compile_seconds", "plans_json", "pid", "share", "shares"}
 
 
 class RunLog:
@@ -85,22 +67,12 @@ class RunLog:
           num_snapshots: snapshots at most.
           chunk_length: rows a call of `append`, for the record.
         """
-        _check_space(path, num_steps, num_snapshots, variants, content)
+        layout.check_space(path, num_steps, num_snapshots, variants, content)
         with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
-            file.attrs.update(
-                {
-                    "schema": SCHEMA,
-                    "schema_version": SCHEMA_VERSION,
-                    "status": np.array("running", _STATUS),
-                    "config_json": json.dumps(config),
-                    "chunk_length": chunk_length,
-                    "compile_seconds": np.float64(0),
-                    **{name: _text(value) for name, value in attributes.items()},
-                }
-            )
-            _write_variants(file, variants)
-            _write_series(file, len(variants), style_layers, num_steps)
-            _write_images(file, content, styles, len(variants), num_snapshots)
+            layout.write_attributes(file, config, attributes, chunk_length)
+            layout.write_variants(file, variants)
+            layout.write_series(file, len(variants), style_layers, num_steps)
+            layout.write_images(file, content, styles, len(variants), num_snapshots)
         return cls(_opened(path))
 
     @classmethod
@@ -218,7 +190,7 @@ class RunLog:
         """Says how the run as a whole ended."""
         # Of the same type: changed in place.
         with self._writing():
-            self._file.attrs.modify("status", np.array(status, _STATUS))
+            self._file.attrs.modify("status", np.array(status, layout.STATUS))
 
     def close(self) -> None:
         path = Path(self._file.filename)
@@ -273,139 +245,6 @@ def check_writable(path: Path) -> None:
     _opened(path).close()
 
 
-def _check_space(
-    path: Path, num_steps: int, num_snapshots: int, variants: Sequence[Variant], content: np.ndarray
-) -> None:
-    """HDF5 dies hard on a full disk: what a log takes is known beforehand."""
-    # Ten series of at most 8 bytes, and five layers more.
-    needed = len(variants) * (num_steps * 15 * 8 + (num_snapshots + 1) * content.nbytes) + 2**20
-    if not _can_be_had(needed, path.parent):
-        free = shutil.disk_usage(path.parent).free
-        raise OSError(
-            f"cannot write {path}: it takes up to {needed / 1e6:.0f} MB, and there are "
-            f"{free / 1e6:.0f} MB free, or a quota leaves less; use fewer steps, variants or "
-            "snapshots, or another disk"
-        )
-
-
-def _can_be_had(size: int, folder: Path) -> bool:
-    if not hasattr(os, "posix_fallocate"):
-        return size <= shutil.disk_usage(folder).free
-    # A quota is known only to the system.
-    with tempfile.TemporaryFile(dir=folder) as file:
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                return False
-            raise
-    return True
-
-
-def _write_variants(file: h5py.File, variants: Sequence[Variant]) -> None:
-    for field in fields(Variant):
-        values = [_text(getattr(variant, field.name)) for variant in variants]
-        dtype = h5py.string_dtype() if isinstance(values[0], str) else None
-        if field.name == "status":
-            dtype = _STATUS
-        file.create_dataset(f"variants/{field.name}", data=values, dtype=dtype)
-    file["variants/label"].make_scale("variant")
-
-
-def _write_series(
-    file: h5py.File, variants: int, style_layers: Sequence[str], num_steps: int
-) -> None:
-    names = np.array(style_layers, dtype=h5py.string_dtype())
-    file.create_dataset("layers/style", data=names).make_scale("layer")
-    sizes = {"v": variants, "l": len(style_layers)}
-    scales = {"v": "variants/label", "l": "layers/style"}
-    for where, dtype, axes, unit in SERIES.values():
-        shape = (num_steps, *(sizes[axis] for axis in axes))
-        fill = -1 if np.issubdtype(dtype, np.integer) else np.nan
-        # Written, not only declared: HDF5 gives a dataset its place with its first values.
-        dataset = file.create_dataset(where, data=np.full(shape, fill, dtype))
-        dataset.attrs["unit"] = unit
-        if where == "step":
-            dataset.make_scale("step")
-        else:
-            dataset.dims[0].attach_scale(file["step"])
-        for i, axis in enumerate(axes, start=1):
-            dataset.dims[i].attach_scale(file[scales[axis]])
-
-
-def _write_images(
-    file: h5py.File,
-    content: np.ndarray,
-    styles: Mapping[str, np.ndarray],
-    variants: int,
-    num_snapshots: int,
-) -> None:
-    file.create_dataset("images/content", data=content, compression="gzip")
-    for number, (name, style) in enumerate(styles.items(), start=1):
-        where = style_path(number)
-        file.create_dataset(where, data=style, compression="gzip").attrs["name"] = _text(name)
-    shape = (variants, *content.shape)
-    for term in TERMS:
-        file.create_dataset(f"final/{term}", data=np.full(variants, np.nan, np.float32))
-    file.create_dataset("images/final", data=np.zeros(shape, np.uint8))
-    file.create_dataset("images/snapshots", data=np.zeros((num_snapshots, *shape), np.uint8))
-    steps = np.full(num_snapshots, -1, np.int32)
-    file.create_dataset("images/snapshot_step", data=steps)
-
-
-def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) -> None:
-    """Writes one log of the variants that ran in several processes.
-
-    Args:
-      path: of the new log.
-      parts: finished logs; variant i of the whole is in part i modulo their number.
-      config: the settings of the whole.
-
-    Raises:
-      ValueError: the parts were not made from the same pictures and weights.
-    """
-    own = {"schema", "schema_version", "status", "config_json", "chunk_length", *_OF_A_PART}
-    first, count = parts[0], len(parts)
-    for name in ("content_sha256", "style_sha256", "weights_sha256"):
-        if len({part.attributes.get(name) for part in parts}) > 1:
-            raise ValueError(
-                f"the parts of {path} have different {name.removesuffix('_sha256')}: remove them "
-                f"({first.path} and so on) and start again"
-            )
-    total = sum(len(part.variants) for part in parts)
-    styles = {name: style for part in parts for name, style in part.styles.items()}
-    with (
-        files.replacing(path) as temporary,
-        RunLog.create(
-            temporary,
-            attributes={
-                **{name: value for name, value in first.attributes.items() if name not in own},
-                "processes": count,
-            },
-            config=config,
-            variants=[parts[i % count].variants[i // count] for i in range(total)],
-            style_layers=first.style_layers,
-            content=first.content,
-            styles=styles,
-            num_steps=config["steps"],
-            num_snapshots=max(len(part.snapshot_steps) for part in parts),
-            chunk_length=first.attributes["chunk_length"],
-        ) as log,
-    ):
-        for number, part in enumerate(parts):
-            columns = slice(number, None, count)
-            log.take_over(part, slice(None), columns)
-            pictures, terms = part.results()
-            log.finish_variants(part.variants, final=terms, images=pictures, variants=columns)
-            log.add_compile_seconds(part.attributes["compile_seconds"])
-        log.finish("finished")
-
-
 def _of_variants(rows: Rows, variants: slice) -> Rows:
     series = {name: getattr(rows, name)[:, variants] for name in SERIES if name != "step"}
     return Rows(step=rows.step, **series)
-
-
-def _text(value: Any) -> Any:
-    """A string as HDF5 can hold it: file names need not be valid text. Other values unchanged."""
-    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value

@@ -135,7 +135,7 @@ class Problem:
             convolutions=vgg.fastest_convolutions(precision),
             **self._options,
         )
-        self._factory = optimizers.factory("adam")
+        self._optimizer = optimizers.named("adam")
 
     def rematerialized(self) -> "Problem":
         """The same with activations that are computed twice."""
@@ -156,8 +156,8 @@ class Problem:
         shape = (size, size, 3)
         picture = jax.ShapeDtypeStruct(shape, np.float32)
         loss = jax.eval_shape(_objective, self._feature_fn, picture)
-        lanes = driver.abstract_lanes(variants, shape, _WEIGHTS, factory=self._factory)
-        return driver.step_bytes(loss, *lanes, factory=self._factory)
+        lanes = driver.abstract_lanes(variants, shape, _WEIGHTS, optimizer=self._optimizer)
+        return driver.step_bytes(loss, *lanes, optimizer=self._optimizer)
 
     def compile_objective(self, size: int) -> Callable[[], Objective]:
         """What gives the objective of a picture of noise: its targets are another program."""
@@ -179,16 +179,16 @@ class Problem:
         return driver.run_chunks(
             loss,
             hyper,
-            driver.init_state(_noise(size)[None], self._factory, hyper),
-            factory=self._factory,
+            driver.init_state(_noise(size)[None], self._optimizer, hyper),
+            optimizer=self._optimizer,
             num_steps=count * length,
             chunk_length=length,
         )
 
     def chunk_length(self, loss: Objective, size: int, *, most: int) -> int:
         """Steps of a chunk, as many as a run of `most` steps has."""
-        lanes = driver.abstract_lanes(1, (size, size, 3), _WEIGHTS, factory=self._factory)
-        return driver.default_chunk_length(loss, *lanes, factory=self._factory, num_steps=most)
+        lanes = driver.abstract_lanes(1, (size, size, 3), _WEIGHTS, optimizer=self._optimizer)
+        return driver.default_chunk_length(loss, *lanes, optimizer=self._optimizer, num_steps=most)
 
 
 def _noise(size: int) -> np.ndarray:

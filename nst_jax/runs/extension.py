@@ -2,7 +2,7 @@
 
 The old log, its picture and its page stay as they are. The new log begins with the rows of the old
 one, and ends with the bytes of a run that had so many steps from the start. A log cannot grow:
-`logwriter` says why.
+`runlog.writing` says why.
 """
 
 from dataclasses import replace

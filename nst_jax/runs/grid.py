@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, get_args
 
 from nst_jax.choices import OptimizerName
 from nst_jax.config import RunConfig, StylizeConfig, SweepConfig
-from nst_jax.driver import check_settings
-from nst_jax.objective import DEFAULT_WEIGHTS, check_weights
+from nst_jax.objective import DEFAULT_WEIGHTS
+from nst_jax.optimizers import named
 from nst_jax.runlog import Variant, labels
 
 
@@ -29,6 +29,11 @@ class Share(NamedTuple):
     @property
     def columns(self) -> slice:
         return slice(self.number, None, self.total)
+
+
+WHOLE = Share()
+SHARE = {"share": 0, "shares": 1}
+"""As attributes of a log, with what logs without them mean."""
 
 
 def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:
@@ -80,10 +85,7 @@ def _check_count(config: SweepConfig, rates: Mapping[str, Sequence[float]]) -> N
 
 
 def as_sweep(config: StylizeConfig) -> SweepConfig:
-    """A single run as a sweep of one: a sweep around it is this with more values of something.
-
-    It is logged where the run would be: give it a log of its own.
-    """
+    """A single run as a sweep of one: a sweep around it is this with more values of something."""
 
     def one(value):
         return () if value is None else (value,)
@@ -109,7 +111,7 @@ def parse_learning_rates(
 ) -> dict[str, tuple[float, ...]]:
     """The rates of each optimizer: `0.02` is for all that have none of their own, `adam:0.01,0.1`.
 
-    L-BFGS has no rate: it gets one that is not used.
+    An optimizer without a rate gets 0, which is not used.
 
     Raises:
       ValueError: a text that is neither; an optimizer that is not run, or is left without rates.
@@ -134,7 +136,7 @@ def parse_learning_rates(
             common += rates
     result: dict[str, tuple[float, ...]] = {}
     for optimizer in dict.fromkeys(optimizers):
-        rates = (0.0,) if optimizer == "lbfgs" else own.get(optimizer, tuple(common))
+        rates = own.get(optimizer, tuple(common)) if named(optimizer).has_rate else (0.0,)
         if not rates:
             raise ValueError(f"no learning rate for {optimizer}: add one to --learning-rates")
         result[optimizer] = tuple(dict.fromkeys(rates))
@@ -166,38 +168,9 @@ def _labels(
 
     def parts(own: Mapping[str, Any]) -> Iterator[str]:
         yield own["optimizer"]
-        if own["optimizer"] != "lbfgs":
+        if named(own["optimizer"]).has_rate:
             yield rate_names[own["optimizer"]][own["learning_rate"]]
         for name, shown in names.items():
             yield f"{_SHOWN[name]} {shown[own[name]]}"
 
     return labels.distinct([" ".join(" ".join(parts(each)).split()) for each in settings])
-
-
-def check_variants(variants: Sequence[Variant], config: RunConfig) -> None:
-    """Refuses variants that no run can work with.
-
-    Args:
-      variants: of a run.
-      config: its settings.
-
-    Raises:
-      ValueError: one line that names the setting.
-    """
-    if not variants:
-        raise ValueError("the sweep has no variants: every list of settings needs a value")
-    for variant in variants:
-        check_settings(
-            num_steps=config.steps,
-            learning_rate=1.0 if variant.optimizer == "lbfgs" else variant.learning_rate,
-            tolerance=config.tolerance,
-        )
-        check_weights(variant.content_weight, variant.style_weight, variant.tv_weight)
-        # A term without layers has no weight either.
-        check_weights(
-            variant.content_weight * bool(config.content_layers),
-            variant.style_weight * bool(config.style_layers),
-            variant.tv_weight,
-        )
-        if not 0 <= variant.seed < 2**63:
-            raise ValueError(f"the seed must be at least 0 and below 2^63, got {variant.seed}")

@@ -18,10 +18,12 @@ from jax.experimental import multihost_utils
 
 from nst_jax import backend, report, runlog
 from nst_jax.config import SweepConfig, from_json, to_json
-from nst_jax.runlog import checkpoint, writing
-from nst_jax.runs import results, run
+from nst_jax.runlog import checkpoint, merging
+from nst_jax.runs import again, run
+from nst_jax.runs.checks import check_config, check_outputs
 from nst_jax.runs.grid import Share, variants_of
-from nst_jax.system.console import inform
+from nst_jax.runs.preparation import prepare_device
+from nst_jax.system.console import Say, inform
 
 # The first is JAX's own; where no launcher is found, all three have to be there.
 _VARIABLES = {
@@ -34,7 +36,7 @@ _VARIABLES = {
 def sweep_files(
     config: SweepConfig,
     *,
-    say: run.Say = inform,
+    say: Say = inform,
     progress: bool | None = None,
     heartbeat_seconds: int = 100,
 ) -> int:
@@ -54,9 +56,9 @@ def sweep_files(
     Raises:
       ValueError, OSError: bad input, or no cluster.
     """
-    run.check_config(config)
-    results.check_outputs(config)
-    run.prepare_device(config)
+    check_config(config)
+    check_outputs(config)
+    prepare_device(config)
     number, count = _join(heartbeat_seconds)
     if count > len(variants_of(config)):
         raise ValueError(
@@ -93,7 +95,7 @@ def part_path(log: Path, number: int, count: int) -> Path:
     return log.with_name(f"{log.stem}.{number}-of-{count}{log.suffix}")
 
 
-def _say_as(say: run.Say, who: str, line: str) -> None:
+def _say_as(say: Say, who: str, line: str) -> None:
     say(f"{who}: {line}")
 
 
@@ -128,9 +130,9 @@ def _wait_for_the_living() -> list[int]:
             continue
 
 
-def _run_part(part: SweepConfig, share: Share, say: run.Say, progress: bool | None) -> int:
+def _run_part(part: SweepConfig, share: Share, say: Say, progress: bool | None) -> int:
     if part.log.exists() and _is_of(part.log, part):
-        outcome = run.resume(part.log, say=say, progress=progress)
+        outcome = again.resume(part.log, say=say, progress=progress)
     else:
         outcome = run.sweep_files(part, share=share, say=say, progress=progress)
     return outcome.exit_code
@@ -156,9 +158,9 @@ def _check_other_parts(config: SweepConfig, count: int) -> None:
         )
 
 
-def _join_parts(config: SweepConfig, parts: Sequence[SweepConfig], say: run.Say) -> None:
+def _join_parts(config: SweepConfig, parts: Sequence[SweepConfig], say: Say) -> None:
     records = [runlog.load(part.log) for part in parts]
-    writing.merge(config.log, records, config=to_json(config))
+    merging.merge(config.log, records, config=to_json(config))
     if config.report:
         report.write(runlog.load(config.log), config.report)
     for part in parts:

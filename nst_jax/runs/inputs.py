@@ -9,41 +9,45 @@ import numpy as np
 from nst_jax import image as images
 from nst_jax import vgg
 from nst_jax import weights as network_weights
-from nst_jax.choices import Alpha, Arch
-from nst_jax.config import Config, RunConfig, StylizeConfig, SweepConfig
+from nst_jax.choices import Alpha, Arch, Border, Pooling
 from nst_jax.objective import FeatureFn
-from nst_jax.runlog import RunRecord, Variant
-from nst_jax.runs.grid import variants_of
+from nst_jax.runlog import RunRecord
+from nst_jax.runs.problem import Pictures
 from nst_jax.system import files
 
 _STARTS = ("content", "noise", "style")
 
 
-class Inputs(NamedTuple):
-    """The pictures of a run.
+class Sources(NamedTuple):
+    """The pictures that a run reads.
 
     Attributes:
-      content: RGB in [0, 1].
-      styles: `{name: picture}`, as the variants name them.
-      starts: pictures to start from, by the path in `Variant.init`.
-      alpha: what the result shall have of the content's transparency.
+      content: the file of the picture whose subject is kept.
+      styles: the files of those whose style is taken.
+      inits: what the variants start from, sorted: files, "content", "noise" or "style".
     """
 
-    content: np.ndarray
-    styles: Mapping[str, np.ndarray]
-    starts: Mapping[str, np.ndarray]
-    alpha: np.ndarray | None = None
+    content: Path
+    styles: tuple[Path, ...]
+    inits: tuple[str, ...]
 
-    def start(self, variant: Variant, *, noise: float, gray: bool) -> np.ndarray:
-        """The initial image of a variant."""
-        return images.initial_image(
-            self.starts.get(variant.init, variant.init),
-            self.content,
-            self.styles[variant.style],
-            seed=variant.seed,
-            noise=noise,
-            gray=gray,
-        )
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """The files to start from."""
+        return tuple(init for init in self.inits if init not in _STARTS)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All files."""
+        return (self.content, *self.styles, *map(Path, self.starts))
+
+    def hashes(self) -> dict[str, str]:
+        """Of the files, as attributes of the run log."""
+        return {
+            "content_sha256": files.sha256(self.content),
+            "style_sha256": ",".join(map(files.sha256, self.styles)),
+            "start_sha256": ",".join(files.sha256(Path(start)) for start in self.starts),
+        }
 
 
 class Network(NamedTuple):
@@ -55,74 +59,72 @@ class Network(NamedTuple):
     form: vgg.Form
 
 
-def paths(config: Config) -> list[Path]:
-    """All files that a run reads."""
-    named = [Path(config.weights)] if config.weights not in (None, "random") else []
-    return [config.content, *_styles(config), *_starts(config), *named]
-
-
-def _styles(config: Config) -> tuple[Path, ...]:
-    return config.styles if isinstance(config, SweepConfig) else (config.style,)
-
-
-def _starts(config: Config) -> list[Path]:
-    inits = {variant.init for variant in variants_of(config)}
-    return [Path(init) for init in sorted(inits - set(_STARTS))]
-
-
 def load_pictures(
-    config: Config, variants: Sequence[Variant], say: Callable[[str], None]
-) -> Inputs:
-    """Reads the pictures of some variants.
+    sources: Sources,
+    *,
+    longest_sides: tuple[int | None, int | None],
+    enlarge: bool = False,
+    gray: bool = False,
+    alpha: Alpha | None = None,
+    say: Callable[[str], None],
+) -> Pictures:
+    """Reads the pictures of a run.
 
     Args:
-      config: settings of the run.
-      variants: those of this process.
+      sources: their files.
+      longest_sides: of content and styles in pixels; None: as in the file.
+      enlarge: pictures that are smaller.
+      gray: take them in gray.
+      alpha: what becomes of the content's transparency; None: the run has no use for it.
       say: gets a line for whatever their owner may not expect.
 
     Raises:
       ValueError, OSError: one line that names the file.
     """
+    size, style_size = longest_sides
     with images.notes(say):
-        size, style_size = config.longest_sides
-        content, alpha = images.load_with_alpha(config.content, size=size, enlarge=config.enlarge)
+        content, found = images.load_with_alpha(sources.content, size=size, enlarge=enlarge)
         styles = {
-            variant.style: images.load(Path(variant.style), size=style_size, enlarge=config.enlarge)
-            for variant in {variant.style: variant for variant in variants}.values()
+            str(path): images.load(path, size=style_size, enlarge=enlarge)
+            for path in sources.styles
         }
-        inits = {variant.init for variant in variants} - set(_STARTS)
         starts = {
-            init: images.load_part(_init_path(init), *content.shape[:2]) for init in sorted(inits)
+            init: images.load_part(_path_of(init), *content.shape[:2]) for init in sources.starts
         }
-    _check_sizes(config, {str(config.content): content, **styles})
-    _say_transparency(config, alpha, say)
-    pictures = Inputs(content, styles, starts, alpha if _alpha_of(config) == "keep" else None)
-    if config.gray:
+    _say_transparency(sources.content, found is not None, alpha, say)
+    pictures = Pictures(content, styles, starts, found if alpha == "keep" else None)
+    if gray:
         return _in_gray(pictures)
     if all(map(images.is_gray, (content, *styles.values()))):
         say("note: content and style are gray, the result may not be: --gray keeps it gray")
     return pictures
 
 
-def _say_transparency(config: Config, alpha: np.ndarray | None, say: Callable[[str], None]) -> None:
-    wanted = _alpha_of(config)
-    if alpha is None and wanted == "keep":
-        say(f"note: {config.content}: it is opaque: --alpha keep changes nothing")
-    elif alpha is not None:
+def _path_of(init: str) -> Path:
+    path = Path(init)
+    if not path.exists():
+        raise ValueError(
+            f"the start must be content, noise, style or a picture, got {init!r}: "
+            f"{files.absence(path)}"
+        )
+    return path
+
+
+def _say_transparency(
+    path: Path, is_transparent: bool, wanted: Alpha | None, say: Callable[[str], None]
+) -> None:
+    if wanted == "keep" and not is_transparent:
+        say(f"note: {path}: it is opaque: --alpha keep changes nothing")
+    elif is_transparent:
         then = {
             "white": "; --alpha keep makes the result transparent too",
             "keep": "; the result will be transparent too",
             None: "",
         }
-        say(f"note: {config.content}: it is transparent: laid on white{then[wanted]}")
+        say(f"note: {path}: it is transparent: laid on white{then[wanted]}")
 
 
-def _alpha_of(config: Config) -> Alpha | None:
-    """What becomes of the content's transparency; a sweep has no use for it."""
-    return config.alpha if isinstance(config, StylizeConfig) else None
-
-
-def _in_gray(pictures: Inputs) -> Inputs:
+def _in_gray(pictures: Pictures) -> Pictures:
     styles, starts = (
         {name: images.to_gray(picture) for name, picture in named.items()}
         for named in (pictures.styles, pictures.starts)
@@ -130,10 +132,19 @@ def _in_gray(pictures: Inputs) -> Inputs:
     return pictures._replace(content=images.to_gray(pictures.content), styles=styles, starts=starts)
 
 
-def _check_sizes(config: RunConfig, pictures: dict[str, np.ndarray]) -> None:
-    layers = (*config.content_layers, *config.style_layers)
-    deepest = max(layers, key=lambda layer: vgg.smallest_side([layer], config.arch))
-    side = vgg.smallest_side([deepest], config.arch)
+def check_sizes(pictures: Mapping[str, np.ndarray], layers: Sequence[str], arch: Arch) -> None:
+    """Refuses pictures that are too small for the deepest layer.
+
+    Args:
+      pictures: (h, w, 3) by the names of their files.
+      layers: of the network that the run uses.
+      arch: of the network.
+
+    Raises:
+      ValueError: one line that names the file.
+    """
+    deepest = max(layers, key=lambda layer: vgg.smallest_side([layer], arch))
+    side = vgg.smallest_side([deepest], arch)
     for path, picture in pictures.items():
         height, width = picture.shape[:2]
         if min(height, width) < side:
@@ -144,33 +155,42 @@ def _check_sizes(config: RunConfig, pictures: dict[str, np.ndarray]) -> None:
             )
 
 
-def _init_path(text: str) -> Path:
-    path = Path(text)
-    if not path.exists():
-        raise ValueError(
-            f"the start must be content, noise, style or a picture, got {text!r}: "
-            f"{files.absence(path)}"
-        )
-    return path
+def load_network(
+    weights: str | None,
+    layers: Sequence[str],
+    form: vgg.Form,
+    *,
+    arch: Arch = "vgg19",
+    pooling: Pooling = "max",
+    border: Border = "zeros",
+    rematerialize: bool = False,
+    say: Callable[[str], None],
+) -> Network:
+    """Finds, reads and names the network.
 
+    Args:
+      weights: a file, "random", or None for what `weights.resolve` finds.
+      layers: whose features are wanted, by Keras's names.
+      form: of its convolutions.
+      arch, pooling, border, rematerialize: see `vgg.feature_fn`.
+      say: gets the line that says where the weights are from.
 
-def load_network(config: RunConfig, form: vgg.Form, say: Callable[[str], None]) -> Network:
-    """Finds, reads and names the network."""
-    source = network_weights.resolve(config.weights, arch=config.arch)
-    params = network_weights.load_params(config.weights, arch=config.arch)
+    Raises:
+      ValueError, OSError: one line that names the file.
+    """
+    source = network_weights.resolve(weights, arch=arch)
+    params = network_weights.load_params(weights, arch=arch)
     say(f"weights: {source.description}")
-    layers = layers_of((*config.content_layers, *config.style_layers), config.arch)
     feature_fn = vgg.feature_fn(
         params,
-        layers,
-        arch=config.arch,
-        pooling=config.pooling,
-        border=config.border,
+        tuple(layers),
+        arch=arch,
+        pooling=pooling,
+        border=border,
         **form._asdict(),
-        rematerialize=config.rematerialize,
+        rematerialize=rematerialize,
     )
-    sha256 = network_weights.params_sha256(params)
-    return Network(feature_fn, source.name, sha256, form)
+    return Network(feature_fn, source.name, network_weights.params_sha256(params), form)
 
 
 def layers_of(names: Sequence[str], arch: Arch) -> tuple[str, ...]:
@@ -178,30 +198,12 @@ def layers_of(names: Sequence[str], arch: Arch) -> tuple[str, ...]:
     return tuple(dict.fromkeys(vgg.canonical_name(name, arch) for name in names))
 
 
-def hashes(config: Config, network: Network) -> dict[str, str]:
-    """Of the files and of the weights, as attributes of the run log."""
-    return {**picture_hashes(config), "weights_sha256": network.sha256}
-
-
-def picture_hashes(config: Config) -> dict[str, str]:
-    """Of the files of the pictures, as attributes of the run log."""
-    return {
-        "content_sha256": _sha256([config.content]),
-        "style_sha256": _sha256(_styles(config)),
-        "start_sha256": _sha256(_starts(config)),
-    }
-
-
-def _sha256(paths: Sequence[Path]) -> str:
-    return ",".join(map(files.sha256, paths))
-
-
 def check_same(record: RunRecord, present: Mapping[str, str]) -> None:
     """Refuses a log whose inputs are not those that its settings name any more.
 
     Args:
       record: the log.
-      present: see `hashes`.
+      present: the hashes of the inputs as they are now, as attributes of a log.
 
     Raises:
       ValueError: one line that names the input.

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from nst_jax.driver import Chunk
 from nst_jax.runlog import Variant
-from nst_jax.runs.programs import Plan
+from nst_jax.runs.plans import Plan
 from nst_jax.system.console import informs
 
 
@@ -33,7 +33,7 @@ class ProgressBar:
 
     def show(self, plan: Plan, chunk: Chunk) -> None:
         """Takes note of a chunk that has been run."""
-        count = plan.stop - plan.start
+        count = plan.count
         optimizer = self._variants[plan.start].optimizer
         totals = chunk.history.terms.total[-1, :count]
         best = float(np.min(totals[np.isfinite(totals)], initial=np.inf))
@@ -44,4 +44,4 @@ class ProgressBar:
 
     def skip(self, plan: Plan) -> None:
         """Takes note of a program that had ended before."""
-        self._bar.update(self._steps * (plan.stop - plan.start))
+        self._bar.update(self._steps * (plan.count))

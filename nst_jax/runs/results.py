@@ -3,28 +3,44 @@
 import json
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
 from nst_jax import image as images
 from nst_jax import runlog
-from nst_jax.config import PLACES, Config, StylizeConfig, SweepConfig
+from nst_jax.config import PLACES
 from nst_jax.runlog import RunRecord, Variant
-from nst_jax.runs import inputs, tensorboard
-from nst_jax.runs.grid import variants_of
-from nst_jax.system import files
+from nst_jax.system.console import Say
 from nst_jax.system.interrupts import StopRequest
-
-LOG_SUFFIXES = (".h5", ".hdf5")
 
 _BEGAN_AT_MINIMUM = (
     "began at the minimum: the start has all that the weights ask for already (are content and "
     "style one picture, or is a weight 0?)"
 )
+
+
+class Outputs(NamedTuple):
+    """Where a run writes what it leaves, and what stays beside its log.
+
+    Attributes:
+      log: None: no log stays.
+      tensorboard: a folder.
+      keep_state: whether the state of the optimizers stays beside the log.
+      picture: of a single run; None: of a sweep.
+      figures: a folder, of a single run.
+      report: the page of a sweep.
+    """
+
+    log: Path | None
+    tensorboard: Path | None = None
+    keep_state: bool = False
+    picture: Path | None = None
+    figures: Path | None = None
+    report: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -35,33 +51,6 @@ class Outcome:
     record: RunRecord
 
 
-def check_outputs(config: Config) -> None:
-    """Refuses results that cannot be written, or would overwrite something.
-
-    Raises:
-      ValueError, OSError: one line that names the file.
-    """
-    outputs: list[tuple[Path, tuple[str, ...]]] = [(config.log, LOG_SUFFIXES)] if config.log else []
-    if isinstance(config, SweepConfig):
-        if config.report:
-            outputs.append((config.report, (".html",)))
-    else:
-        outputs.append((config.output, images.SUFFIXES))
-        if config.alpha == "keep":
-            images.check_takes_alpha(config.output)
-        if config.figures:
-            outputs += [(config.figures / name, (".png",)) for name in _plotting().RUN_FIGURES]
-    taken = {path.resolve(): "an input" for path in inputs.paths(config)}
-    for path, _ in outputs:
-        if use := taken.get(path.resolve()):
-            raise ValueError(f"{path} is {use}; write the result somewhere else")
-        taken[path.resolve()] = "named for two results"
-    for path, suffixes in outputs:
-        files.check_output(path, force=config.force, suffixes=suffixes)
-    if config.tensorboard:
-        tensorboard.check(config.tensorboard, len(variants_of(config)))
-
-
 def _plotting() -> ModuleType:
     # Matplotlib takes half a second to load: only runs with figures or a page wait for it.
     from nst_jax.report import plotting
@@ -70,10 +59,10 @@ def _plotting() -> ModuleType:
 
 
 def conclude(
-    config: Config,
+    outputs: Outputs,
     path: Path,
     request: StopRequest,
-    say: Callable[[str], None],
+    say: Say,
     started: float,
     *,
     alpha: np.ndarray | None,
@@ -81,42 +70,48 @@ def conclude(
     """Writes what a run leaves beside its log, and says how it ended.
 
     Args:
-      config: settings of the run.
-      path: its log.
+      outputs: where.
+      path: its log, which may be a temporary one.
       request: the signal that has ended it, if one has.
       say: gets each line for the person.
       started: when, by `time.perf_counter`.
       alpha: of the picture; None if it is opaque.
     """
     record = runlog.load(path)
-    written = [config.log] if config.log else []
-    if isinstance(config, StylizeConfig):
-        _save_picture(config, record, alpha)
-        written.insert(0, config.output)
-        if config.figures:
-            _plotting().save_run_figures(record, config.figures)
-            written += [config.figures / name for name in _plotting().RUN_FIGURES]
-    elif config.report:
-        from nst_jax import report
-
-        report.write(record, config.report)
-        written.append(config.report)
+    written = _write(outputs, record, alpha)
     exit_code = 1 if record.status == "failed" else request.exit_code if request else 0
     seconds = time.perf_counter() - started
-    message = f"{_ending(record, config)}, {seconds:.1f} s"
+    message = f"{_ending(record)}, {seconds:.1f} s"
     if exit_code == 1:
         print(f"error: {message}", file=sys.stderr)
     else:
         say(message)
     say("wrote " + ", ".join(map(str, written)))
-    if config.tensorboard:
-        say(f"to see its curves: tensorboard --logdir {config.tensorboard}")
-    if config.log and (request or config.keep_state):
-        say(f"to go on: nst-jax resume {config.log}{'' if request else ' --steps N'}")
+    if outputs.tensorboard:
+        say(f"to see its curves: tensorboard --logdir {outputs.tensorboard}")
+    if outputs.log and (request or outputs.keep_state):
+        say(f"to go on: nst-jax resume {outputs.log}{'' if request else ' --steps N'}")
     return Outcome(exit_code, record)
 
 
-def _ending(record: RunRecord, config: Config) -> str:
+def _write(outputs: Outputs, record: RunRecord, alpha: np.ndarray | None) -> list[Path]:
+    """Writes the picture, the figures, the page; all that the run has written."""
+    written = [outputs.log] if outputs.log else []
+    if outputs.picture:
+        _save_picture(outputs.picture, record, alpha)
+        written.insert(0, outputs.picture)
+    if outputs.figures:
+        _plotting().save_run_figures(record, outputs.figures)
+        written += [outputs.figures / name for name in _plotting().RUN_FIGURES]
+    if outputs.report:
+        from nst_jax import report
+
+        report.write(record, outputs.report)
+        written.append(outputs.report)
+    return written
+
+
+def _ending(record: RunRecord) -> str:
     diverged = [variant for variant in record.variants if variant.status == "diverged"]
     if len(record.variants) > 1:
         note = f", {len(diverged)} of them diverged" if diverged else ""
@@ -125,7 +120,7 @@ def _ending(record: RunRecord, config: Config) -> str:
         ended = sum(map(runlog.ended, record.variants))
         word = "done" if record.status == "finished" else record.status
         return f"{word}: {ended} of {len(record.variants)} variants{note}"
-    steps = f"{record.steps_done[0]} of {config.steps} steps"
+    steps = f"{record.steps_done[0]} of {record.capacity} steps"
     if record.status == "failed":
         variant = record.variants[0]
         term = (bad_term(record.rows, variant) or "").replace("_", " ")
@@ -138,12 +133,12 @@ def _ending(record: RunRecord, config: Config) -> str:
         return f"done: {steps}, but the loss ended above its start: try a smaller --learning-rate"
     if record.began_at_minimum[0]:
         return f"done: {steps}; it {_BEGAN_AT_MINIMUM}"
-    if record.status == "finished" and record.steps_done[0] < config.steps:
+    if record.status == "finished" and record.steps_done[0] < record.capacity:
         return f"done: converged after {steps}"
     return f"{'done' if record.status == 'finished' else record.status}: {steps}"
 
 
-def _save_picture(config: StylizeConfig, record: RunRecord, alpha: np.ndarray | None) -> None:
+def _save_picture(path: Path, record: RunRecord, alpha: np.ndarray | None) -> None:
     # What has no influence on the picture is left out: the same picture, the same bytes.
     beside = PLACES | {"snapshot_every"}
     settings = {k: str(v) for k, v in record.config.items() if v is not None and k not in beside}
@@ -154,7 +149,7 @@ def _save_picture(config: StylizeConfig, record: RunRecord, alpha: np.ndarray | 
         "nst_jax.final_losses": json.dumps({k: float(v[0]) for k, v in terms.items()}),
         "nst_jax.steps": str(record.steps_done[0]),
     }
-    images.save(config.output, pictures[0], alpha=alpha, metadata=metadata)
+    images.save(path, pictures[0], alpha=alpha, metadata=metadata)
 
 
 def bad_term(rows: runlog.Rows, variant: Variant) -> str | None:

@@ -9,12 +9,10 @@ from nst_jax import backend, compiler, vgg
 from nst_jax.choices import Convolutions, Precision, check_choice
 from nst_jax.config import Config, from_json
 from nst_jax.runlog import RunRecord, parse_json
-from nst_jax.runs import programs
-from nst_jax.runs.grid import Share, variants_of
+from nst_jax.runs import plans
+from nst_jax.runs.grid import SHARE, Share, variants_of
 from nst_jax.system import environment
 
-# As attributes of the log, with what older logs without them mean.
-SHARE = {"share": 0, "shares": 1}
 _HASHES = ("content_sha256", "style_sha256", "weights_sha256")
 _NEEDED = ("plans_json", "compile_seconds", *_HASHES)
 
@@ -24,7 +22,7 @@ class Resumption(NamedTuple):
 
     config: Config
     share: Share
-    plans: list[programs.Plan]
+    plans: list[plans.Plan]
     form: vgg.Form | None
 
 
@@ -50,9 +48,9 @@ def read(record: RunRecord) -> Resumption:
     if count != len(record.variants):
         raise ValueError(f"it has {len(record.variants)} variants, its settings {count}")
     _check_sizes(record, config)
-    plans = parse_json(attributes["plans_json"], list)
-    plans = programs.from_json(plans, count, config.steps)
-    return Resumption(config, share, plans, _form(attributes))
+    listed = parse_json(attributes["plans_json"], list)
+    own_plans = plans.from_json(listed, count, config.steps)
+    return Resumption(config, share, own_plans, _form(attributes))
 
 
 def _form(attributes: Mapping[str, Any]) -> vgg.Form | None:

@@ -14,7 +14,7 @@ from nst_jax import image as images
 from nst_jax.driver import Chunk
 from nst_jax.runlog import TERMS, Variant, labels
 from nst_jax.runs.grid import Share
-from nst_jax.runs.programs import Plan
+from nst_jax.runs.plans import Plan
 from nst_jax.system import files
 
 # An event file each, all open at once.
@@ -73,7 +73,7 @@ class TensorBoard:
         first = done - len(chunk.seconds)
         has_picture = done // self._period > first // self._period or done == self._last
         pictures = images.to_uint8(driver.pictures(chunk.state)) if has_picture else None
-        for lane in range(plan.stop - plan.start):
+        for lane in range(plan.count):
             writer = self._writer(self._folder, plan.start + lane, first)
             self._write_rows(writer, chunk, lane, first)
             if pictures is not None:

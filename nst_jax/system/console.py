@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from nst_jax.choices import LogLevel, check_choice
 from nst_jax.system.interrupts import Stopped
 
+Say = Callable[[str], None]
+"""What takes a line for the person."""
+
 
 def printable(text: str) -> str:
     """A text without what a terminal might obey: a file may name things by escape sequences."""

@@ -76,7 +76,7 @@ from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE.parents[1] / "nst_jax" / "check"
-PAINTING = DATA / "painting.png"
+PAINTING = HERE.parents[1] / "nst_jax" / "data" / "painting.png"
 
 STYLE_LAYERS = [f"block{block}_conv1" for block in range(1, 6)]
 CONTENT_LAYER = "block5_conv2"

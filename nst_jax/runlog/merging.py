@@ -1,0 +1,64 @@
+"""One log of the parts that several processes have written."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nst_jax.runlog.record import RunRecord
+from nst_jax.runlog.writing import RunLog
+from nst_jax.system import files
+
+# Of no meaning when the variants of several processes stand side by side.
+_OF_A_PART = {"compile_seconds", "plans_json", "pid", "share", "shares"}
+_OWN = {"schema", "schema_version", "status", "config_json", "chunk_length", *_OF_A_PART}
+
+
+def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) -> None:
+    """Writes one log of the variants that ran in several processes.
+
+    Args:
+      path: of the new log.
+      parts: finished logs; variant i of the whole is in part i modulo their number.
+      config: the settings of the whole.
+
+    Raises:
+      ValueError: the parts were not made from the same pictures and weights.
+    """
+    first, count = parts[0], len(parts)
+    _check_alike(path, parts)
+    total = sum(len(part.variants) for part in parts)
+    styles = {name: style for part in parts for name, style in part.styles.items()}
+    with (
+        files.replacing(path) as temporary,
+        RunLog.create(
+            temporary,
+            attributes={
+                **{name: value for name, value in first.attributes.items() if name not in _OWN},
+                "processes": count,
+            },
+            config=config,
+            variants=[parts[i % count].variants[i // count] for i in range(total)],
+            style_layers=first.style_layers,
+            content=first.content,
+            styles=styles,
+            num_steps=config["steps"],
+            num_snapshots=max(len(part.snapshot_steps) for part in parts),
+            chunk_length=first.attributes["chunk_length"],
+        ) as log,
+    ):
+        for number, part in enumerate(parts):
+            columns = slice(number, None, count)
+            log.take_over(part, slice(None), columns)
+            pictures, terms = part.results()
+            log.finish_variants(part.variants, final=terms, images=pictures, variants=columns)
+            log.add_compile_seconds(part.attributes["compile_seconds"])
+        log.finish("finished")
+
+
+def _check_alike(path: Path, parts: Sequence[RunRecord]) -> None:
+    for name in ("content_sha256", "style_sha256", "weights_sha256"):
+        if len({part.attributes.get(name) for part in parts}) > 1:
+            raise ValueError(
+                f"the parts of {path} have different {name.removesuffix('_sha256')}: remove them "
+                f"({parts[0].path} and so on) and start again"
+            )

@@ -1,0 +1,145 @@
+"""What is refused before any work: wrong settings, and results that cannot be written."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nst_jax import image as images
+from nst_jax import vgg
+from nst_jax.config import Config, RunConfig, StylizeConfig, SweepConfig
+from nst_jax.driver import check_settings
+from nst_jax.objective import check_weights
+from nst_jax.optimizers import named
+from nst_jax.runlog import Variant
+from nst_jax.runs import tensorboard
+from nst_jax.runs.grid import variants_of
+from nst_jax.runs.preparation import sources_of
+from nst_jax.system import files
+
+LOG_SUFFIXES = (".h5", ".hdf5")
+
+
+def check_config(config: Config) -> None:
+    """Refuses settings that are wrong whatever the pictures are.
+
+    Raises:
+      ValueError: one line that names the setting, what was expected and what came.
+    """
+    _check_ranges(config)
+    _check_layers(config)
+    _check_what_is_kept(config)
+    check_variants(variants_of(config), config)
+    if config.snapshot_every > config.steps:
+        raise ValueError(
+            f"the snapshot period must be at most the number of steps, {config.steps}, got "
+            f"{config.snapshot_every}"
+        )
+
+
+def _check_ranges(config: Config) -> None:
+    size, style_size = config.longest_sides
+    for name, value, least in (
+        ("size", size, 1),
+        ("style size", style_size, 1),
+        ("snapshot period", config.snapshot_every, 0),
+        ("initial noise", config.init_noise, 0),
+        ("batch", getattr(config, "batch", None), 1),
+    ):
+        if value is not None and not least <= value < np.inf:
+            raise ValueError(f"the {name} must be at least {least}, got {value}")
+    if config.enlarge and size is None and style_size is None:
+        raise ValueError("there is nothing to enlarge to: give a size in pixels, or no --enlarge")
+
+
+def _check_layers(config: Config) -> None:
+    layers = (*config.content_layers, *config.style_layers)
+    for layer in layers:
+        vgg.canonical_name(layer, config.arch)
+    if isinstance(config, SweepConfig) and not config.styles:
+        raise ValueError("there is no style picture: name one or more after the content")
+    if not layers:
+        raise ValueError("there is nothing to match: name a content layer or a style layer")
+
+
+def _check_what_is_kept(config: Config) -> None:
+    if config.snapshot_every and not config.log:
+        raise ValueError("snapshots are kept in the run log: give --log with --snapshot-every")
+    if config.keep_state and not config.log:
+        raise ValueError("the state is kept beside the run log: give --log with --keep-state")
+    if config.keep_state and isinstance(config, SweepConfig) and config.distributed:
+        raise ValueError(
+            "--keep-state keeps nothing of a --distributed sweep: leave one of them out"
+        )
+
+
+def check_variants(variants: Sequence[Variant], config: RunConfig) -> None:
+    """Refuses variants that no run can work with.
+
+    Args:
+      variants: of a run.
+      config: its settings.
+
+    Raises:
+      ValueError: one line that names the setting.
+    """
+    if not variants:
+        raise ValueError("the sweep has no variants: every list of settings needs a value")
+    for variant in variants:
+        check_settings(
+            num_steps=config.steps,
+            learning_rate=variant.learning_rate if named(variant.optimizer).has_rate else 1.0,
+            tolerance=config.tolerance,
+        )
+        check_weights(variant.content_weight, variant.style_weight, variant.tv_weight)
+        # A term without layers has no weight either.
+        check_weights(
+            variant.content_weight * bool(config.content_layers),
+            variant.style_weight * bool(config.style_layers),
+            variant.tv_weight,
+        )
+        if not 0 <= variant.seed < 2**63:
+            raise ValueError(f"the seed must be at least 0 and below 2^63, got {variant.seed}")
+
+
+def check_outputs(config: Config) -> None:
+    """Refuses results that cannot be written, or would overwrite something.
+
+    Raises:
+      ValueError, OSError: one line that names the file.
+    """
+    outputs = list(_outputs(config))
+    if isinstance(config, StylizeConfig) and config.alpha == "keep":
+        images.check_takes_alpha(config.output)
+    taken = {path.resolve(): "an input" for path in _inputs(config)}
+    for path, _ in outputs:
+        if use := taken.get(path.resolve()):
+            raise ValueError(f"{path} is {use}; write the result somewhere else")
+        taken[path.resolve()] = "named for two results"
+    for path, suffixes in outputs:
+        files.check_output(path, force=config.force, suffixes=suffixes)
+    if config.tensorboard:
+        tensorboard.check(config.tensorboard, len(variants_of(config)))
+
+
+def _outputs(config: Config) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """The files that a run writes, with the endings that each may have."""
+    if config.log:
+        yield config.log, LOG_SUFFIXES
+    if isinstance(config, SweepConfig):
+        if config.report:
+            yield config.report, (".html",)
+        return
+    yield config.output, images.SUFFIXES
+    if config.figures:
+        # Matplotlib takes half a second to load: only runs with figures wait for it.
+        from nst_jax.report import plotting
+
+        for name in plotting.RUN_FIGURES:
+            yield config.figures / name, (".png",)
+
+
+def _inputs(config: Config) -> list[Path]:
+    """All files that a run reads."""
+    named = [Path(config.weights)] if config.weights not in (None, "random") else []
+    return [*sources_of(config).paths, *named]

@@ -1,0 +1,182 @@
+"""Which variants share a compiled program: planned by what memory holds, written down, read again.
+
+Variants of one optimizer and one style run together, in batches of equal width. Programs of one
+optimizer have equal shapes whatever their style and rates, so that each is compiled once.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+
+from nst_jax import backend, driver
+from nst_jax.choices import Driver
+from nst_jax.runlog import Variant
+from nst_jax.runs.problem import Method, Problem, Schedule
+from nst_jax.system import memory, plain
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One program of a run, as the log records it: resumed, it must be the same again.
+
+    Attributes:
+      start, stop: its variants, as columns of the log.
+      width: lanes; those beyond its variants repeat the last one.
+      chunk_length: steps between two looks at the outside.
+      driver: "python" or "scan".
+      devices: over how many local devices the lanes are spread.
+    """
+
+    start: int
+    stop: int
+    width: int
+    chunk_length: int
+    driver: Driver
+    devices: int
+
+    @property
+    def columns(self) -> slice:
+        """Of its variants in the log."""
+        return slice(self.start, self.stop)
+
+    @property
+    def count(self) -> int:
+        """The number of its variants."""
+        return self.stop - self.start
+
+
+def plan(
+    problem: Problem,
+    method: Method,
+    schedule: Schedule,
+    variants: Sequence[Variant],
+    *,
+    batch: int | None,
+) -> list[Plan]:
+    """Cuts the variants into programs that fit into memory.
+
+    Args:
+      problem: what they minimise.
+      method: how.
+      schedule: how long.
+      variants: those of one style and optimizer are neighbors.
+      batch: lanes a program at most; None: what memory holds.
+    """
+    plans: list[Plan] = []
+    for _, group in groupby(variants, key=lambda v: (v.style, v.optimizer)):
+        alike = list(group)
+        first = plans[-1].stop if plans else 0
+        plans += _plans_of(problem, method, schedule, alike, first, batch)
+    return plans
+
+
+def _plans_of(
+    problem: Problem,
+    method: Method,
+    schedule: Schedule,
+    alike: Sequence[Variant],
+    first: int,
+    batch: int | None,
+) -> Iterator[Plan]:
+    """The programs of variants of one style and optimizer, of which the first has that column."""
+    count = len(alike)
+    # Those of a line search run one after another, and would leave all devices but one idle.
+    one_by_one = method.optimizer(alike[0]).line_search
+    devices = 1 if one_by_one else min(len(backend.devices()), count)
+    per_device = -(-count // devices)
+    fitting = per_device if one_by_one else _most_lanes(problem, method, alike[0], per_device)
+    most = max((batch or devices * fitting) // devices, 1) * devices
+    width = -(-count // -(-count // most))
+    width = -(-width // devices) * devices
+    chunk_length = _chunk_length(problem, method, schedule, alike[0], width)
+    for start in range(0, count, width):
+        stop = min(start + width, count)
+        yield Plan(
+            first + start, first + stop, width, chunk_length, driver.default_driver(), devices
+        )
+
+
+def plan_again(
+    plans: Sequence[Plan],
+    problem: Problem,
+    method: Method,
+    schedule: Schedule,
+    variants: Sequence[Variant],
+) -> list[Plan]:
+    """The same programs for another number of steps; arguments as `plan`."""
+    return [
+        replace(
+            each,
+            chunk_length=_chunk_length(problem, method, schedule, variants[each.start], each.width),
+        )
+        for each in plans
+    ]
+
+
+def _chunk_length(
+    problem: Problem, method: Method, schedule: Schedule, variant: Variant, width: int
+) -> int:
+    optimizer = method.optimizer(variant)
+    weights = problem.weights(variant)
+    return driver.default_chunk_length(
+        problem.objectives[variant.style],
+        *driver.abstract_lanes(1, problem.shape, weights, optimizer=optimizer),
+        optimizer=optimizer,
+        num_steps=schedule.steps,
+        snapshot_every=schedule.snapshot_every,
+        lanes=width,
+        tolerance=schedule.tolerance,
+    )
+
+
+def _most_lanes(problem: Problem, method: Method, variant: Variant, wanted: int) -> int:
+    optimizer = method.optimizer(variant)
+    objective = problem.objectives[variant.style]
+
+    def bytes_of(lanes: int) -> int:
+        weights = problem.weights(variant)
+        shapes = driver.abstract_lanes(lanes, problem.shape, weights, optimizer=optimizer)
+        return driver.step_bytes(objective, *shapes, optimizer=optimizer)
+
+    return memory.most_that_fit(bytes_of, wanted)
+
+
+def as_json(plans: Sequence[Plan]) -> list[dict]:
+    """The plans for the log; `from_json` gives them back."""
+    return [asdict(each) for each in plans]
+
+
+def from_json(plans: list, variants: int, steps: int) -> list[Plan]:
+    """The plans of a log, for so many variants and steps.
+
+    Raises:
+      ValueError: they are not those of such a run.
+    """
+    found: list[Plan] = []
+    for each in plans:
+        found.append(_read(each))
+        _check(found[-1], found[-2].stop if len(found) > 1 else 0, variants, steps)
+    reached = found[-1].stop if found else 0
+    if reached != variants:
+        raise ValueError(f"its plans are for {reached} variants, not for {variants}")
+    return found
+
+
+def _read(value: object) -> Plan:
+    try:
+        return plain.read(value, Plan)
+    except plain.OtherFields:
+        raise ValueError("its plans are of another version of nst_jax") from None
+    except TypeError as error:
+        raise ValueError(f"{value} is no plan of a program: {error}") from None
+
+
+def _check(each: Plan, reached: int, variants: int, steps: int) -> None:
+    # Lanes are rounded up to a multiple of the devices, of which none is idle.
+    if (
+        each.start != reached
+        or not 1 <= each.count <= each.width <= 2 * variants
+        or not 1 <= each.devices <= each.width
+        or not 1 <= each.chunk_length <= max(steps, 1)
+    ):
+        raise ValueError(f"{each} does not fit {variants} variants of {steps} steps")

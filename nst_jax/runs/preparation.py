@@ -1,0 +1,193 @@
+"""The one door for settings: from a config to what is run. Below it nobody sees the config."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from nst_jax import backend, compiler, vgg
+from nst_jax.config import Config, RunConfig, StylizeConfig, SweepConfig, to_json
+from nst_jax.objective import FeatureFn
+from nst_jax.runlog import Variant
+from nst_jax.runs import inputs, plans
+from nst_jax.runs.grid import WHOLE, Share, variants_of
+from nst_jax.runs.inputs import Network, Sources
+from nst_jax.runs.plans import Plan
+from nst_jax.runs.problem import Method, Pictures, Problem, Schedule, make_problem
+from nst_jax.runs.results import Outputs
+from nst_jax.system import environment
+from nst_jax.system.console import Say, inform, warn
+from nst_jax.system.interrupts import StopRequest
+
+
+class Run(NamedTuple):
+    """Everything that is ready before the first step.
+
+    Attributes:
+      problem: what is minimised.
+      method: how.
+      schedule: how long.
+      outputs: where it is written.
+      variants: those of this process.
+      plans: the programs in which they run; none until they are planned.
+      network: whose features are compared.
+      share: which of all variants these are.
+      batch: variants a program at most; None: what memory holds.
+      settings: as plain values, for the log.
+      hashes: of the files and of the weights, as attributes of the log.
+    """
+
+    problem: Problem
+    method: Method
+    schedule: Schedule
+    outputs: Outputs
+    variants: Sequence[Variant]
+    plans: Sequence[Plan]
+    network: Network
+    share: Share
+    batch: int | None
+    settings: dict[str, Any]
+    hashes: dict[str, str]
+
+    @property
+    def alpha(self) -> np.ndarray | None:
+        """(h, w), of the picture that comes out; None: it is opaque."""
+        return self.problem.pictures.alpha
+
+    def planned(self) -> "Run":
+        """The same run with the programs that fit into memory."""
+        parts = (self.problem, self.method, self.schedule, self.variants)
+        return self._replace(plans=plans.plan(*parts, batch=self.batch))
+
+
+def prepare(
+    config: Config,
+    *,
+    share: Share = WHOLE,
+    form: vgg.Form | None = None,
+    say: Say = inform,
+    request: StopRequest | None = None,
+) -> Run:
+    """Reads what a run needs, and computes its targets.
+
+    Args:
+      config: of the run, checked.
+      share: which of its variants.
+      form: of the network, of a run to repeat; None: what is fastest here.
+      say: gets each line for the person.
+      request: of a signal, looked at between two pieces of work.
+
+    Raises:
+      ValueError, OSError: bad input; one line.
+      interrupts.Stopped: a signal came.
+    """
+    request = request or StopRequest()
+    prepare_device(config)
+    variants = variants_of(config)[share.columns]
+    pictures = load_pictures(config, variants, say=say)
+    say(f"device: {environment.device_line()}")
+    if warning := environment.unused_gpu():
+        warn(warning)
+    request.check()
+    network = load_network(config, form or vgg.fastest_form(config.precision), say=say)
+    request.check()
+    problem = problem_of(config, network.feature_fn, pictures)
+    # Wait for XLA: an interpreter that ends during a computation crashes.
+    jax.block_until_ready(problem.objectives)
+    request.check()
+    return Run(
+        problem=problem,
+        method=Method(config.optimizer_form),
+        schedule=Schedule(config.steps, config.snapshot_every, config.tolerance),
+        outputs=_outputs_of(config),
+        variants=variants,
+        plans=(),
+        network=network,
+        share=share,
+        batch=config.batch if isinstance(config, SweepConfig) else 1,
+        settings=to_json(config),
+        hashes={**sources_of(config).hashes(), "weights_sha256": network.sha256},
+    )
+
+
+def prepare_device(config: Config) -> None:
+    """What has to come before JAX starts its backend."""
+    if config.deterministic:
+        os.environ |= environment.deterministic()
+
+
+def sources_of(config: Config, variants: Sequence[Variant] | None = None) -> Sources:
+    """The pictures that a run reads, or those that some of its variants need."""
+    styles = config.styles if isinstance(config, SweepConfig) else (config.style,)
+    if variants is not None:
+        styles = tuple(dict.fromkeys(Path(variant.style) for variant in variants))
+    inits = {variant.init for variant in variants or variants_of(config)}
+    return Sources(config.content, styles, tuple(sorted(inits)))
+
+
+def load_pictures(config: Config, variants: Sequence[Variant], *, say: Say) -> Pictures:
+    """The pictures that some variants of a run need; see `inputs.load_pictures`."""
+    sources = sources_of(config, variants)
+    pictures = inputs.load_pictures(
+        sources,
+        longest_sides=config.longest_sides,
+        enlarge=config.enlarge,
+        gray=config.gray,
+        alpha=config.alpha if isinstance(config, StylizeConfig) else None,
+        say=say,
+    )
+    inputs.check_sizes(
+        {str(sources.content): pictures.content, **pictures.styles},
+        (*config.content_layers, *config.style_layers),
+        config.arch,
+    )
+    return pictures
+
+
+def load_network(config: RunConfig, form: vgg.Form, *, say: Say) -> Network:
+    """The network of a run; see `inputs.load_network`."""
+    _say_form(form, say)
+    return inputs.load_network(
+        config.weights,
+        inputs.layers_of((*config.content_layers, *config.style_layers), config.arch),
+        form,
+        arch=config.arch,
+        pooling=config.pooling,
+        border=config.border,
+        rematerialize=config.rematerialize,
+        say=say,
+    )
+
+
+def _say_form(form: vgg.Form, say: Say) -> None:
+    """What is not the default; and where a precision that was asked for is slower than it."""
+    if form.precision != "float32":
+        how = " by oneDNN" if form.convolutions == "onednn" else ""
+        say(f"convolutions in {form.precision}{how}")
+    if form == ("bfloat16", "plain") and backend.platform() == "cpu":
+        obstacle = compiler.obstacle_to_bfloat16() or "the run that is repeated was plain"
+        warn(f"bfloat16 is slower than float32 here: {obstacle}")
+
+
+def problem_of(config: RunConfig, feature_fn: FeatureFn, pictures: Pictures) -> Problem:
+    """What the variants of a run minimise; see `problem.make_problem`."""
+    return make_problem(
+        feature_fn,
+        pictures,
+        content_layers=inputs.layers_of(config.content_layers, config.arch),
+        style_layers=inputs.layers_of(config.style_layers, config.arch),
+        convention=config.convention,
+        layer_balance=config.layer_balance,
+        noise=config.init_noise,
+        gray=config.gray,
+    )
+
+
+def _outputs_of(config: Config) -> Outputs:
+    common = (config.log, config.tensorboard, config.keep_state)
+    if isinstance(config, SweepConfig):
+        return Outputs(*common, report=config.report)
+    return Outputs(*common, picture=config.output, figures=config.figures)
