@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from nst_jax import report, runlog
+from nst_jax.report import colors
 from nst_jax.runlog import writing
 
 ROWS = 12
@@ -617,6 +618,16 @@ def test_single_run_shows_its_weighted_terms(tmp_path):
     assert row["label"][0] == "adam 0.01"
     assert "seconds: share" not in row
     assert len(page.all("img")) == 4
+
+
+def test_every_term_has_a_color_of_its_own_on_the_page(tmp_path):
+    html = report.render(make_record(tmp_path, [make_variant()]))
+    classes = dict(re.findall(r"\.term-(\w+)(?:, \.plain)? \{ --color: var\((--\w+)\)", html))
+    assert classes.keys() == set(runlog.TERMS)
+    for shade in (0, 1):
+        shades = [re.findall(f"{name}: (#\\w+);", html)[shade] for name in classes.values()]
+        assert len(set(shades)) == len(runlog.TERMS)
+        assert shades == [colors.OF_TERMS[term][shade] for term in classes]
 
 
 def test_a_curve_that_begins_late_has_its_reason(tmp_path):

@@ -10,21 +10,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from nst_jax.report import colors, layout, terms
+from nst_jax.report.terms import weighted_terms
 from nst_jax.runlog import RunRecord, labels
 from nst_jax.system import files
 
-_TERM_COLORS = {
-    "total": "#222222",
-    "style": "#c2410c",
-    "content": "#1d4ed8",
-    "total_variation": "#15803d",
-}
 # Of a sweep's curves; more do not fit beside the axes.
 _MOST_LABELS = 20
 _MOST_LETTERS = 60
 # Width of a letter, in parts of the font's size.
 _LETTER = 0.6
 _OTHERS: dict[str, Any] = {"color": "#bbbbbb", "ls": "-", "lw": 0.6}
+# From the end of a curve to its label.
+_LEADER: dict[str, Any] = {
+    "arrowstyle": "-",
+    "relpos": (0, 0.5),
+    "ls": ":",
+    "lw": 0.8,
+    "shrinkA": 1,
+    "shrinkB": 0,
+}
 _DPI = 150
 # Small maps are enlarged to at least this many pixels, or they would be specks.
 _MIN_TILE = 48
@@ -59,7 +64,7 @@ def loss_curves(record: RunRecord) -> Figure:
         axes.plot(steps, values, marker="o" if len(good) == 1 else None, **style)
         if len(good) and label:
             ends.append((float(values[good[-1]]), int(steps[good[-1]]), label, style))
-    label_ends(axes, sorted(ends, key=lambda end: end[0]))
+    label_ends(axes, ends)
     axes.set(xlabel="step", ylabel="loss, weighted")
     axes.set_title(_settings_line(record), fontsize=9, parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -73,11 +78,11 @@ def _curves(record: RunRecord) -> list[tuple[str, np.ndarray, dict]]:
     if len(record.variants) == 1:
         return [
             (
-                name.replace("_", " "),
+                terms.name(term),
                 values[:, 0],
-                {"color": _TERM_COLORS[name], "lw": 2 if name == "total" else 1.3},
+                {"color": colors.OF_TERMS[term].light, "lw": 2 if term == terms.TOTAL else 1.3},
             )
-            for name, values in weighted_terms(record).items()
+            for term, values in weighted_terms(record).items()
         ]
     # The last row; NaN, of variants that have diverged, is sorted behind all numbers.
     lowest = np.argsort(record.rows.total[-1:].sum(axis=0), kind="stable")
@@ -88,27 +93,18 @@ def _curves(record: RunRecord) -> list[tuple[str, np.ndarray, dict]]:
     return curves
 
 
-def weighted_terms(record: RunRecord) -> dict[str, Float[np.ndarray, "t v"]]:
-    """The total and the terms of which it is the sum; a term without weight is left out."""
-    terms = {"total": record.rows.total}
-    for name, weight in (
-        ("style", "style_weight"),
-        ("content", "content_weight"),
-        ("total_variation", "tv_weight"),
-    ):
-        with np.errstate(over="ignore"):
-            weights = np.array([getattr(v, weight) for v in record.variants], np.float32)
-            if weights.any():
-                terms[name] = getattr(record.rows, name) * weights
-    return terms
-
-
 def label_ends(axes: Axes, ends: list[tuple[float, int, str, dict]]) -> None:
-    """Writes the names of curves beside their ends (value, step, name, style), lowest first."""
+    """Writes the names of curves beside their ends, apart from each other.
+
+    Args:
+      axes: of a logarithmic vertical axis, with all curves drawn.
+      ends: of each curve its last value, its last step, its name, and a style with a `color`.
+    """
+    ends = sorted(ends, key=lambda end: end[0])
     low, high = np.log10(axes.get_ylim())
     gap = (high - low) / _MOST_LABELS
-    places = spread([np.log10(value) for value, *_ in ends], gap, low=low, high=high)
-    names = _brief([name for _, _, name, _ in ends])
+    places = layout.spread([np.log10(value) for value, *_ in ends], gap, low=low, high=high)
+    names = labels.brief([labels.on_one_line(name) for _, _, name, _ in ends], _MOST_LETTERS)
     for (value, step, _, style), name, place in zip(ends, names, places, strict=True):
         axes.annotate(
             name,
@@ -119,38 +115,8 @@ def label_ends(axes: Axes, ends: list[tuple[float, int, str, dict]]) -> None:
             color=style["color"],
             va="center",
             fontsize=9,
-            arrowprops={
-                "arrowstyle": "-",
-                "relpos": (0, 0.5),
-                "color": style["color"],
-                "ls": ":",
-                "lw": 0.8,
-                "shrinkA": 1,
-                "shrinkB": 0,
-            },
+            arrowprops=_LEADER | {"color": style["color"]},
         )
-
-
-def _brief(texts: Sequence[str], most: int = _MOST_LETTERS) -> list[str]:
-    """Texts from a log as labels: of one line, and short enough to leave room for the axes."""
-    lines = ["".join(letter if letter.isprintable() else " " for letter in text) for text in texts]
-    return labels.brief(lines, most)
-
-
-def spread(positions: Sequence[float], gap: float, *, low: float, high: float) -> list[float]:
-    """Ascending positions moved as little as possible to be `gap` apart, from `low` to `high`."""
-    # Less their gaps, they have only to ascend: neighbours that do not share their mean.
-    blocks: list[tuple[float, int]] = []
-    for i, position in enumerate(positions):
-        mean, count = position - i * gap, 1
-        while blocks and blocks[-1][0] > mean:
-            before, length = blocks.pop()
-            mean = (before * length + mean * count) / (length + count)
-            count += length
-        blocks.append((mean, count))
-    starts = [mean for mean, count in blocks for _ in range(count)]
-    room = max(low, high - gap * (len(positions) - 1))
-    return [float(np.clip(start, low, room)) + i * gap for i, start in enumerate(starts)]
 
 
 def overview(record: RunRecord) -> Figure:
@@ -165,11 +131,7 @@ def overview(record: RunRecord) -> Figure:
     letters = _grid_of(pictures).letters
     styles = [f"style {name}" for name in labels.of_paths(record.styles).values()]
     variants = [variant.label for variant in record.variants]
-    titles = [
-        "content",
-        *(["style"] if len(styles) == 1 else _brief(styles, letters)),
-        *(["result"] if len(variants) == 1 else _brief(variants, letters)),
-    ]
+    titles = ["content", *_titles("style", styles, letters), *_titles("result", variants, letters)]
     figure = side_by_side(pictures, titles)
     figure.supxlabel(_settings_line(record), fontsize=8, parse_math=False)
     if record.attributes.get("weights_name") == "random":
@@ -179,6 +141,13 @@ def overview(record: RunRecord) -> Figure:
             fontsize=11,
         )
     return figure
+
+
+def _titles(one: str, of_several: Sequence[str], letters: int) -> list[str]:
+    """The title of the only picture of its kind, or the names of several in so many letters."""
+    if len(of_several) == 1:
+        return [one]
+    return labels.brief([labels.on_one_line(name) for name in of_several], letters)
 
 
 class _Grid(NamedTuple):
@@ -232,10 +201,9 @@ def _settings_line(record: RunRecord) -> str:
     if len(record.variants) > 1:
         return f"{len(record.variants)} variants, {steps}"
     rate = f", rate {first.learning_rate:g}" if first.has_rate else ""
-    return (
-        f"{_brief([first.optimizer])[0]}{rate}, {steps}, content weight {first.content_weight:g}, "
-        f"style weight {first.style_weight:g}, TV weight {first.tv_weight:g}"
-    )
+    optimizer = labels.cut(labels.on_one_line(first.optimizer), _MOST_LETTERS)
+    weights = [f"{terms.title(x)} weight {terms.weight(first, x):g}" for x in terms.SUMMANDS]
+    return ", ".join([f"{optimizer}{rate}", steps, *weights])
 
 
 def feature_maps(maps: Float[np.ndarray, "h w c"], *, title: str) -> Figure:

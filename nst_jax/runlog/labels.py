@@ -46,11 +46,23 @@ def distinct(labels: Sequence[str]) -> list[str]:
     ]
 
 
+def on_one_line(text: str) -> str:
+    """A text from a log for a figure: a space for each letter that is not printable."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def brief(labels: Sequence[str], most: int) -> list[str]:
     """Labels of `most` letters at most, which differ where they did before.
 
     What all of them share is left out, the longest stretches first, as far as there is need; what
-    is still too long is cut in the middle.
+    is still too long is cut in the middle, and numbered where the cut left no difference.
+
+    Args:
+      labels: of what stands side by side, in any number and of any length.
+      most: letters; of many labels at least eight, or there is no room for their numbers.
+
+    Returns:
+      A label for each, in the same order. Labels that fit all stay as they are.
     """
     words = [_WORD.findall(label) for label in labels]
     for stretch in _shared_stretches(words):
