@@ -121,7 +121,7 @@ def test_the_sweep_has_every_rate_of_the_report():
 def test_the_sweep_refuses_the_cpu_of_a_gpu_box(monkeypatch, tmp_path):
     import sweep
 
-    monkeypatch.setattr("nst_jax.system.environment.has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr("nst_jax.system.hardware.has_nvidia_gpu", lambda: True)
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     with pytest.raises(ValueError, match="--allow-cpu"):
         sweep.main(sweep.Sweep(output_dir=tmp_path))
