@@ -3,7 +3,7 @@
 import io
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -166,7 +166,7 @@ def _to_8_bits(picture: Image.Image, notes: list[str]) -> Image.Image:
     return Image.fromarray(np.stack([gray, alpha], axis=-1))
 
 
-def _peak(levels: np.ndarray, tags: dict, notes: list[str]) -> int:
+def _peak(levels: np.ndarray, tags: Mapping, notes: list[str]) -> int:
     """The level that stands for full brightness, by the type of the pixels and the tags."""
     low, high = levels.min(), levels.max()
     if levels.dtype == np.float32:
