@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nst_jax import check, weights
-from nst_jax.check import device, probe
+from nst_jax.check import measuring, probe, verdict, words
 from nst_jax.check.probe import Task
 from nst_jax.command import cli
 
@@ -17,7 +17,7 @@ SIZE = 32
 
 
 def in_this_process(task, variables):
-    """`check.run`, but programs are compiled once for all of them."""
+    """`measuring.run`, but programs are compiled once for all of them."""
     assert not variables
     answer = {"facts": probe.facts(), "measured": probe.measure(task).to_json()}
     return json.loads(json.dumps(answer))
@@ -30,7 +30,7 @@ def report():
         patch.setattr("nst_jax.vgg.fastest_convolutions", lambda precision: "plain")
         patch.setattr(weights, "random_params", cache(weights.random_params))
         patch.setattr(probe, "_MOST_STEPS_A_CHUNK", 2)
-        patch.setattr(device, "run", in_this_process)
+        patch.setattr(measuring, "run", in_this_process)
         return check.check(SIZE, source="random", say=lambda line: None)
 
 
@@ -79,14 +79,14 @@ def test_the_file_is_for_a_report(report, tmp_path):
         *("schema", "created_utc", "seconds", "facts", "weights", "network", "limits"),
         *("measured", "errors", "repeated", "deterministic", "precision", "findings", "passed"),
     }
-    assert found["schema"] == device.SCHEMA
+    assert found["schema"] == words.SCHEMA
     assert found["passed"] is True
     for values in found["measured"].values():
         assert set(values) == {
             *probe.Measured._fields,
             *("milliseconds_a_step", "cosine", "same_bytes"),
         } - {"gradient"}
-        assert set(values["parity"]) == set(device.LIMITS)
+        assert set(values["parity"]) == set(verdict.LIMITS)
     assert {"versions", "device_kind", "compute_capability", "driver"} <= set(found["facts"])
     # Nothing says where its user keeps things.
     assert str(tmp_path.home()) not in path.read_text()
@@ -178,7 +178,7 @@ def test_a_precision_that_does_not_run_is_told(monkeypatch, capsys, report):
             return {**answer, "error": "no such matrix unit"}
         return {**answer, "measured": report.measured["float32"].to_json()}
 
-    monkeypatch.setattr(device, "run", run)
+    monkeypatch.setattr(measuring, "run", run)
     assert cli.main(["check", "--size", "32", "--weights", "random"]) == 0
     out = capsys.readouterr().out
     assert "note: tf32: no such matrix unit" in out
@@ -192,7 +192,7 @@ def test_float32_that_does_not_run_twice_fails(monkeypatch, report):
             return {**answer, "error": "gone"}
         return {**answer, "measured": report.measured[task.precision].to_json()}
 
-    monkeypatch.setattr(device, "run", run)
+    monkeypatch.setattr(measuring, "run", run)
     found = check.check(SIZE, source="random", say=lambda line: None)
     assert failures(found) == ["float32 once more: gone"]
 
@@ -205,7 +205,7 @@ def test_a_gpu_is_asked_with_deterministic_if_bytes_differ(monkeypatch, report):
         one = report.measured["float32"]._replace(digests=[str(len(asked))] * 2)
         return {"facts": {**report.facts, "backend": "gpu"}, "measured": one.to_json()}
 
-    monkeypatch.setattr(device, "run", run)
+    monkeypatch.setattr(measuring, "run", run)
     found = check.check(SIZE, source="random", say=lambda line: None)
     assert [precision for precision, _ in asked] == ["float32", "tf32", "bfloat16"] + 2 * [
         "float32"
@@ -215,7 +215,7 @@ def test_a_gpu_is_asked_with_deterministic_if_bytes_differ(monkeypatch, report):
 
 
 def test_a_device_that_does_not_run_at_all_fails(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(device, "run", lambda task, variables: {"error": "no device"})
+    monkeypatch.setattr(measuring, "run", lambda task, variables: {"error": "no device"})
     path = tmp_path / "check.json"
     assert cli.main(["check", "--weights", "random", "--output", str(path)]) == 1
     assert "FAILED: float32: no device" in capsys.readouterr().out
@@ -227,16 +227,16 @@ def test_a_process_that_dies_or_hangs_is_told(monkeypatch, tmp_path):
     script.write_text("#!/bin/sh\necho last words >&2\nkill -9 $$\n")
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
-    answer = device.run(Task("float32", SIZE), {})
+    answer = measuring.run(Task("float32", SIZE), {})
     assert answer == {"error": "its process ended with -9: last words"}
     script.write_text("#!/bin/sh\nexec sleep 20\n")
-    monkeypatch.setattr(device, "PATIENCE", 0.2)
-    assert "try a smaller --size" in device.run(Task("float32", SIZE), {})["error"]
+    monkeypatch.setattr(measuring, "PATIENCE", 0.2)
+    assert "try a smaller --size" in measuring.run(Task("float32", SIZE), {})["error"]
 
 
 def test_another_process_answers_in_words(report):
     """Of this device; what is measured there takes longer: `make wheel` runs the command."""
-    answer = device.run(Task("float16", SIZE), {})
+    answer = measuring.run(Task("float16", SIZE), {})
     assert set(answer["facts"]) == set(report.facts)
     for name in ("device", "processor", "versions"):
         assert answer["facts"][name] == report.facts[name]
@@ -253,7 +253,7 @@ def test_another_process_answers_in_words(report):
 )
 def test_mistakes_are_refused_before_the_work(options, words, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(device, "run", lambda task, variables: pytest.fail("it began"))
+    monkeypatch.setattr(measuring, "run", lambda task, variables: pytest.fail("it began"))
     assert cli.main(["check", *options]) == 1
     err = capsys.readouterr().err.strip()
     assert words in err

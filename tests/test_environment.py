@@ -13,7 +13,7 @@ import jax
 import pytest
 
 import nst_jax
-from nst_jax.system import environment, places
+from nst_jax.system import environment, hardware, places
 
 TYPES = {
     "versions_json": str,
@@ -77,7 +77,7 @@ def test_description_is_of_this_process_and_its_devices():
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs processor affinity")
 def test_threads_are_the_cores_that_the_process_may_use():
     # Affinity belongs to the process: another one, so as not to slow down this.
-    command = "import os; from nst_jax.system.environment import available_cores as cores; "
+    command = "import os; from nst_jax.system.hardware import available_cores as cores; "
     command += "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(cores())"
     answer = subprocess.run([sys.executable, "-c", command], capture_output=True, check=True)
     assert int(answer.stdout) == 1
@@ -92,18 +92,18 @@ def test_device_line_is_for_a_person():
 @pytest.mark.parametrize(("exit_code", "found"), [(0, True), (9, False)])
 def test_gpu_is_found_if_nvidia_smi_answers(install, exit_code, found):
     install(exit_code)
-    assert environment.has_nvidia_gpu() is found
+    assert hardware.has_nvidia_gpu() is found
 
 
 @pytest.mark.usefixtures("install")
 def test_no_gpu_is_found_without_nvidia_smi():
-    assert environment.has_nvidia_gpu() is False
+    assert hardware.has_nvidia_gpu() is False
 
 
 def test_no_gpu_is_found_if_nvidia_smi_does_not_run(install, tmp_path):
     install(0)
     (tmp_path / "nvidia-smi").write_bytes(b"\x7fELF damaged")
-    assert environment.has_nvidia_gpu() is False
+    assert hardware.has_nvidia_gpu() is False
 
 
 @pytest.mark.usefixtures("jax_on_cpu")
@@ -260,6 +260,6 @@ def test_without_a_cache_nothing_is_kept_and_nothing_fails(tmp_path, monkeypatch
 
 def test_other_processors_have_programs_of_their_own(monkeypatch):
     monkeypatch.setattr(Path, "read_text", lambda path: "flags : one two\n")
-    first = environment._processor()
+    first = hardware.processor()
     monkeypatch.setattr(Path, "read_text", lambda path: "flags : one two three\n")
-    assert environment._processor() != first
+    assert hardware.processor() != first

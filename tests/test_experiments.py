@@ -47,7 +47,7 @@ def test_demo_goes_on_with_random_weights_after_a_loud_warning(tmp_path, monkeyp
 
     monkeypatch.delenv("NST_JAX_WEIGHTS", raising=False)
     monkeypatch.setattr("nst_jax.weights.finding._places", lambda arch: [])
-    monkeypatch.setattr("nst_jax.weights.finding._fetch", not_found)
+    monkeypatch.setattr("nst_jax.weights.download.fetch_after", not_found)
     assert demo.main(demo.Demo(output_dir=tmp_path, size=64, steps=1)) == 0
     err = capsys.readouterr().err
     assert "tried everything" in err
@@ -121,7 +121,7 @@ def test_the_sweep_has_every_rate_of_the_report():
 def test_the_sweep_refuses_the_cpu_of_a_gpu_box(monkeypatch, tmp_path):
     import sweep
 
-    monkeypatch.setattr("nst_jax.system.environment.has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr("nst_jax.system.hardware.has_nvidia_gpu", lambda: True)
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     with pytest.raises(ValueError, match="--allow-cpu"):
         sweep.main(sweep.Sweep(output_dir=tmp_path))

@@ -18,7 +18,7 @@ from PIL import ExifTags, Image, ImageCms, ImageFile
 
 import nst_jax
 from nst_jax import image
-from nst_jax.image import reading
+from nst_jax.image import decoding
 
 ORIENTATION = ExifTags.Base.Orientation
 # Three columns, two rows, six colors far from one another.
@@ -203,7 +203,7 @@ def test_load_says_nothing_of_the_preview_of_a_photograph(load):
 
 
 def test_load_counts_no_more_pages_than_it_has_time_for(load, monkeypatch):
-    monkeypatch.setattr(reading, "_MOST_PAGES", 2)
+    monkeypatch.setattr(decoding, "_MOST_PAGES", 2)
     pages = [Image.new("L", (2, 2), n) for n in range(4)]
     data = encode(pages[0], "TIFF", save_all=True, append_images=pages[1:])
     with pytest.warns(image.ImageWarning, match="it has more than 2 pages: the first"):
@@ -753,7 +753,7 @@ def test_load_refuses_the_first_half_of_a_larger_picture(refuse, file_format):
 def damaged(tmp_path_factory):
     """A path for damaged files, with limits that keep what they declare small."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "MAX_PIXELS", 10**6)
+        patch.setattr(decoding, "MAX_PIXELS", 10**6)
         patch.setattr(Image, "MAX_IMAGE_PIXELS", 10**6)
         yield tmp_path_factory.mktemp("damaged") / "picture.png"
 
@@ -798,7 +798,7 @@ def no_decoding(monkeypatch):
 def test_load_refuses_a_bomb_from_its_header(refuse, data):
     message = refuse(data)
     assert "3600000000 pixels" in message
-    assert f"{reading.MAX_PIXELS:,}" in message
+    assert f"{decoding.MAX_PIXELS:,}" in message
 
 
 @pytest.mark.usefixtures("no_decoding")
@@ -806,7 +806,7 @@ def test_load_has_a_limit_where_pillow_has_none(refuse, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     message = refuse(png(60_000, 60_000))
     assert "60000 x 60000" in message
-    assert f"{reading.MAX_PIXELS:,}" in message
+    assert f"{decoding.MAX_PIXELS:,}" in message
 
 
 def test_load_keeps_pillow_s_warning_to_itself(load, monkeypatch):

@@ -6,9 +6,9 @@ from dataclasses import fields
 
 import pytest
 
-from nst_jax.command import cli, usage
+from nst_jax.command import cli, commands, usage
 
-COMMANDS = cli._commands()
+COMMANDS = commands.by_words()
 
 
 def wrong(command: str, capsys) -> str:

@@ -24,8 +24,9 @@ from hypothesis import strategies as st
 
 from nst_jax import vgg, weights
 from nst_jax.system import places as system_places
-from nst_jax.weights import finding
+from nst_jax.weights import download
 from nst_jax.weights import formats as weight_formats
+from nst_jax.weights import official as official_files
 
 CHECKOUT = system_places.HOME
 REAL = CHECKOUT.parent / "shared" / "weights" / "vgg19_imagenet_notop_keras_layout.h5"
@@ -758,11 +759,11 @@ def test_convert_script(narrow, tmp_path, capsys):
 
 
 def test_order_of_places(places, monkeypatch):
-    official = finding._OFFICIAL["vgg19"]
+    official = official_files.FILES["vgg19"]
     params = [weights.random_params(seed=seed) for seed in range(5)]
     cached = write_keras(places / "cache" / official.name, params[0])
     md5 = hashlib.md5(cached.read_bytes()).hexdigest()
-    monkeypatch.setitem(finding._OFFICIAL, "vgg19", official._replace(md5=md5))
+    monkeypatch.setitem(official_files.FILES, "vgg19", official._replace(md5=md5))
     shared = places / "shared" / "weights"
     # Found by what it holds, not by its name; one of another network is passed over.
     write_keras(shared / "a.h5", weights.random_params("vgg16"))
@@ -881,8 +882,8 @@ def server(places, monkeypatch):
         host.answer, host.asked, host.body, host.params = (200, len(body), body), [], body, params
         host.pause, host.moved = 0, {}
         host.url = f"http://127.0.0.1:{host.server_port}/vgg19.h5"
-        official = finding._Official("vgg19.h5", hashlib.md5(body).hexdigest(), (host.url,))
-        monkeypatch.setitem(finding._OFFICIAL, "vgg19", official)
+        official = official_files.Official("vgg19.h5", hashlib.md5(body).hexdigest(), (host.url,))
+        monkeypatch.setitem(official_files.FILES, "vgg19", official)
         thread = threading.Thread(target=host.serve_forever, args=(0.01,))
         thread.start()
         yield host
@@ -1007,8 +1008,8 @@ def test_truncated_download(places, server):
 
 
 def test_own_address_comes_first(places, server, monkeypatch):
-    official = finding._OFFICIAL["vgg19"]
-    monkeypatch.setitem(finding._OFFICIAL, "vgg19", official._replace(urls=("http://[::1]:1/",)))
+    official = official_files.FILES["vgg19"]
+    monkeypatch.setitem(official_files.FILES, "vgg19", official._replace(urls=("http://[::1]:1/",)))
     monkeypatch.setenv("NST_JAX_WEIGHTS_URL", server.url.removesuffix("vgg19.h5"))
     assert server.url in weights.resolve().description
     assert_equal(weights.load_params(), server.params)
@@ -1027,8 +1028,8 @@ def test_refused_connection(places, server, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}/x"
-    official = finding._OFFICIAL["vgg19"]
-    monkeypatch.setitem(finding._OFFICIAL, "vgg19", official._replace(urls=(url,)))
+    official = official_files.FILES["vgg19"]
+    monkeypatch.setitem(official_files.FILES, "vgg19", official._replace(urls=(url,)))
     with pytest.raises(weights.WeightsNotFound) as caught:
         weights.fetch()
     attempt = str(caught.value).splitlines()[1].strip()
@@ -1041,9 +1042,9 @@ def test_refused_connection(places, server, monkeypatch):
 def test_silent_host_is_given_up(places, server, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/x"
-        official = finding._OFFICIAL["vgg19"]
-        monkeypatch.setitem(finding._OFFICIAL, "vgg19", official._replace(urls=(url, url)))
-        monkeypatch.setattr(finding, "PATIENCE", 0.6)
+        official = official_files.FILES["vgg19"]
+        monkeypatch.setitem(official_files.FILES, "vgg19", official._replace(urls=(url, url)))
+        monkeypatch.setattr(download, "PATIENCE", 0.6)
         start = time.monotonic()
         with pytest.raises(weights.WeightsNotFound, match=r"no answer|[Tt]imed out"):
             weights.fetch()
@@ -1053,7 +1054,7 @@ def test_silent_host_is_given_up(places, server, monkeypatch):
 
 def test_slow_host_is_not_given_up(places, server, monkeypatch):
     server.pause, patience = 0.15, 0.5
-    monkeypatch.setattr(finding, "PATIENCE", patience)
+    monkeypatch.setattr(download, "PATIENCE", patience)
     start = time.monotonic()
     assert weights.fetch().read_bytes() == server.body
     assert time.monotonic() - start > patience
@@ -1062,7 +1063,7 @@ def test_slow_host_is_not_given_up(places, server, monkeypatch):
 def test_host_that_stops_halfway_is_given_up(places, server, monkeypatch):
     server.answer = (200, len(server.body), server.body[: 1 << 16])
     server.pause = 1.5
-    monkeypatch.setattr(finding, "PATIENCE", 0.3)
+    monkeypatch.setattr(download, "PATIENCE", 0.3)
     with pytest.raises(weights.WeightsNotFound, match=r"no answer|[Tt]imed out"):
         weights.fetch()
     assert _cached(places) == []
@@ -1071,7 +1072,7 @@ def test_host_that_stops_halfway_is_given_up(places, server, monkeypatch):
 def test_name_lookup_that_hangs_is_given_up(places, server, monkeypatch):
     release = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: release.wait(10) and [])
-    monkeypatch.setattr(finding, "PATIENCE", 0.3)
+    monkeypatch.setattr(download, "PATIENCE", 0.3)
     start = time.monotonic()
     with pytest.raises(weights.WeightsNotFound, match=r"no answer for 0\.3 seconds"):
         weights.fetch()
@@ -1080,20 +1081,20 @@ def test_name_lookup_that_hangs_is_given_up(places, server, monkeypatch):
 
 
 def test_patience_bounds_all_attempts_together():
-    assert max(len(official.urls) for official in finding._OFFICIAL.values()) == 1
+    assert max(len(official.urls) for official in official_files.FILES.values()) == 1
     # An address of the user's own may come first; each attempt may take a second to end.
-    assert finding.PATIENCE + 2 <= 20
+    assert download.PATIENCE + 2 <= 20
 
 
 # The real network
 
 
 def test_official_files_are_keras_own():
-    vgg19, vgg16 = finding._OFFICIAL["vgg19"], finding._OFFICIAL["vgg16"]
+    vgg19, vgg16 = official_files.FILES["vgg19"], official_files.FILES["vgg16"]
     assert vgg19.md5 == "253f8cb515780f3b799900260a226db6"
     assert vgg16.md5 == "6d6bbae143d832006294945121d1f1fc"
     folder = "https://storage.googleapis.com/tensorflow/keras-applications"
-    for arch, official in finding._OFFICIAL.items():
+    for arch, official in official_files.FILES.items():
         assert official.name == f"{arch}_weights_tf_dim_ordering_tf_kernels_notop.h5"
         assert official.urls == (f"{folder}/{arch}/{official.name}",)
 

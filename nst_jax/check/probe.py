@@ -1,7 +1,8 @@
 """What one process finds out about this device in one precision: `nst-jax check` starts several.
 
-A peak of memory is a process's own, a TPU has one owner at a time, and the same bytes have to come
-from two processes; and one that crashes leaves the others to tell.
+Each precision gets a process of its own, for four reasons: the peak of memory is that of a process;
+a TPU belongs to one process at a time; equal bytes have to come from two processes; and if one
+crashes, the others still tell what they found.
 """
 
 import hashlib
@@ -20,11 +21,12 @@ import numpy as np
 from nst_jax import backend, compiler, driver, objective, vgg, weights
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS, Precision
 from nst_jax.runs import estimate
-from nst_jax.system import environment, files, memory
+from nst_jax.system import environment, files, hardware, memory
 
-# A run of a probe; a chunk is shorter where steps are slow.
+# Chunks of a run, and the steps of each; slow steps get shorter chunks.
 _CHUNKS = 3
 _MOST_STEPS_A_CHUNK = 20
+# Sides of the picture in pixels, by the backend; then for all others.
 _SIZES = {"cpu": 256}
 _SIZE = 512
 
@@ -94,12 +96,16 @@ class Measured(NamedTuple):
         return median(self.chunk_milliseconds)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values."""
+        """The same as plain values, for `from_json`."""
         return {**self._asdict(), "parity": self.parity and self.parity._asdict()}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Measured":
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`.
+
+        Args:
+          values: of `to_json`.
+        """
         parity = values["parity"]
         return cls(**{**values, "parity": Parity(**parity) if parity else None})
 
@@ -107,12 +113,18 @@ class Measured(NamedTuple):
 def measure(task: Task) -> Measured:
     """Runs steps, then compares with the golden tensors.
 
+    Args:
+      task: what to find out.
+
+    Returns:
+      Memory, time, digests, and what the task asks for besides.
+
     Raises:
       MemoryError: with the sizes that fit.
     """
     random = weights.random_params()
     size = task.size or _SIZES.get(backend.platform(), _SIZE)
-    # First: what comes before it would count for the peak.
+    # The peak of memory counts from the start of the process, so the steps come first.
     steps = _run(random, task.precision, size)
     parity, gradient = None, np.zeros(0)
     if task.parity:
@@ -158,14 +170,14 @@ def _chunks(problem: estimate.Problem, loss, size: int, length: int) -> tuple[li
     for chunk in problem.chunks(loss, size, count=_CHUNKS, length=length):
         ends.append(float(chunk.seconds[-1]))
         digest.update(chunk.history.terms.total.tobytes())
-        # The state is the next step's to overwrite.
+        # Read the last state only: the next chunk has overwritten each state before it.
         if len(ends) == _CHUNKS:
             digest.update(driver.pictures(chunk.state).tobytes())
     return ends, digest.hexdigest()
 
 
 def golden() -> dict[str, np.ndarray]:
-    """The golden tensors: see `tests/golden/make_golden.py`."""
+    """The golden tensors of Keras, by name: see `tests/golden/make_golden.py`."""
     with (resources.files("nst_jax.check") / "check.npz").open("rb") as file:
         return dict(np.load(file))
 
@@ -219,13 +231,18 @@ def _finite(value: float) -> float | None:
 
 
 def facts() -> dict[str, Any]:
-    """Device and versions, and which precisions there are."""
+    """What the device and the software are, as plain values.
+
+    Returns:
+      The facts of `environment.describe` but the process, those of `hardware.describe`, and the
+      precision that "fast" stands for.
+    """
     described = environment.describe()
     del described["pid"]
     described["versions"] = json.loads(described.pop("versions_json"))
     return {
         **described,
-        **environment.hardware(),
+        **hardware.describe(),
         "device": environment.device_line(),
         "fastest_precision": vgg.resolve_precision("fast"),
         "unused_gpu": environment.unused_gpu(),
@@ -233,17 +250,17 @@ def facts() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answers the task of its only argument in one line of JSON: `facts`, `measured` or `error`."""
+    """Does the task of the only argument; prints `facts`, `measured` or `error` as a JSON line."""
     answer: dict[str, Any] = {}
     try:
         task = Task(**json.loads(sys.argv[1]))
         answer["facts"] = facts()
         answer["measured"] = measure(task).to_json()
-    # Whatever it is: the table tells it.
+    # The table tells every error, whatever its kind.
     except Exception as error:
         answer["error"] = files.reason(error)
     print(json.dumps(answer), flush=True)
-    # The libraries of a device that has failed may not end.
+    # Skip the ordinary exit: the libraries of a failed device may hang in it.
     os._exit(0)
 
 

@@ -14,12 +14,22 @@ from nst_jax.runlog import labels
 from nst_jax.system import files
 from nst_jax.system.console import inform
 
-# Of a variant's label, beside the numbers of its line.
+# A variant's label may take so many letters of a line; its numbers need the rest.
 _MOST_LETTERS = 60
 
 
 def plot(log: Path, folder: Path, *, force: bool = False) -> None:
-    """Redraws losses.png and overview.png from a run log, a running one too."""
+    """Redraws losses.png and overview.png from a run log; the run may still be going on.
+
+    Args:
+      log: the run log.
+      folder: where the figures go.
+      force: overwrite existing figures.
+
+    Raises:
+      ValueError: the log holds no step yet, or is no run log.
+      OSError: the log cannot be read, or a figure exists or cannot be written.
+    """
     record = runlog.load(log)
     if not len(record.rows.step):
         raise ValueError(f"{log} holds no step yet; wait for the first and plot again")
@@ -34,7 +44,17 @@ def plot(log: Path, folder: Path, *, force: bool = False) -> None:
 
 
 def write_report(log: Path, output: Path, *, force: bool = False) -> None:
-    """Writes the page of a run log."""
+    """Writes the page of a run log.
+
+    Args:
+      log: the run log.
+      output: the page (.html).
+      force: overwrite an existing page.
+
+    Raises:
+      ValueError: another ending, or the log is no run log.
+      OSError: the log cannot be read, or the page exists or cannot be written.
+    """
     record = runlog.load(log)
     files.check_output(output, force=force, suffixes=(".html",))
     report.write(record, output)
@@ -42,15 +62,25 @@ def write_report(log: Path, output: Path, *, force: bool = False) -> None:
 
 
 def show(log: Path) -> str:
-    """What a run log holds, as text for a person."""
+    """What a run log holds, as text for a person.
+
+    Args:
+      log: the run log.
+
+    Raises:
+      ValueError, OSError: it cannot be read, or is no run log.
+    """
     record = runlog.load(log)
-    rows = record.rows
-    # Also logs that other programs wrote: what they did not say is unknown.
+    return "\n".join([*_heading(log, record), "", *_lines_of_variants(record)])
+
+
+def _heading(log: Path, record: runlog.RunRecord) -> list[str]:
+    # Another program may have written the log, and left attributes out.
     attributes = defaultdict(lambda: "unknown", record.attributes)
-    steps = len(rows.step)
-    seconds = f"{rows.wall_time[-1].max():.1f} s" if steps else "no step yet"
+    steps = len(record.rows.step)
+    seconds = f"{record.rows.wall_time[-1].max():.1f} s" if steps else "no step yet"
     height, width = record.content.shape[:2]
-    lines = [
+    return [
         f"{log}: {record.status}, {len(record.variants)} variant(s), {steps} steps, {seconds}",
         f"created    {attributes['created_utc']} by: {attributes['command']}",
         *([f"goes on    from {attributes['parent']}"] if "parent" in attributes else []),
@@ -62,20 +92,24 @@ def show(log: Path) -> str:
         f"versions   {attributes['versions_json']}",
         "settings",
         *(f"  {_text(name):<17} {_text(value)}" for name, value in record.config.items()),
-        "",
     ]
+
+
+def _lines_of_variants(record: runlog.RunRecord) -> list[str]:
+    """How each variant began and ended; NaN for what it has not reached."""
+    totals = record.rows.total
     names = labels.brief([" ".join(v.label.split()) for v in record.variants], _MOST_LETTERS)
     width = max(20, *map(len, names))
-    lines.append(
+    lines = [
         f"   # {'variant':<{width}} {'status':<12} {'first total':>12} {'last total':>12} "
         f"{'saved':>12}"
-    )
+    ]
     for i, (variant, name) in enumerate(zip(record.variants, names, strict=True)):
-        ends = (rows.total[0, i], rows.total[-1, i]) if steps else (np.nan, np.nan)
+        ends = (totals[0, i], totals[-1, i]) if len(totals) else (np.nan, np.nan)
         saved = record.final["total"][i] if record.final else np.nan
         numbers = " ".join(f"{value:12.5g}" for value in (*ends, saved))
         lines.append(f"{i + 1:4} {name:<{width}} {variant.status:<12} {numbers}")
-    return "\n".join(lines)
+    return lines
 
 
 def _text(value: Any) -> str:
@@ -90,7 +124,10 @@ def layer_table(arch: Arch = "vgg19", size: int = 224) -> str:
 
     Args:
       arch: "vgg19" or "vgg16".
-      size: side of the picture for which the shapes are stated.
+      size: side of the picture for which the shapes are stated, at least 32 pixels.
+
+    Raises:
+      ValueError: the size is smaller: five poolings would leave nothing of it.
     """
     if size < 32:
         raise ValueError(f"the size must be at least 32, got {size}")
@@ -109,7 +146,15 @@ def layer_table(arch: Arch = "vgg19", size: int = 224) -> str:
 
 
 def weights_info(source: str | None = None, arch: Arch = "vgg19") -> str:
-    """Which weights would be used, from where, with hash and licence, as text for a person."""
+    """Which weights would be used, from where, with hash and licence, as text for a person.
+
+    Args:
+      source: as `weights.load_params`.
+      arch: "vgg19" or "vgg16".
+
+    Raises:
+      ValueError, OSError: as `weights.describe`.
+    """
     resolution = weights.resolve(source, arch=arch)
     facts = weights.describe(resolution)
     lines = [resolution.description]
@@ -131,6 +176,19 @@ def draw_features(
     """Writes the filters of a layer (Figure 4) and its feature maps (Figure 5) into a folder.
 
     A pooling layer has no filters: only its maps are drawn.
+
+    Args:
+      picture: the file.
+      folder: where the figures go.
+      layer: by any of its names.
+      size: longest side of the picture in pixels.
+      arch: "vgg19" or "vgg16".
+      source: as `weights.load_params`.
+      force: overwrite existing figures.
+
+    Raises:
+      ValueError: an unknown layer, a size below 1, a file that is no picture or holds no weights.
+      OSError: a file cannot be read, or a figure exists or cannot be written.
     """
     name = vgg.canonical_name(layer, arch)
     maps_path, filters_path = folder / f"{name}_maps.png", folder / f"{name}_filters.png"

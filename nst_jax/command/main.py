@@ -23,18 +23,19 @@ def main() -> None:
 def _patient(stream: Any) -> Any:
     """A standard stream that takes any text, and goes on when its reader has left.
 
-    It is the descriptor that has to: text goes out when a program is about to end, too.
+    The file descriptor itself must ignore the absence of the reader: Python also writes what is
+    left in a buffer when the program ends, where no caller could catch the error.
     """
     if not isinstance(stream, io.TextIOWrapper):
         return stream
-    # A file name need not be valid text.
+    # A file name may hold bytes that are no text.
     stream.reconfigure(errors="backslashreplace")
     if stream.isatty():
         return stream
     stream.flush()
     pipe: Any = _Pipe(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
-        # As Python itself does it with and without -u.
+        # With -u Python writes through, without a buffer; so do we.
         pipe if stream.write_through else io.BufferedWriter(pipe),
         encoding=stream.encoding,
         errors=stream.errors,

@@ -1,6 +1,6 @@
-"""Wrong usage that one line can set right: names of other programs, and pictures left out.
+"""Wrong usage that one line can set right: options of other programs, and pictures left out.
 
-What is not known here the parser tells in its own words.
+For other mistakes the parser's own words do.
 """
 
 import difflib
@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import tyro
 
 _DASHES = "-\N{EN DASH}\N{EM DASH}"
-# Names here, of which a command has one at most, and what other programs call the same.
+# Our options -> the names of other programs for them. A command has one of a tuple at most.
 _ELSEWHERE = {
     ("content", "image"): "i input input-image content-image content-img content-path",
     ("style", "styles"): "style-image style-images style-img style-path",
@@ -45,12 +45,12 @@ _ELSEWHERE = {
     ),
     ("figures",): "plot plots",
     ("log",): "run logfile",
-    # What comes nearest to a picture where there are many.
+    # A sweep has many pictures; its report comes nearest to "the output".
     ("report",): "html o out output output-file output-image",
     ("force",): "f overwrite",
     ("log_level",): "v verbose q quiet silent",
 }
-# What no command has, and why.
+# Options that no command has -> the reason, or what to do instead.
 _NOWHERE = {
     "cpu gpu gpus multigpu cuda no-cuda use-cuda tpu device devices backend": (
         "JAX takes the fastest device; with JAX_PLATFORMS=cpu in the environment, the CPU"
@@ -65,15 +65,19 @@ _NOWHERE = {
     "proto-file prototxt": "the network's form is that of --arch",
     "resume continue": "write nst-jax resume LOG, of a run with --log",
 }
+# How the parser names an argument of a command: by our fields, which the user has never seen.
 _INTERNAL = re.compile(r"\bcommand\.(?:\w+\.)*(\w+)")
 
 
 def problem(arguments: Sequence[str], commands: Mapping[str, type]) -> str | None:
-    """What is wrong with a command line, as a line for a person; None: nothing that is known here.
+    """What is wrong with a command line.
 
     Args:
       arguments: behind the program's name.
-      commands: the dataclass of each, by its words.
+      commands: the dataclass of each command, by its words.
+
+    Returns:
+      One line for a person; None if no mistake is known here.
     """
     words = _from_command(arguments)
     if not words or words[0].startswith("-"):
@@ -86,36 +90,56 @@ def problem(arguments: Sequence[str], commands: Mapping[str, type]) -> str | Non
 
 
 def in_words(said: str, arguments: Sequence[str], commands: Mapping[str, type]) -> str:
-    """What the parser has said; a line instead where it calls a file by an internal name.
+    """Replaces the parser's message by a line of ours if it uses an internal name.
 
     Args:
-      said: on standard error.
-      arguments: as `problem`, and so are the commands.
+      said: what the parser wrote to standard error.
+      arguments: as `problem`.
+      commands: as `problem`.
+
+    Returns:
+      What the user should read.
     """
     found = _INTERNAL.search(said)
     words = _from_command(arguments)
     name = _command(words, commands)
     if not found or name is None:
         return said
-    # The parser takes what follows an option that it does not know for no file.
+    # After an unknown option the parser misses the files that follow it: blame the option.
     unknown = [word for word in _options(words) if not _is_own(word, commands[name])]
     wrong = f"has no {unknown[0]}" if unknown else f"lacks {_shown(found[1], commands[name])}"
     return f"error: nst-jax {name} {wrong}; expected {form(name, commands[name])}\n"
 
 
 def form(name: str, command: type) -> str:
-    """How a command is called: with all that it needs."""
+    """How a command is called, with all arguments that it needs.
+
+    Args:
+      name: the words of the command.
+      command: its dataclass.
+    """
     needed = [field.name for field in fields(command) if field.default is MISSING]
     return " ".join(["nst-jax", name, *(_shown(field, command) for field in needed)])
 
 
 def given(arguments: Sequence[str]) -> set[str]:
-    """The settings that a command line names, as fields of the command's dataclass."""
+    """The settings that a command line names.
+
+    Args:
+      arguments: behind the program's name.
+
+    Returns:
+      Fields of the command's dataclass.
+    """
     return {_field(word) for word in _options(arguments) if word.startswith("--")}
 
 
 def options(settings: Mapping[str, Any]) -> str:
-    """Settings as a command line would give them."""
+    """Settings as a command line would give them.
+
+    Args:
+      settings: values, or tuples of values, by field.
+    """
     lists = {
         name: value if isinstance(value, tuple) else (value,) for name, value in settings.items()
     }
@@ -156,7 +180,7 @@ def _field(option: str) -> str:
 
 
 def _about(option: str, name: str, commands: Mapping[str, type]) -> str | None:
-    """What to write instead of an option that the command has not."""
+    """What to write instead of an option that the command does not have."""
     command = commands[name]
     if _is_own(option, command):
         return None
@@ -183,12 +207,12 @@ def _own(command: type) -> dict[str, str]:
 
 
 def _hint(wanted: str, own: Mapping[str, str], how: str) -> str | None:
-    """What to write.
+    """What to write instead.
 
     Args:
-      wanted: what was asked for, as a field would be called.
+      wanted: the option that was given, as a field would be called.
       own: the command's arguments as they are shown, by field.
-      how: the command is called.
+      how: to call the command.
     """
     meant = [names for names, elsewhere in _ELSEWHERE.items() if wanted in _fields(elsewhere)]
     meant += [names for names in _ELSEWHERE if wanted in names]
@@ -220,7 +244,7 @@ def _shown(name: str, command: type) -> str:
 
 
 def _metavar(kind: Any) -> str:
-    """Of a type, as the parser makes it."""
+    """The placeholder of a value in the help, as the parser makes it from a type."""
     choices = get_args(kind)
     if not choices:
         return kind.__name__.upper()

@@ -3,25 +3,25 @@
 An image is a float32 NumPy array (height, width, 3): RGB in the sRGB color space, from 0 to 1.
 """
 
-from nst_jax.image.reading import (
-    SUFFIXES,
-    ImageWarning,
-    check_takes_alpha,
+from nst_jax.image.arrays import (
     from_uint8,
-    initial_image,
     is_gray,
+    resize,
+    spread_first_channel,
+    to_gray,
+    to_uint8,
+)
+from nst_jax.image.metadata import read_metadata
+from nst_jax.image.reading import (
+    ImageWarning,
     load,
     load_part,
     load_with_alpha,
     longest_side,
     notes,
-    read_metadata,
-    resize,
-    save,
-    spread_first_channel,
-    to_gray,
-    to_uint8,
 )
+from nst_jax.image.starts import initial_image
+from nst_jax.image.writing import SUFFIXES, check_takes_alpha, save
 
 __all__ = [
     "SUFFIXES",

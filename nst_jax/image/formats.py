@@ -1,6 +1,6 @@
-"""Which formats of pictures are read, and what a file of another one is, by its bytes.
+"""Which formats of pictures are read; what a file of another format is, by its bytes.
 
-A format that is not read is no damage: whoever is told to download the file again has lost time.
+A file of another format is not damaged: its owner should convert it, not download it again.
 """
 
 import io
@@ -9,13 +9,13 @@ from typing import BinaryIO
 from PIL import Image
 from PIL.TiffImagePlugin import COMPRESSION_INFO, ImageFileDirectory_v2
 
-# Pillow knows forty more; some start other programs, some take any file for theirs.
+# Pillow knows forty more. Some of them start other programs, some accept any file.
 READABLE = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "AVIF")
 
 RAW = "a raw photograph of a camera; develop it into a TIFF or JPEG"
 _VIDEO = "a video; save one of its frames as PNG (ffmpeg -i VIDEO -frames:v 1 frame.png)"
 
-# What a file is and what to do -> how it may begin.
+# What a file is, with what to do about it -> the bytes that it may begin with.
 _BEGINNINGS = {
     "a JPEG 2000 picture; convert it to PNG or TIFF": (
         b"\0\0\0\x0cjP  \r\n\x87\n",
@@ -70,7 +70,7 @@ _BEGINNINGS = {
 # Tags of a TIFF.
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _SAMPLES, _SUBDIRECTORIES, _SAMPLE_FORMAT, _DNG_VERSION = 277, 330, 339, 50706
-# Photometric interpretations of what a sensor has seen: a mosaic, or colors before development.
+# Photometric interpretations of raw data: a mosaic of the sensor, or colors before development.
 _OF_SENSORS = (32803, 34892)
 _COLORS = {0: "gray", 1: "gray", 2: "RGB", 3: "a palette", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 _NUMBERS = {1: "integers", 2: "signed integers", 3: "floats", 5: "complex integers", 6: "complex"}
@@ -85,13 +85,20 @@ _COMPRESSIONS = {
 
 
 def readable() -> list[str]:
-    """Those of `READABLE` that this Pillow was built with."""
+    """The formats of `READABLE` that this Pillow was built with, by Pillow's names."""
     Image.init()
     return [name for name in READABLE if name in Image.OPEN]
 
 
 def describe(file: BinaryIO) -> str:
-    """What a file is that no decoder takes, and what to do."""
+    """What a file is that no decoder takes, and what to do.
+
+    Args:
+      file: open for reading.
+
+    Returns:
+      A clause for an error, such as "it is a video; save one of its frames as PNG".
+    """
     file.seek(0)
     head = file.read(1024)
     if not head:
@@ -104,7 +111,7 @@ def describe(file: BinaryIO) -> str:
 
 
 def _kind_of_media(head: bytes) -> str | None:
-    """Of files whose kind stands behind their first bytes."""
+    """Looks for a mark behind the first bytes."""
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return _VIDEO
     if head[128:132] == b"DICM":
@@ -130,13 +137,13 @@ def _kind_of_document(head: bytes) -> str | None:
 
 
 def _unread_form(file: BinaryIO, head: bytes) -> str | None:
-    """Of a TIFF or JPEG that may well be whole."""
+    """Says what is unusual about a TIFF or JPEG, which may be whole all the same."""
     try:
         if head.startswith((b"II", b"MM")):
             return RAW if is_raw(file) else _form_of_tiff(_directory(file))
         if head.startswith(b"\xff\xd8\xff") and _bits_of_jpeg(file) == 12:
             return "a JPEG of 12 bits a channel, which is not read; save it with 8, or as PNG"
-    except Exception:  # as many kinds as there are ways to damage a header
+    except Exception:  # there are as many kinds as ways to damage a header
         pass
     return None
 
@@ -145,6 +152,7 @@ def _directory(file: BinaryIO, offset: int | None = None) -> ImageFileDirectory_
     """The tags of a TIFF that begin at `offset`, by default those of its first picture."""
     file.seek(0)
     header = file.read(8)
+    # BigTIFF, whose version is 43, has a header of 16 bytes.
     directory = ImageFileDirectory_v2(header + (file.read(8) if header[2] == 43 else b""))
     file.seek(directory.next if offset is None else offset)
     directory.load(file)
@@ -169,7 +177,7 @@ def _form_of_tiff(tags: ImageFileDirectory_v2) -> str | None:
 
 
 def _bits_of_jpeg(file: BinaryIO) -> int:
-    """Of a channel, from the first frame; 0 if there is none."""
+    """Bits of a channel, as the first frame header says; 0 if there is none."""
     file.seek(2)
     while len(segment := file.read(4)) == 4:
         marker = segment[1]
@@ -187,7 +195,7 @@ def _damaged_or_unknown(head: bytes) -> str:
                 f"it begins as {name}, but its header is damaged, incomplete, or says that it has "
                 "no pixels; copy or download it again"
             )
-    # A character may be cut off at the end of `head`.
+    # `head` may end within a character of up to four bytes, which "ignore" drops.
     text = head.decode("utf-8", "ignore")
     is_text = len(head) - len(text.encode()) < 4 and all(
         character.isprintable() or character.isspace() for character in text
@@ -197,15 +205,19 @@ def _damaged_or_unknown(head: bytes) -> str:
 
 
 def is_raw(file: BinaryIO) -> bool:
-    """Whether a TIFF is a raw photograph: what Pillow finds in it is a preview."""
+    """Whether a TIFF is a raw photograph, in which Pillow finds only a preview.
+
+    Args:
+      file: open for reading.
+    """
     file.seek(8)
-    if file.read(2) == b"CR":  # Canon
+    if file.read(2) == b"CR":  # a mark of Canon's
         return True
     try:
         tags = _directory(file)
         offsets = tags.get(_SUBDIRECTORIES, ())
         offsets = offsets if isinstance(offsets, tuple) else (offsets,)
         inner = [_directory(file, offset) for offset in offsets[:8]]
-    except Exception:  # what is damaged there does not matter to the picture
+    except Exception:  # damage there does not matter to the picture
         return False
     return _DNG_VERSION in tags or any(x.get(_PHOTOMETRIC) in _OF_SENSORS for x in (tags, *inner))

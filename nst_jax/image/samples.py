@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib import cbook
 
-from nst_jax.image import reading
+from nst_jax.image import reading, writing
 from nst_jax.system import files
 
 PORTRAIT = Path(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
@@ -29,5 +29,5 @@ def write(folder: Path, *, force: bool = False) -> list[Path]:
     for path in written:
         files.check_output(path, force=force)
     for path, source in written.items():
-        reading.save(path, reading.load(source))
+        writing.save(path, reading.load(source))
     return list(written)

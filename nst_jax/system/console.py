@@ -15,7 +15,14 @@ Say = Callable[[str], None]
 
 
 def printable(text: str) -> str:
-    """A text without what a terminal might obey: a file may name things by escape sequences."""
+    """Escapes what a terminal might obey: names in a file may hold control sequences.
+
+    Args:
+      text: of any origin.
+
+    Returns:
+      The text, with printable letters and line breaks only.
+    """
     return "".join(
         letter if letter.isprintable() or letter == "\n" else _escaped(letter) for letter in text
     )
@@ -31,8 +38,13 @@ _level: LogLevel = "info"
 def set_log_level(level: LogLevel) -> None:
     """How much is said from now on.
 
-    error: what was asked for, and errors. warning: warnings too. info: and what happens on the
-    way, with progress bars on a terminal. debug: and what JAX compiles, and where errors arose.
+    Args:
+      level: "error", what was asked for, and errors; "warning", warnings too; "info", also what
+        happens on the way, with progress bars on a terminal; "debug", also what JAX compiles, and
+        where errors arose.
+
+    Raises:
+      ValueError: an unknown level.
     """
     global _level
     check_choice("log level", level, LogLevel)
@@ -40,7 +52,7 @@ def set_log_level(level: LogLevel) -> None:
 
 
 def debugs() -> bool:
-    """Whether all is said, errors with their place."""
+    """Whether everything is said, errors with their place."""
     return _level == "debug"
 
 
@@ -50,13 +62,21 @@ def informs() -> bool:
 
 
 def inform(line: object) -> None:
-    """Says what happens on the way."""
+    """Says what happens on the way; nothing at the levels "warning" and "error".
+
+    Args:
+      line: shown as text.
+    """
     if informs():
         say(line)
 
 
 def warn(line: object) -> None:
-    """Says on standard error what its owner may not expect."""
+    """Says on standard error what the user may not expect; nothing at the level "error".
+
+    Args:
+      line: shown as text.
+    """
     if _level != "error":
         print(printable(f"WARNING: {line}"), file=sys.stderr)
 
@@ -64,7 +84,10 @@ def warn(line: object) -> None:
 def say(line: object) -> None:
     """Prints a line that was asked for.
 
-    A reader of the output that has left, as `head` does, stops no run.
+    A run goes on when the reader of its output has left, as `head` does after some lines.
+
+    Args:
+      line: shown as text.
     """
     try:
         print(printable(str(line)), flush=True)
@@ -73,9 +96,15 @@ def say(line: object) -> None:
 
 
 def exit_code_of(run: Callable[[], int]) -> int:
-    """Runs a command; what a person can cause becomes one line and an exit code.
+    """Runs a command; an error that a person can cause becomes one line and an exit code.
 
-    The environment variable NST_JAX_TRACEBACK=1 shows the place of an error instead.
+    With the environment variable NST_JAX_TRACEBACK=1 it is raised instead, to show its place.
+
+    Args:
+      run: the command; returns an exit code.
+
+    Returns:
+      That exit code; 1 after an error, 130 after Ctrl-C, 143 after SIGTERM.
     """
     try:
         return run()
@@ -95,9 +124,9 @@ def exit_code_of(run: Callable[[], int]) -> int:
 
 @contextmanager
 def ended_by_ctrl_c() -> Iterator[None]:
-    """Around imports: Ctrl-C ends the process there and then.
+    """Put this around imports: Ctrl-C ends the process there and then.
 
-    An exception would be swallowed by, or crash, the libraries that are being initialised.
+    An exception within an import might be swallowed by the library, or leave it half made.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -110,14 +139,23 @@ def ended_by_ctrl_c() -> Iterator[None]:
 
 
 def end(number: int, frame: object) -> None:
-    """What a signal does: says so, and ends the process."""
+    """Handles a signal: says so, and ends the process.
+
+    Args:
+      number: of the signal.
+      frame: where the signal came; not used.
+    """
     del frame
     print("interrupted" if number == signal.SIGINT else "terminated", file=sys.stderr)
     leave(128 + number)
 
 
 def leave(exit_code: int) -> None:
-    """Ends the process without tearing down the interpreter: XLA may still be computing."""
+    """Ends the process at once: XLA may be computing, and crashes an interpreter that ends.
+
+    Args:
+      exit_code: of the process.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)

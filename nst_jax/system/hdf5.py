@@ -1,9 +1,9 @@
 """HDF5 files that may come from strangers: what is read lies in the file, and is what it should be.
 
 Left to itself, HDF5 opens whatever other files a dataset names (links, external and virtual
-storage), makes room for any declared size and inflates any chunk to its end: `Reader` looks
-before it reads. Damaged strings of variable length make HDF5 itself hang or take gigabytes, which
-no look beforehand finds: `sandbox` is for files that have some.
+storage), makes room for any declared size and inflates any chunk to its end. So `Reader` checks
+before it reads. One danger escapes such checks: damaged strings of variable length make HDF5 itself
+hang or take gigabytes. Files with strings are first read by `sandbox`.
 """
 
 import math
@@ -35,15 +35,30 @@ class Reader:
         return self._object(group).get(name, getlink=True) is not None
 
     def size(self, axis: str) -> int:
-        """The size of an axis, by the datasets read so far."""
+        """The size of an axis, by the datasets read so far.
+
+        Args:
+          axis: its name.
+
+        Raises:
+          KeyError: no dataset with that axis has been read.
+        """
         return self._sizes[axis]
 
     def has_attribute(self, name: str) -> bool:
-        """Whether the root has an attribute of that name."""
+        """Whether the root has an attribute.
+
+        Args:
+          name: of the attribute.
+        """
         return name in self._file.attrs
 
     def attribute(self, name: str, where: str = "/") -> bool | int | float | str:
         """An attribute that is one plain number, bool or string.
+
+        Args:
+          name: of the attribute.
+          where: the path of the object that has it.
 
         Raises:
           ValueError: it is missing or something else.
@@ -91,7 +106,7 @@ class Reader:
         dataset = self._object(where)
         if not isinstance(dataset, h5py.Dataset):
             raise ValueError(f"{where}: expected a dataset, found a group or a type")
-        # Before its shape: that of a virtual dataset is looked up in the other files.
+        # First of all: asked for the shape of a virtual dataset, HDF5 opens other files.
         check_inside(dataset)
         shape = dataset.shape or ()
         expected = [
@@ -114,10 +129,14 @@ class Reader:
 def member(group: h5py.Group, name: str) -> h5py.HLObject:
     """An object of a group; a link, which may lead out of the file, is not followed.
 
+    Args:
+      group: an open group.
+      name: of the object.
+
     Raises:
       ValueError: there is none of that name, or it is a link.
     """
-    # A damaged name with slashes would be taken for a path, through links.
+    # HDF5 takes a name with slashes for a path, and follows links on it; only damage makes one.
     link = group.get(name, getlink=True) if "/" not in name else None
     full = f"{group.name}/{name}".lstrip("/")
     if link is None:
@@ -129,6 +148,13 @@ def member(group: h5py.Group, name: str) -> h5py.HLObject:
 
 def datasets(file: h5py.File, most: int) -> Iterator[tuple[str, h5py.Dataset]]:
     """All datasets of a file by their paths.
+
+    Args:
+      file: open for reading.
+      most: objects that the file may have.
+
+    Yields:
+      The path and the dataset.
 
     Raises:
       ValueError: one leads out of the file, or there are more than `most` objects: a group may
@@ -150,7 +176,15 @@ def datasets(file: h5py.File, most: int) -> Iterator[tuple[str, h5py.Dataset]]:
 
 
 def attribute(item: h5py.HLObject, name: str) -> bool | int | float | str:
-    """An attribute that is one plain number, bool or string; errors as `Reader.attribute`."""
+    """An attribute that is one plain number, bool or string.
+
+    Args:
+      item: the object that has it.
+      name: of the attribute.
+
+    Raises:
+      ValueError: it is missing or something else.
+    """
     if name not in item.attrs:
         raise ValueError(f"the attribute {name} is missing")
     stored = h5py.h5a.open(item.id, name.encode(errors="surrogateescape"))
@@ -166,18 +200,35 @@ def attribute(item: h5py.HLObject, name: str) -> bool | int | float | str:
 
 
 def kind(dataset: h5py.Dataset) -> str:
-    """What the values are: "integers", "floats", "strings" or "neither numbers nor strings"."""
+    """What the values are.
+
+    Args:
+      dataset: an open dataset.
+
+    Returns:
+      "integers", "floats", "strings" or "neither numbers nor strings".
+    """
     return _CLASSES.get(dataset.id.get_type().get_class(), "neither numbers nor strings")
 
 
 def dtype_name(dataset: h5py.Dataset) -> str:
-    """The type of the values, of numbers as NumPy names it."""
+    """The type of the values, in words.
+
+    Args:
+      dataset: an open dataset.
+
+    Returns:
+      NumPy's name for numbers, else as `kind`.
+    """
     found = kind(dataset)
     return dataset.dtype.name if found in ("integers", "floats") else found
 
 
 def check_inside(dataset: h5py.Dataset) -> None:
     """Refuses a dataset that keeps its values in another file.
+
+    Args:
+      dataset: an open dataset.
 
     Raises:
       ValueError: it does.
@@ -189,6 +240,10 @@ def check_inside(dataset: h5py.Dataset) -> None:
 
 def check_stored(dataset: h5py.Dataset, limit: int) -> None:
     """Refuses a dataset that takes more memory than `limit`, or that `read` does not read.
+
+    Args:
+      dataset: an open dataset.
+      limit: bytes of its values, and of one chunk.
 
     Raises:
       ValueError: it is too large, or compressed in another way than gzip.
@@ -207,7 +262,11 @@ def check_stored(dataset: h5py.Dataset, limit: int) -> None:
 
 
 def read(dataset: h5py.Dataset, count: int | None = None) -> np.ndarray:
-    """All values, or the first `count` on the first axis; after the checks above.
+    """All values, or the first `count` on the first axis; after `check_inside` and `check_stored`.
+
+    Args:
+      dataset: an open dataset.
+      count: entries on the first axis; all if None.
 
     Raises:
       ValueError, OSError: the file is damaged.
@@ -230,13 +289,14 @@ def read(dataset: h5py.Dataset, count: int | None = None) -> np.ndarray:
 
 
 def _chunk(dataset: h5py.Dataset, corner: tuple[int, ...]) -> np.ndarray:
-    """One chunk, inflated to its own size and not a byte further, as HDF5 would."""
+    """One chunk, inflated to its own size and not further: HDF5 would inflate a bomb."""
     itemsize, size = dataset.dtype.itemsize, math.prod(dataset.chunks) * dataset.dtype.itemsize
     _, data = dataset.id.read_direct_chunk(corner)
     for number in reversed(_filters(dataset)):
         if number == h5py.h5z.FILTER_DEFLATE:
             data = zlib.decompressobj().decompress(data, size + 1)
         else:
+            # The other filter, shuffle, puts the first bytes of all values first, and so on.
             data = np.frombuffer(data, np.uint8).reshape(itemsize, -1).T.tobytes()
     if len(data) != size:
         raise ValueError(f"{dataset.name} is damaged: a chunk is not of its declared size")
@@ -249,7 +309,7 @@ def _filters(dataset: h5py.Dataset) -> list[int]:
 
 
 def _text(what: str, value: Any) -> str:
-    """A string as HDF5 keeps it; h5py makes surrogates of bytes that are no text."""
+    """A string of a file; bytes that are no text, which h5py makes surrogates, are refused."""
     try:
         return value.decode() if isinstance(value, bytes) else value.encode().decode()
     except UnicodeError:

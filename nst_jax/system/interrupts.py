@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class StopRequest:
-    """Whether a signal has asked the run to stop, and which."""
+    """Whether a signal has asked the run to stop, and which one."""
 
     signal_number: int | None = None
 
@@ -17,11 +17,11 @@ class StopRequest:
 
     @property
     def exit_code(self) -> int:
-        """As shells count: 130 after Ctrl-C, 143 after SIGTERM."""
+        """128 plus the number of the signal, as in shells: 130 after Ctrl-C, 143 after SIGTERM."""
         return 128 + (self.signal_number or 0)
 
     def check(self) -> None:
-        """Between two stages of the preparation: ends it if a signal has come.
+        """Ends the preparation if a signal has come; to be called between two stages of it.
 
         Raises:
           Stopped: a signal has come.
@@ -42,7 +42,10 @@ class Stopped(Exception):
 def stop_requests() -> Iterator[StopRequest]:
     """Collects signals inside the block; a second one acts at once, as if there were no block.
 
-    Outside the main thread, where Python handles no signals, there are none to collect.
+    Outside the main thread Python delivers no signals, so there are none to collect.
+
+    Yields:
+      The request, which turns true when a signal comes.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():

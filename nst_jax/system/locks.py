@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-if sys.platform != "win32":  # where HDF5's own lock has to do
+if sys.platform != "win32":  # Windows has no flock; HDF5's own lock has to do there
     import fcntl
 
 
@@ -16,8 +16,8 @@ if sys.platform != "win32":  # where HDF5's own lock has to do
 def held(target: Path, *, wait: bool = False) -> Iterator[None]:
     """Keeps other processes from writing a file inside the block; readers are free.
 
-    The lock is the operating system's, on a file beside it: it ends with its process however that
-    ends, so that what a killed one leaves behind locks nothing.
+    The operating system holds the lock, on a file beside the target, and releases it however the
+    process ends. So a lock file that a killed process left behind locks nothing.
 
     Args:
       target: the file; it need not exist, its folder must.
@@ -53,9 +53,9 @@ def _locked(path: Path, target: Path, wait: bool) -> IO[str]:
                 f"{target} is being written by process {owner}: wait until it has ended, or give "
                 "another file"
             ) from error
-        except OSError:  # a file system without locks
+        except OSError:  # the file system has no locks
             return file
-        # Its last owner may have removed it just before it was locked here.
+        # The last owner may have removed the lock file after we opened it: then try again.
         if _is_at(path, file):
             return file
         file.close()

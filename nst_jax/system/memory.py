@@ -9,8 +9,9 @@ import jax
 
 from nst_jax import backend
 
-# What is left for the rest of the process, fragmentation and other users of the device.
+# A fifth stays free for the rest of the process, fragmentation and other users of the device.
 _USABLE = 0.8
+# Pixels of the smallest side to suggest: the network halves it five times.
 _LEAST_SIZE = 32
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -20,12 +21,15 @@ def available_bytes() -> int:
     statistics = backend.devices()[0].memory_stats()
     if statistics and "bytes_limit" in statistics:
         return int(_USABLE * (statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)))
-    # Several devices of a CPU share its memory.
+    # JAX may show one CPU as several devices, which share its memory.
     return int(_USABLE * _available_host_bytes() / len(backend.devices()))
 
 
 def _available_host_bytes() -> int:
-    """What Linux says can be had without swapping, in this container; elsewhere 8 GB."""
+    """What a process can have without swapping, in this container.
+
+    Systems other than Linux do not tell it in this way: 8 GB are assumed.
+    """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable:"))
@@ -35,13 +39,20 @@ def _available_host_bytes() -> int:
         limit, used = (
             int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current")
         )
-    except (OSError, ValueError):  # no container, or "max": no limit
+    except (OSError, ValueError):  # there is no container, or its limit is the word "max"
         return free
     return max(0, min(free, limit - used))
 
 
 def process_bytes(what: Literal["VmRSS", "VmHWM"] = "VmRSS") -> int:
-    """What the process holds by now, or has held at most (VmHWM); 0 where Linux does not tell."""
+    """Bytes of main memory that this process holds.
+
+    Args:
+      what: "VmRSS", by now; "VmHWM", at its peak.
+
+    Returns:
+      The number; 0 on systems other than Linux, which do not tell.
+    """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
@@ -50,7 +61,11 @@ def process_bytes(what: Literal["VmRSS", "VmHWM"] = "VmRSS") -> int:
 
 
 def peak_bytes() -> int:
-    """What the device has held at most for this process; on a CPU, the process; 0 if unknown."""
+    """Bytes that the device held at its peak for this process, or on a CPU the process itself.
+
+    Returns:
+      The number; 0 if it is unknown.
+    """
     if backend.platform() == "cpu":
         return process_bytes("VmHWM")
     return int((backend.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0))
@@ -74,7 +89,8 @@ def out_of_memory_in_words(needed: int, size: tuple[int, int], lanes: int) -> It
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         available = available_bytes()
-        # Some of it does not grow with the size: less than in proportion is left for the rest.
+        # A part of the program's memory stays the same at any size, so in proportion to the memory
+        # the picture would be too large: a fifth less leaves room for that part.
         part = 0.8 * min(available / max(needed, 1), 1.0)
         smaller = [f"--size {max(int(max(size) * part**0.5), _LEAST_SIZE)}"]
         if lanes > 1:
@@ -87,12 +103,17 @@ def out_of_memory_in_words(needed: int, size: tuple[int, int], lanes: int) -> It
 
 
 def most_that_fit(bytes_of: Callable[[int], int], wanted: int) -> int:
-    """How many of `wanted` lanes a program can have on one device; at least one, to be tried.
+    """How many lanes a program can have on one device.
+
+    The memory is taken for a straight line between one lane and `wanted` lanes.
 
     Args:
-      bytes_of: what a program of so many lanes takes. Asked for `wanted` lanes, and only if they
-        do not fit for one: between them it is a straight line.
+      bytes_of: gives the bytes of a program by its number of lanes. To ask it means to compile,
+        so it is asked for `wanted` lanes, and for one lane only if they do not fit.
       wanted: lanes at most.
+
+    Returns:
+      From 1 to `wanted`; 1 also if even that seems too large: it may be tried.
     """
     available = available_bytes()
     if wanted == 1 or (all_of_them := bytes_of(wanted)) <= available:

@@ -8,12 +8,12 @@ from typing import IO, NamedTuple
 
 import numpy as np
 
-# What inflates no further than it is told to; NumPy writes nothing else.
+# Python inflates these no further than it is told to, and NumPy writes no others.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Entry(NamedTuple):
-    """One array; `read` gives its values, for whom its shape and type will do."""
+    """One array: shape and type, and `read`, which gives the values to who accepts the two."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -21,7 +21,11 @@ class Entry(NamedTuple):
 
 
 def entry(archive: zipfile.ZipFile, name: str) -> Entry:
-    """An array of an archive, by its name without the ending.
+    """Looks at an array of an archive, without reading its values.
+
+    Args:
+      archive: open for reading.
+      name: of the array, without the ending .npy.
 
     Raises:
       Exception: of many kinds, if the archive is damaged.

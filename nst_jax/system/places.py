@@ -7,13 +7,17 @@ HOME = Path(__file__).resolve().parents[2]
 
 
 def checkout() -> Path | None:
-    """The folder that holds the package, if that is a checkout rather than an installation."""
+    """The folder that holds the package, if it is a checkout.
+
+    Returns:
+      The folder; None in an installation.
+    """
     return HOME if (HOME / "pyproject.toml").is_file() else None
 
 
 def cache_folder() -> Path:
     """Where downloads and compiled programs are kept, by the rules of the operating system."""
-    # The children of `sandbox` and `check` import this module, and need no downloads.
+    # Who only asks for the checkout starts faster without pooch.
     import pooch
 
     return Path(pooch.os_cache("nst_jax"))

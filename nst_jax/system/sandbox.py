@@ -1,6 +1,6 @@
-"""A file is first read in another process, with limits of memory and time.
+"""Reads a file in another process first, with limits of memory and time.
 
-For files that a library in C may hang or crash on, where no look beforehand finds the damage.
+This is for files with damage that no check finds before a library in C hangs or crashes on it.
 """
 
 import importlib
@@ -12,16 +12,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nst_jax.system import environment
+from nst_jax.system import children
 from nst_jax.system.files import reason
 
-# Enough for the largest legitimate file on a slow machine, with the start of the process.
+# Enough for the largest honest file on a slow machine, including the start of the process.
 _CPU_SECONDS = 10
 _BYTES_PER_CPU_SECOND = 20_000_000
 _SECONDS = 300
 _MEMORY = 2**30
 
-# What this process has written or tried: a file that has not changed since is not tried again.
+# Signatures of files that this process has written or tried, and need not try again.
 _known: set[tuple] = set()
 
 
@@ -64,14 +64,18 @@ def _run(path: Path, read: Callable[[Path], Any]) -> subprocess.CompletedProcess
         ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        env=environment.for_child(),
+        env=children.variables(),
         timeout=_SECONDS + path.stat().st_size / 1e6,
         check=False,
     )
 
 
 def trust(path: Path) -> None:
-    """Lets `try_first` pass over a file that this process has written, as it is now."""
+    """Lets `try_first` pass over a file that this process has written, until it changes.
+
+    Args:
+      path: the file; if it is missing, nothing happens.
+    """
     if path.exists():
         _known.add(_signature(path))
 
@@ -82,7 +86,7 @@ def _signature(path: Path) -> tuple:
 
 
 def _serve() -> None:
-    """The other process: reads as it is told, and prints the error as JSON."""
+    """Runs in the other process: reads the file, and prints the error, if any, as JSON."""
     module, name, seconds, path = sys.argv[1:]
     read = getattr(importlib.import_module(module), name)
     _limit_itself(int(seconds), Path(path).stat().st_size)
@@ -98,12 +102,12 @@ def _serve() -> None:
         error = "OSError" if isinstance(caught, OSError) else "ValueError"
         message = reason(caught)
     print(json.dumps([error, message]), flush=True)
-    # Nothing that HDF5 has left behind is torn down.
+    # Skip the ordinary exit: HDF5 may crash when it closes a damaged file.
     os._exit(0)
 
 
 def _limit_itself(seconds: int, size: int) -> None:
-    """Limits of memory and processor time, where the system has them."""
+    """Sets limits of memory and processor time, where the system has them."""
     try:
         import resource
     except ImportError:  # Windows

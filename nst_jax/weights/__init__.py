@@ -1,18 +1,15 @@
 """The weights of VGG16 and VGG19: found, downloaded, verified, converted, loaded."""
 
-from nst_jax.weights.finding import (
-    VARIABLE,
-    Resolution,
-    WeightsNotFound,
+from nst_jax.weights.download import WeightsNotFound, fetch
+from nst_jax.weights.finding import VARIABLE, Resolution, resolve
+from nst_jax.weights.formats import Params, convert, infer_arch
+from nst_jax.weights.loading import (
     describe,
-    fetch,
     load_params,
     params_sha256,
     random_params,
-    resolve,
     trained_or_random,
 )
-from nst_jax.weights.formats import Params, convert, infer_arch
 
 __all__ = [
     "VARIABLE",

@@ -1,8 +1,7 @@
 """Files of arrays, told apart by content: HDF5, safetensors, npz, Keras and torch archives.
 
-Files may come from strangers: names, shapes and types are known before any array is read, HDF5
-links and storage outside the file are refused, and nothing is ever unpickled but by torch's
-restricted loader.
+Files may come from strangers. So names, shapes and types are checked before any array is read, HDF5
+links and storage outside the file are refused, and only torch's restricted loader unpickles.
 """
 
 import shutil
@@ -23,14 +22,16 @@ from nst_jax.system.files import absence, reason
 from nst_jax.weights import foreign
 
 SCHEMA = "nst_jax.weights"
+"""The attribute by which `formats.convert` marks its files."""
 
 _KINDS = "HDF5, safetensors, npz, a .keras archive or a torch state dict"
 _MAX_OBJECTS = 10_000
-# Of an array in double precision, with room; of the header of a safetensors file.
+# Bytes of an array, with room: the largest has 19 MB in double precision.
 _MAX_BYTES = 2**26
+# Bytes of the header of a safetensors file.
 _MAX_HEADER = 2**22
 _SAFETENSORS_FLOATS = {"F16": "float16", "F32": "float32", "F64": "float64"}
-# In an archive of Keras.
+# The name of the weights in a .keras archive.
 _KERAS_WEIGHTS = "model.weights.h5"
 
 
@@ -52,6 +53,12 @@ class Contents(NamedTuple):
 @contextmanager
 def opened(path: Path) -> Iterator[Contents]:
     """The contents of a file; its arrays can be read until the block ends.
+
+    Args:
+      path: the file; its content decides the kind, not its ending.
+
+    Yields:
+      Its arrays, not read yet, and its attributes.
 
     Raises:
       ValueError: it is of a kind that is not read: the message says what it is and what to do.
@@ -92,7 +99,7 @@ def _reader(path: Path) -> Callable[[Path], AbstractContextManager[Contents]]:
         return _open_safetensors
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _reader_of_archive(path)
-    # The pickle protocol of older torch files.
+    # Torch's older files are pickles of protocol 2, without an archive around them.
     if head.startswith(b"\x80\x02"):
         return _open_torch
     raise ValueError(f"{path}: expected {_KINDS}, found {foreign.in_words(path, head)}")
@@ -114,7 +121,7 @@ def _reader_of_archive(path: Path) -> Callable[[Path], AbstractContextManager[Co
 
 @contextmanager
 def _open_hdf5(path: Path) -> Iterator[Contents]:
-    # Without locking, because shared folders are often read-only.
+    # HDF5 cannot lock a file in a read-only folder, as shared ones often are.
     with h5py.File(path, "r", locking=False) as file:
         tensors = {
             name: Tensor(
@@ -130,13 +137,13 @@ def _open_hdf5(path: Path) -> Iterator[Contents]:
 
 
 def _read_hdf5(dataset: h5py.Dataset) -> np.ndarray:
-    # Its shape is that of a parameter; what is left to refuse are giant chunks.
+    # The shape has been compared with the parameter's; a giant chunk may still be in the way.
     hdf5.check_stored(dataset, _MAX_BYTES)
     return hdf5.read(dataset)
 
 
 def _attributes(path: Path) -> dict[str, str]:
-    """What `convert` says of a file of its own; of other files nothing."""
+    """What `convert` wrote into its own file; nothing for a file of another program."""
     with h5py.File(path, "r", locking=False) as file:
         if hdf5.attribute(file, "schema") != SCHEMA:
             return {}
@@ -205,24 +212,7 @@ def _open_torch(path: Path) -> Iterator[Contents]:
         raise ValueError(
             f"{path} looks like a torch state dict: pip install 'nst_jax[torch]' to read it"
         ) from None
-    if zipfile.is_zipfile(path):
-        _check_stored(path, "torch")
-    try:
-        with warnings.catch_warnings():
-            # Of pickles that torch finds odd.
-            warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # What torch goes on to say is how to run the code in the file after all.
-        first = reason(error).partition(". ")[0]
-        raise OSError(
-            f"{first}; expected a plain, whole state dict, as torch.save(model.state_dict(), "
-            "PATH) writes it"
-        ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict):
-        raise ValueError(f"{path}: expected a state dict, found {type(state).__name__}")
+    state = _state_dict(path)
     tensors = {
         name: Tensor(
             tuple(value.shape),
@@ -235,8 +225,32 @@ def _open_torch(path: Path) -> Iterator[Contents]:
     yield Contents(tensors, {})
 
 
+def _state_dict(path: Path) -> dict:
+    import torch
+
+    if zipfile.is_zipfile(path):
+        _check_stored(path, "torch")
+    try:
+        with warnings.catch_warnings():
+            # Torch warns of old pickles; what it cannot read becomes an error anyway.
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # The first sentence only: the next one tells how to run the code in the file after all.
+        first = reason(error).partition(". ")[0]
+        raise OSError(
+            f"{first}; expected a plain, whole state dict, as torch.save(model.state_dict(), "
+            "PATH) writes it"
+        ) from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict):
+        raise ValueError(f"{path}: expected a state dict, found {type(state).__name__}")
+    return state
+
+
 def _flat(state: dict) -> Iterator[tuple[str, object]]:
-    """The entries of a state dict, and of those in it under names of their own."""
+    """The entries of a state dict; a dict within it gives its name to its entries."""
     for name, value in state.items():
         if isinstance(value, dict):
             yield from ((f"{name}.{inner}", each) for inner, each in value.items())
@@ -245,7 +259,7 @@ def _flat(state: dict) -> Iterator[tuple[str, object]]:
 
 
 def _check_stored(path: Path, writer: str) -> None:
-    """Refuses an archive that unpacks to more than it takes."""
+    """Refuses an archive that unpacks to more bytes than it has: it may be a bomb."""
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > path.stat().st_size:

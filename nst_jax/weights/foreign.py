@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 HEAD = 512
-"""Bytes of a file from which this is told."""
+"""Bytes at the beginning of a file that show its kind."""
 MATLAB = b"MATLAB "
+"""The beginning of MATLAB's files: newer ones are HDF5 behind a header."""
 
 _AGAIN = "download it again"
 _SAME = (
@@ -26,7 +27,7 @@ class _Kind(NamedTuple):
 
 _PICTURE = _Kind("a picture", "name the file of weights")
 
-# By the first bytes. What comes first counts.
+# Kinds by the first bytes; the first entry that fits counts.
 _BEGINNINGS: dict[bytes, _Kind] = {
     b"version https://git-lfs": _Kind(
         "a Git LFS pointer, which stands for the file", "get the file by `git lfs pull`"
@@ -50,12 +51,12 @@ _BEGINNINGS: dict[bytes, _Kind] = {
     b"Rar!": _Kind("a RAR archive", _UNPACK),
     b"\0" * 16: _Kind("zeros, as a broken download leaves them", _AGAIN),
 }
-# By a few bytes further on.
+# Kinds by a mark further on, with its place.
 _PLACES = {
     (4, b"TFL3"): _Kind("a TensorFlow Lite model", _SAME),
     (257, b"ustar"): _Kind("a tar archive", _UNPACK),
 }
-# By its name, of what has no mark of its own.
+# Kinds without a mark, by the end of the file's name.
 _ENDINGS = {
     r"\.caffemodel": _Kind("a Caffe model", _SAME),
     r"\.prototxt": _Kind("a description of a Caffe network, without weights", _SAME),
@@ -76,6 +77,9 @@ def in_words(path: Path, head: bytes) -> str:
     Args:
       path: the file; some kinds are known by its name alone.
       head: its first `HEAD` bytes, all of a shorter file.
+
+    Returns:
+      A phrase for an error: the kind, a colon, the cure.
     """
     kind = _kind(path, head)
     if kind is None:
@@ -84,7 +88,14 @@ def in_words(path: Path, head: bytes) -> str:
 
 
 def archive_in_words(names: Sequence[str]) -> str:
-    """The same of a zip archive, by the names in it."""
+    """What a zip archive is that is not read, and what to do.
+
+    Args:
+      names: of the files in it.
+
+    Returns:
+      As `in_words`.
+    """
     if not names:
         return f"an empty zip archive: {_AGAIN}"
     some = ", ".join(f"{name!r:.60}" for name in names[:3])
@@ -109,7 +120,7 @@ def _kind(path: Path, head: bytes) -> _Kind | None:
 
 
 def _page(head: bytes) -> _Kind | None:
-    """What a host sends in place of a file, for a log-in or with an error."""
+    """Recognizes what a host sends in place of a file, for a log-in or with an error."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if re.match(rb"<!doctype html|<html|<head|<!--", text):
         return _Kind(

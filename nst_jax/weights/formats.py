@@ -21,6 +21,7 @@ from nst_jax.weights.containers import SCHEMA, Tensor, opened
 from nst_jax.weights.names import ARCHS, parameter_shapes
 
 Params = dict[str, dict[str, np.ndarray]]
+"""{layer: {"kernel": (3, 3, in, out), "bias": (out,)}} in float32."""
 
 CREDIT = "VGG weights by the Visual Geometry Group, University of Oxford, CC BY 4.0"
 INPUT = "BGR, 0 to 255, minus (103.939, 116.779, 123.68)"
@@ -77,6 +78,10 @@ class WeightFile(NamedTuple):
 def check_file(path: Path, arch: Arch = "vgg19") -> None:
     """Makes sure that a file has every parameter of a network, without reading the arrays.
 
+    Args:
+      path: the file, in any of the formats.
+      arch: the network that it must hold.
+
     Raises:
       ValueError, OSError: as `read_file`.
     """
@@ -86,6 +91,12 @@ def check_file(path: Path, arch: Arch = "vgg19") -> None:
 
 def infer_arch(path: Path) -> Arch:
     """Which network a file holds.
+
+    Args:
+      path: the file, in any of the formats.
+
+    Returns:
+      "vgg19" or "vgg16".
 
     Raises:
       ValueError: neither of them, or not a weight file.
@@ -142,7 +153,16 @@ def read_file(
 
 
 def write_file(path: Path, params: Params, *, attributes: dict[str, str]) -> None:
-    """Writes parameters as HDF5, one dataset a parameter, whole or not at all."""
+    """Writes parameters as HDF5, one dataset a parameter, whole or not at all.
+
+    Args:
+      path: the file; replaced if it exists.
+      params: in the convention of `INPUT`.
+      attributes: texts for the root of the file.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update({"schema": SCHEMA, "convention": INPUT, **attributes})
         for layer, parameters in params.items():
@@ -201,10 +221,11 @@ def _read(tensor: Tensor, what: str) -> np.ndarray:
 
 
 def _recognize(kernel: np.ndarray, path: Path) -> InputConvention:
-    """The convention of a published network.
+    """The convention of a published network, by the first numbers of its first kernel.
 
-    The scale of the first kernel does not tell: torchvision trained its networks anew, and
-    theirs (rms of some tenths) is that of the Caffe ones, whose inputs are sixty times larger.
+    The scale of the kernel does not tell. Inputs of the Caffe networks are sixty times larger
+    than torchvision's, yet the kernels of both have an rms of some tenths: torchvision trained
+    its networks anew.
     """
     tap = kernel[0, 0, :, 0]
     for convention, preparation in _PREPARATIONS.items():
@@ -220,10 +241,12 @@ def _recognize(kernel: np.ndarray, path: Path) -> InputConvention:
 def _to_caffe(
     kernel: np.ndarray, bias: np.ndarray, convention: InputConvention
 ) -> dict[str, np.ndarray]:
-    """The first layer for an input in the one convention: x -> (x + mean' - mean) / deviation.
+    """Rewrites the first layer for an input in the convention of `INPUT`.
 
-    Exact but at the border: zero padding stands for the mean color, and the two means differ by
-    up to half a gray level (torchvision's) of 255.
+    The layer expects (pixel - mean) / deviation and gets x = pixel - mean', so the preparation
+    (x + mean' - mean) / deviation goes into its kernel and bias. This is exact but at the border:
+    there zeros are padded, which stand for the mean color, and the two means differ by up to half
+    a gray level of 255 (torchvision's).
     """
     if convention == "caffe":
         return {"kernel": kernel, "bias": bias}

@@ -1,8 +1,8 @@
 """Which array of a file is which parameter of a network: by its name, or by shapes and order.
 
-Names are Keras's (`block1_conv1/kernel`), torchvision's (`features.0.weight`) and Caffe's
-(`conv1_1_W`), behind any prefix. Where none of them occurs, the kernels may still be those of the
-network one after another: if their names differ by numbers alone, and in this order all shapes fit.
+Known names are Keras's (`block1_conv1/kernel`), torchvision's (`features.0.weight`) and Caffe's
+(`conv1_1_W`), behind any prefix. In a file without them, kernels whose names differ by numbers
+alone are taken in the order of the numbers, if all their shapes are those of the network.
 """
 
 import itertools
@@ -33,10 +33,10 @@ _PARAMETER = {
     **dict.fromkeys(("b", "1", "biases"), "bias"),
 }
 _EXAMPLES = "block1_conv1/kernel (Keras), features.0.weight (torchvision), conv1_1_W (Caffe)"
-# Of a classifier that is written as convolutions: height, width, channels that come in.
+# Height, width and input channels of fully connected layers that are written as convolutions.
 _CLASSIFIER = ((7, 7, 512), (1, 1, 4096))
 
-# No writer's names are longer; to match longer ones would take its time.
+# No program writes longer names; a regular expression might take very long for one.
 _LONGEST = 300
 
 Key = tuple[str, str]
@@ -44,15 +44,27 @@ Key = tuple[str, str]
 
 
 class Match(NamedTuple):
-    """The arrays of a network's parameters; of Keras's names the input convention is known."""
+    """The arrays of a network's parameters.
+
+    Attributes:
+      tensors: by layer and parameter.
+      is_keras: the names are Keras's, so that the input convention is known to be "caffe".
+    """
 
     tensors: dict[Key, Tensor]
     is_keras: bool
 
 
 def parameter_shapes(arch: Arch = "vgg19") -> dict[str, dict[str, tuple[int, ...]]]:
-    """The shapes of a network's parameters, in the order of its layers."""
-    # `vgg` brings JAX and Flax, which what only looks for files has no need of.
+    """The shapes of a network's parameters, in the order of its layers.
+
+    Args:
+      arch: "vgg19" or "vgg16".
+
+    Returns:
+      For each convolution "kernel" (3, 3, in, out) and "bias" (out,).
+    """
+    # `vgg` brings JAX and Flax; who only looks for files does without them.
     from nst_jax.vgg import architecture
 
     return {
@@ -64,6 +76,11 @@ def parameter_shapes(arch: Arch = "vgg19") -> dict[str, dict[str, tuple[int, ...
 
 def select(contents: Contents, arch: Arch, path: Path) -> Match:
     """The arrays of a network's parameters; everything about them but the values is checked.
+
+    Args:
+      contents: of the file.
+      arch: the network that the file must hold.
+      path: of the file, for errors.
 
     Raises:
       ValueError: the file lacks a layer, or one has another shape or type; the message names the
@@ -79,7 +96,7 @@ def select(contents: Contents, arch: Arch, path: Path) -> Match:
 
 
 def fits(contents: Contents, arch: Arch, path: Path) -> bool:
-    """Whether a file holds a network."""
+    """Whether a file holds a network; arguments as `select`."""
     try:
         match(contents, arch, path)
     except ValueError:
@@ -88,7 +105,11 @@ def fits(contents: Contents, arch: Arch, path: Path) -> bool:
 
 
 def match(contents: Contents, arch: Arch, path: Path) -> Match:
-    """`select`, whose error does not look for the other network."""
+    """As `select`, but the error does not look whether the file holds the other network.
+
+    Raises:
+      ValueError: as `select`.
+    """
     found: dict[Key, Tensor] = {}
     names: dict[Key, str] = {}
     for name, tensor in contents.tensors.items():
@@ -128,9 +149,9 @@ def _check(found: Mapping[Key, Tensor], arch: Arch, path: Path) -> None:
 
 
 def _key(name: str, arch: Arch) -> Key | None:
-    """Which parameter an array of that name is; None if it is none of a convolution.
+    """Which parameter has that name; None if it belongs to no convolution.
 
-    A layer that the network does not have keeps a name of its own, to be reported.
+    A layer that the network does not have keeps a name of its own, for the error.
     """
     if name.startswith("optimizer") or len(name) > _LONGEST:
         return None
@@ -156,7 +177,7 @@ def _is_keras(name: str) -> bool:
 
 
 def _torch_layers(arch: Arch) -> dict[int, str]:
-    """Index in torchvision's `features` -> layer: ReLU and pooling count there too."""
+    """Layers by their index in torchvision's `features`, which counts ReLU and pooling too."""
     from nst_jax.vgg import architecture
 
     layers = architecture(arch)
@@ -194,7 +215,11 @@ def _in_order(tensors: Mapping[str, Tensor], arch: Arch) -> dict[Key, Tensor]:
 
 
 def _biases(names: Sequence[str], kernels: Sequence[str]) -> list[str]:
-    """Of each kernel, by a name that differs in its last part alone; else one after another."""
+    """The bias of each kernel.
+
+    It is the one whose name differs in the last part alone; if they have none, the biases follow
+    the order of the kernels.
+    """
     beside = {_stem(name): name for name in names}
     if len({_stem(name) for name in kernels} & set(beside)) == len(kernels):
         return [beside[_stem(name)] for name in kernels]
@@ -216,6 +241,7 @@ def _pattern(name: str) -> str:
 
 def _by_numbers(name: str) -> list[tuple[int, str]]:
     """A key that sorts conv10 behind conv9."""
+    # Of numbers without leading zeros the longer one is larger; that takes no conversion.
     parts = (part.lstrip("0") if part.isdecimal() else part for part in re.split(r"(\d+)", name))
     return [(len(part) if number % 2 else 0, part) for number, part in enumerate(parts)]
 

@@ -1,0 +1,256 @@
+"""The commands of `nst-jax` and their arguments, with what the help says about each."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import tyro
+
+from nst_jax.choices import Arch, InputConvention, LogLevel, Pooling, PrecisionSetting, PresetName
+from nst_jax.config import StylizeConfig, SweepConfig
+
+
+def _argument(metavar: str, default: str) -> Any:
+    """How the help shows an argument whose default a bare None would not explain."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint=f"(default: {default})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Preset:
+    preset: Annotated[PresetName | None, _argument("painterly", "the report's settings")] = None
+    """Settings chosen by eye, for a picture to look at; what you set yourself stays."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stylize(StylizeConfig, _Preset):
+    __doc__ = StylizeConfig.__doc__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(SweepConfig, _Preset):
+    __doc__ = SweepConfig.__doc__
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Go on with an interrupted or killed run, single or sweep, or add steps to a finished one.
+
+    Example: nst-jax resume run.h5 --steps 500 (into run-500.h5; run.h5 stays as it is)
+    """
+
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")]
+    """The run log (HDF5)."""
+    steps: Annotated[int | None, _argument("INT", "as the run was started")] = None
+    """Steps in all; more than before go into a new log and picture, beside the old ones."""
+    force: bool = False
+    """Overwrite existing files of the new names."""
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """Repeat a run from its log alone, and tell whether the bytes are the same."""
+
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")]
+    """The run log (HDF5)."""
+    new_log: Path | None = None
+    """Keep the log of the repetition there (HDF5)."""
+    force: bool = False
+    """Overwrite an existing file."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Redraw the figures of a run from its log alone; it may still be running."""
+
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")]
+    """The run log (HDF5)."""
+    figures: Path | None = None
+    """Folder for losses.png and overview.png (default: beside the log)."""
+    force: bool = False
+    """Overwrite existing figures."""
+
+
+@dataclass(frozen=True)
+class Show:
+    """Print what a run log holds."""
+
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")]
+    """The run log (HDF5)."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Write one self-contained HTML page from a run log; the run may still be going on."""
+
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")]
+    """The run log (HDF5)."""
+    output: Path
+    """The page (.html)."""
+    force: bool = False
+    """Overwrite an existing page."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Write the snapshots of a run as pictures, and as an animation of each variant."""
+
+    log: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="LOG")]
+    """The run log (HDF5), of a run with --snapshot-every."""
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """Folder for variant-NUMBER-step-NUMBER.png and variant-NUMBER.webp."""
+    force: bool = False
+    """Overwrite existing files."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Write a portrait and a painting to try it with, as portrait.jpg and painting.jpg."""
+
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+    """Where they go."""
+    force: bool = False
+    """Overwrite existing files."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Draw the filters of a layer and its feature maps of a picture."""
+
+    image: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE")]
+    """The picture."""
+    output: Path
+    """Folder for LAYER_filters.png and LAYER_maps.png."""
+    layer: str = "block1_conv1"
+    """The layer; block4_conv2 and relu4_2 mean the same."""
+    size: int = 512
+    """Longest side of the picture in pixels."""
+    arch: Arch = "vgg19"
+    """The network."""
+    weights: str | None = None
+    """A weights file, or "random"."""
+    force: bool = False
+    """Overwrite existing files."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tell what a run will take, before it starts: memory, time, and what fits."""
+
+    size: int = 512
+    """Longest side of the picture in pixels; a square is assumed."""
+    variants: int = 1
+    """Variants in one program."""
+    steps: int = 250
+    """Steps of the optimizer."""
+    arch: Arch = "vgg19"
+    """The network."""
+    pooling: Pooling = "max"
+    """As in `stylize`."""
+    precision: PrecisionSetting = "float32"
+    """As in `stylize`."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """Tell whether this device computes what it should, how fast, and in which precision.
+
+    Takes one to five minutes, and no network. Example: nst-jax check --output check.json
+    """
+
+    output: Annotated[Path | None, _argument("PATH", "no file")] = None
+    """Write all of it there (JSON), for a report."""
+    size: Annotated[int | None, _argument("INT", "256 on a CPU, else 512")] = None
+    """Side of the picture in pixels, for memory and time."""
+    weights: Annotated[str | None, _argument("PATH|random", "see nst-jax weights info")] = None
+    """The network's weights; nothing is downloaded."""
+    force: bool = False
+    """Overwrite an existing file."""
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """Tell which weights would be used, from where, with hash and licence."""
+
+    layers: bool = False
+    """Print the table of the network's layers instead."""
+    arch: Arch = "vgg19"
+    """The network."""
+    weights: str | None = None
+    """A weights file, or "random" (default: as `stylize` looks for them)."""
+    size: int = 224
+    """Side of the picture for which --layers states the shapes."""
+
+
+@dataclass(frozen=True)
+class WeightsFetch:
+    """Download the official weights into the cache, unless they are there."""
+
+    arch: Arch = "vgg19"
+    """The network."""
+
+
+@dataclass(frozen=True)
+class WeightsConvert:
+    """Convert a weights file (Keras, torch .pth, npz, safetensors) to the project's own form."""
+
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    """The file to read."""
+    destination: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DESTINATION")]
+    """The file to write (.h5)."""
+    arch: Arch | None = None
+    """The network (default: found out from the file)."""
+    convention: InputConvention = "auto"
+    """What input the first layer expects, if its names are not Keras's."""
+    force: bool = False
+    """Overwrite an existing file."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Find, download and convert the network's weights."""
+
+    action: (
+        Annotated[WeightsInfo, tyro.conf.subcommand("info")]
+        | Annotated[WeightsFetch, tyro.conf.subcommand("fetch")]
+        | Annotated[WeightsConvert, tyro.conf.subcommand("convert")]
+    )
+
+
+Command = (
+    Annotated[Stylize, tyro.conf.subcommand("stylize")]
+    | Annotated[Sweep, tyro.conf.subcommand("sweep")]
+    | Annotated[Resume, tyro.conf.subcommand("resume")]
+    | Annotated[Rerun, tyro.conf.subcommand("rerun")]
+    | Annotated[Plot, tyro.conf.subcommand("plot")]
+    | Annotated[Show, tyro.conf.subcommand("show")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Frames, tyro.conf.subcommand("frames")]
+    | Annotated[Features, tyro.conf.subcommand("features")]
+    | Annotated[Samples, tyro.conf.subcommand("samples")]
+    | Annotated[Plan, tyro.conf.subcommand("plan")]
+    | Annotated[Check, tyro.conf.subcommand("check")]
+    | Annotated[Weights, tyro.conf.subcommand("weights")]
+)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Neural style transfer by optimisation, in JAX."""
+
+    command: Command
+    log_level: LogLevel = "info"
+    """Say less (warning, error) or more (debug: what is compiled, where errors arise)."""
+
+
+def by_words() -> dict[str, type]:
+    """The dataclass of each command.
+
+    Returns:
+      Dataclasses by the words of the command line: "stylize", "weights fetch".
+    """
+    actions = {f"weights {name}": kind for name, kind in _named(fields(Weights)[0].type).items()}
+    return {name: kind for name, kind in _named(Command).items() if kind is not Weights} | actions
+
+
+def _named(union: Any) -> dict[str, type]:
+    return {each.__metadata__[0].name: each.__origin__ for each in get_args(union)}
