@@ -22,10 +22,11 @@ from jaxtyping import Array, Float, Int
 from nst_jax import backend, lbfgs_from_python
 from nst_jax.choices import Driver, check_choice
 from nst_jax.compiler import Program
-from nst_jax.objective import LossTerms, LossWeights, Objective
+from nst_jax.objective import Objective
 from nst_jax.optimizers import Optimizer
 from nst_jax.scalars import is_number
 from nst_jax.steps import History, Hyperparameters, State, init_state, step_variants
+from nst_jax.terms import AnyLosses, AnyWeights
 
 MAX_STEPS = 1_000_000
 MAX_CHUNK_LENGTH = 50
@@ -131,7 +132,7 @@ def default_chunk_length(
 
 
 def abstract_lanes(
-    lanes: int, shape: tuple[int, ...], weights: LossWeights, *, optimizer: Optimizer
+    lanes: int, shape: tuple[int, ...], weights: AnyWeights, *, optimizer: Optimizer
 ) -> tuple[Hyperparameters, State]:
     """Hyperparameters and state of so many lanes as shapes: enough to lower a step.
 
@@ -370,7 +371,7 @@ def pictures(state: State) -> Float[np.ndarray, "v h w 3"]:
 
 def losses_of(
     objective: Objective, hyper: Hyperparameters, images: Float[Array | np.ndarray, "v h w 3"]
-) -> LossTerms:
+) -> AnyLosses:
     """The loss terms of one image a variant, without the gradient.
 
     Args:

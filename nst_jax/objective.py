@@ -94,6 +94,12 @@ class LossWeights(NamedTuple):
     content_layers: Float[Array | np.ndarray, "*v content_layer"]
     style_layers: Float[Array | np.ndarray, "*v style_layer"]
 
+    @property
+    def axes(self) -> Any:
+        """How many axes each has for one variant, in the same structure."""
+        axes: Any = (0, 0, 0, 1, 1)
+        return LossWeights(*axes)
+
 
 class LossTerms(NamedTuple):
     """The loss of an image and its terms before their weights are applied.

@@ -24,6 +24,7 @@ from nst_jax.driver import (
 from nst_jax.objective import LossWeights, Objective, as_pytree
 from nst_jax.optimizers import Optimizer, Schedule, TransformationFn
 from nst_jax.steps import History, Hyperparameters, State, init_state
+from nst_jax.terms import AnyWeights, Weights
 
 
 class StylizeResult(NamedTuple):
@@ -43,7 +44,7 @@ class StylizeResult(NamedTuple):
 def stylize(
     objective: Objective,
     init_image: Float[Array | np.ndarray, "h w 3"],
-    weights: LossWeights,
+    weights: AnyWeights,
     *,
     optimizer: OptimizerName | TransformationFn | Optimizer = "adam",
     learning_rate: float | Schedule = 0.02,
@@ -108,7 +109,7 @@ def stylize(
 def sweep(
     objective: Objective,
     init_images: Float[Array | np.ndarray, "*v h w 3"],
-    weights: LossWeights,
+    weights: AnyWeights,
     *,
     learning_rates: Sequence[float] | Float[Array | np.ndarray, "v"],
     optimizer: OptimizerName | TransformationFn | Optimizer = "adam",
@@ -182,18 +183,13 @@ def _as_rates(learning_rates: Any) -> np.ndarray:
     return rates
 
 
-# Axes of one variant's value; a weight of a term is a number, without any.
-_RANKS = {"init_images": 3, "content_layers": 1, "style_layers": 1}
-
-
-def _one_each(variants: int, images: Any, weights: Any) -> tuple[Array, LossWeights]:
+def _one_each(variants: int, images: Any, weights: Any) -> tuple[Array, AnyWeights]:
     """Images and loss weights with a leading axis of variants, repeated where they have none.
 
     Args:
       variants: v.
       images: (h, w, 3) or (v, h, w, 3).
-      weights: `LossWeights`; of each its own axes (none for a term, one for layers), or v before
-        them.
+      weights: of each its own axes (none for a term, one for layers or parts), or v before them.
 
     Returns:
       Images (v, h, w, 3), and weights of which each has the leading axis v.
@@ -201,25 +197,31 @@ def _one_each(variants: int, images: Any, weights: Any) -> tuple[Array, LossWeig
     Raises:
       ValueError: weights of another type, negative or not finite; an array of other axes.
     """
-    if not isinstance(weights, LossWeights):
+    if not isinstance(weights, LossWeights | Weights):
         raise ValueError(
-            "`weights` must be of the kind that objective.make_weights gives, got "
+            "`weights` must be of the kind that objective.make_weights or terms.weigh gives, got "
             f"{type(weights).__name__}"
         )
 
-    def each(name: str, value: Any) -> Array:
-        # By rank, not by length: five layers and five variants are the same length.
-        x, rank = jnp.asarray(value), _RANKS.get(name, 0)
-        x = jnp.broadcast_to(x, (variants, *x.shape)) if x.ndim == rank else x
-        if x.ndim != rank + 1 or len(x) != variants:
-            raise ValueError(
-                f"`{name}` must have {rank} axes, or {rank + 1} of which the first counts the "
-                f"{variants} learning rates, got the shape {x.shape}"
-            )
+    def of_weight(path: tuple, value: Any, axes: int) -> Array:
+        name = ".".join(str(getattr(key, "name", getattr(key, "key", key))) for key in path)
+        x = _leading(variants, name, value, axes)
+        if not jnp.all(jnp.isfinite(x) & (x >= 0)):
+            raise ValueError(f"the weight `{name}` must be finite and not negative, got {x}")
         return x
 
-    of_weights = {name: each(name, value) for name, value in weights._asdict().items()}
-    for name, value in of_weights.items():
-        if not jnp.all(jnp.isfinite(value) & (value >= 0)):
-            raise ValueError(f"the weight `{name}` must be finite and not negative, got {value}")
-    return each("init_images", images), LossWeights(**of_weights)
+    each = jax.tree_util.tree_map_with_path(of_weight, weights, weights.axes)
+    return _leading(variants, "init_images", images, 3), each
+
+
+def _leading(variants: int, name: str, value: Any, axes: int) -> Array:
+    """An array with the leading axis v before its own axes."""
+    # By rank, not by length: five layers and five variants are the same length.
+    x = jnp.asarray(value)
+    x = jnp.broadcast_to(x, (variants, *x.shape)) if x.ndim == axes else x
+    if x.ndim != axes + 1 or len(x) != variants:
+        raise ValueError(
+            f"`{name}` must have {axes} axes, or {axes + 1} of which the first counts the "
+            f"{variants} learning rates, got the shape {x.shape}"
+        )
+    return x

@@ -15,13 +15,14 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from nst_jax.objective import LossTerms, LossWeights, Objective
+from nst_jax.objective import Objective
 from nst_jax.optimizers import Optimizer, OptState
+from nst_jax.terms import AnyLosses, AnyWeights
 
 Image = Float[Array, "h w 3"]
 """RGB, in [0, 1] but for what a line search tries."""
 
-Evaluate = Callable[[Image], tuple[tuple[Array, LossTerms], Array]]
+Evaluate = Callable[[Image], tuple[tuple[Array, AnyLosses], Array]]
 """From an image to ((total (), terms), gradient of the total (h, w, 3))."""
 
 
@@ -34,7 +35,7 @@ class Hyperparameters(NamedTuple):
     """
 
     learning_rate: Float[ArrayLike, "*v"]
-    weights: LossWeights
+    weights: AnyWeights
 
 
 class State(NamedTuple):
@@ -66,7 +67,7 @@ class History(NamedTuple):
       evaluations: of the objective and its gradient that the step took.
     """
 
-    terms: LossTerms
+    terms: AnyLosses
     grad_norm: Float[Array, "*tv"]
     update_norm: Float[Array, "*tv"]
     evaluations: Int[Array, "*tv"]
@@ -111,8 +112,8 @@ def single(hyper: Hyperparameters) -> Hyperparameters:
 
 
 def evaluate(
-    objective: Objective, image: Image, weights: LossWeights
-) -> tuple[tuple[Float[Array, ""], LossTerms], Image]:
+    objective: Objective, image: Image, weights: AnyWeights
+) -> tuple[tuple[Float[Array, ""], AnyLosses], Image]:
     """Losses and gradient at one image: with the first and the last argument given, an `Evaluate`.
 
     Args:

@@ -36,7 +36,7 @@ from nst_jax import losses
 from nst_jax.choices import Convention, check_choice
 from nst_jax.losses.arithmetic import at_least_float32, locations
 from nst_jax.losses.wasserstein import EPSILON, ROOT_STEPS
-from nst_jax.objective import FeatureFn, as_pytree
+from nst_jax.objective import FeatureFn, LossTerms, LossWeights, as_pytree
 from nst_jax.scalars import is_number
 
 _TINY = 1e-30
@@ -95,6 +95,11 @@ class Weights(NamedTuple):
     terms: dict[str, Any]
     parts: dict[str, Any]
 
+    @property
+    def axes(self) -> "Weights":
+        """How many axes each has for one variant."""
+        return Weights(dict.fromkeys(self.terms, 0), dict.fromkeys(self.parts, 1))
+
 
 class Losses(NamedTuple):
     """The loss of an image, and what it is the sum of, before their weights.
@@ -108,6 +113,11 @@ class Losses(NamedTuple):
     total: Float[Array, "*v"]
     terms: dict[str, Any]
     parts: dict[str, Any]
+
+
+AnyWeights = LossWeights | Weights
+"""Of the report's objective, or of an open one."""
+AnyLosses = LossTerms | Losses
 
 
 @dataclass(frozen=True)

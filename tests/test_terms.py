@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nst_jax import losses, objective, terms
+from nst_jax import losses, objective, solve, terms
 
 STYLE = ("shallow", "deep")
 OTHERS = {
@@ -198,3 +198,19 @@ def test_gram_sums_are_the_gram_matrix(rng):
     features = jnp.asarray(rng.normal(size=(4, 5, 3)), jnp.float32)
     sums = losses.gram_sums(features)
     np.testing.assert_array_equal(sums.products / sums.weight, losses.gram_matrix(features))
+
+
+def test_an_open_objective_is_optimized(toy_fn, views, image):
+    named = {"content": terms.content(("deep",)), "style": terms.wasserstein(STYLE)}
+    opened = terms.compose(toy_fn, named, views)
+    weights = terms.weigh(opened, {"content": 0.1, "style": 1.0})
+    result = solve.stylize(opened, image, weights, num_steps=4)
+    assert result.history.terms.parts["style"].shape == (4, 2)
+    assert result.history.terms.total[-1] < result.history.terms.total[0]
+    several = weights._replace(terms=weights.terms | {"style": np.float32([1, 2])})
+    swept = solve.sweep(opened, image, several, learning_rates=[0.02, 0.02], num_steps=4)
+    np.testing.assert_allclose(swept.image[0], result.image, atol=1e-6)
+    assert np.abs(swept.image[1] - swept.image[0]).max() > 1e-3
+    wrong = weights._replace(parts=weights.parts | {"style": np.ones((3, 2), np.float32)})
+    with pytest.raises(ValueError, match=r"`parts\.style` must have 1 axes, or 2 of which"):
+        solve.sweep(opened, image, wrong, learning_rates=[0.02, 0.02])

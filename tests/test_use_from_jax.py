@@ -350,7 +350,7 @@ def test_lbfgs_ignores_a_schedule_as_it_does_a_rate(toy_objective):
         ({"optimizer": nst_jax.optimizers.lbfgs}, "takes no rate: .* optimizer='lbfgs'"),
         ({"optimizer": lambda rate: optax.adam}, "got one that gives function"),
         ({"optimizer": lambda rate: None}, "got one that gives NoneType"),
-        ({"weights": {"content": 1.0}}, "objective.make_weights gives, got dict"),
+        ({"weights": {"content": 1.0}}, "make_weights or terms.weigh gives, got dict"),
     ],
 )
 def test_a_near_miss_gets_the_right_form(toy_objective, options, message):
