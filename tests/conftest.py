@@ -5,6 +5,7 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import replace
 from functools import cache, partial
 
@@ -37,6 +38,12 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 def pytest_addoption(parser):
     parser.addoption("--torture", action="store_true", help="repeat what is random far more often")
+
+
+def pytest_collection_modifyitems(items):
+    """A worker takes a file as a whole: those that take long go first, so that all end together."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")
