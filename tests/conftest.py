@@ -5,8 +5,9 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.monitoring
@@ -39,6 +40,12 @@ def pytest_addoption(parser):
     parser.addoption("--torture", action="store_true", help="repeat what is random far more often")
 
 
+def pytest_collection_modifyitems(items):
+    """A worker takes a file as a whole: those that take long go first, so that all end together."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+
+
 @pytest.fixture(scope="session")
 def times(request):
     """`times(ordinary, torture)`: how often to repeat something, with and without --torture."""
@@ -57,6 +64,27 @@ def pictures(rng):
     content = rng.uniform(size=(16, 20, 3)).astype(np.float32)
     style = rng.uniform(size=(18, 14, 3)).astype(np.float32) ** 2
     return jnp.asarray(content), jnp.asarray(style)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def random_weights_drawn_once():
+    """Drawing a whole network takes longer than a small run with it: tests get copies."""
+    from nst_jax import weights
+
+    draw = weights.random_params
+    kept = cache(lambda arch, seed, shapes: draw(arch, seed))
+
+    def random_params(arch="vgg19", seed=0):
+        # Some tests narrow the networks.
+        params = kept(arch, seed, repr(weights.parameter_shapes(arch)))
+        return {
+            layer: {name: value.copy() for name, value in parameters.items()}
+            for layer, parameters in params.items()
+        }
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "random_params", random_params)
+        yield
 
 
 @pytest.fixture(scope="session")

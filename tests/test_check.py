@@ -3,7 +3,6 @@
 import json
 import sys
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
@@ -28,7 +27,6 @@ def report():
     """Of this device, with random weights."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nst_jax.vgg.fastest_convolutions", lambda precision: "plain")
-        patch.setattr(weights, "random_params", cache(weights.random_params))
         patch.setattr(probe, "_MOST_STEPS_A_CHUNK", 2)
         patch.setattr(measuring, "run", in_this_process)
         return check.check(SIZE, source="random", say=lambda line: None)

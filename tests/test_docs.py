@@ -61,22 +61,13 @@ def runs(page: str) -> bool:
     return any(block.language in ("python", "console", "sh") for block in blocks_of(page))
 
 
-@pytest.fixture(scope="module")
-def random_params():
-    """`weights.random_params`, made once."""
-    from nst_jax import weights
-
-    return cache(weights.random_params)
-
-
 @pytest.fixture
-def folder(tmp_path, monkeypatch, quick_to_compile, random_params):
+def folder(tmp_path, monkeypatch, quick_to_compile):
     """Where an example runs: a folder with pictures; the network is a random one."""
     from nst_jax.image import samples
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NST_JAX_WEIGHTS", "random")
-    monkeypatch.setattr("nst_jax.weights.random_params", random_params)
     names = ("portrait.jpg", "painting.jpg", "waves.jpg")
     for name, path in zip(names, (samples.PORTRAIT, *[samples.PAINTING] * 2), strict=True):
         with Image.open(path) as picture:

@@ -599,5 +599,5 @@ def kill_and_check(path, generator):
 @pytest.mark.torture
 def test_acknowledged_rows_survive_a_kill(path, times):
     generator = random.Random(0)
-    acknowledged = {kill_and_check(path, generator) for _ in range(times(20, 1000))}
+    acknowledged = {kill_and_check(path, generator) for _ in range(times(8, 1000))}
     assert len(acknowledged) > 2

@@ -296,7 +296,11 @@ def test_a_study_names_the_pictures_that_it_lacks(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick_to_compile")
-def test_features_and_losses_write_their_sections(tmp_path, monkeypatch):
+def test_features_and_losses_write_their_sections(tmp_path, monkeypatch, shallow):
+    record_of = losses.record_of
+    monkeypatch.setattr(
+        losses, "record_of", lambda config, **options: record_of(shallow(config), **options)
+    )
     monkeypatch.setattr(features, "CONTENT_LAYERS", features.CONTENT_LAYERS[:2])
     monkeypatch.setattr(features, "STYLE_SETS", features.STYLE_SETS[:2])
     monkeypatch.setattr(losses, "RATIOS", (1, 100))

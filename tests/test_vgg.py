@@ -469,7 +469,7 @@ def test_a_picture_of_integers_is_refused(dtype, vgg_params, unchecked):
 
 
 def test_winograd_gives_the_same_features(vgg_params, image):
-    layers = ["relu3_1", "relu4_2", "relu5_1"]
+    layers = ["relu3_1", "relu4_2"]
     plain = vgg.feature_fn(vgg_params, layers)(image)
     fast = vgg.feature_fn(vgg_params, layers, convolutions="winograd")
     for name, features in fast(image).items():
