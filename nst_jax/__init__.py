@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax import runlog as runlog
     from nst_jax import runs as runs
     from nst_jax import solve as solve
+    from nst_jax import terms as terms
     from nst_jax import vgg as vgg
     from nst_jax import weights as weights
     from nst_jax.image import samples as samples
@@ -63,6 +64,7 @@ _MODULES = {
     "runs": "runs",
     "samples": "image.samples",
     "solve": "solve",
+    "terms": "terms",
     "vgg": "vgg",
     "weights": "weights",
 }
