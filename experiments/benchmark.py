@@ -29,7 +29,7 @@ from typing import Any, Literal
 
 import contenders
 import numpy as np
-import samples
+from measuring import samples
 import tyro
 
 from nst_jax import backend, environment, files, vgg
