@@ -43,6 +43,11 @@ def percent(value: float, count: int = 3) -> str:
     return f"{100 * value:.{count}g} %"
 
 
+def milliseconds(seconds: float) -> str:
+    """With four significant digits, from a second on without a fraction."""
+    return f"{1e3 * seconds:.0f}" if seconds >= 1 else f"{1e3 * seconds:.4g}"
+
+
 def loss(value: float) -> str:
     """With four significant digits, if it is a number."""
     return f"{value:.4g}" if math.isfinite(value) else "diverged"
@@ -55,5 +60,5 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters |= {
-    each.__name__: each for each in (digits, decimals, signed, percent, loss)
+    each.__name__: each for each in (digits, decimals, signed, percent, milliseconds, loss)
 }
