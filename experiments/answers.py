@@ -7,10 +7,7 @@ and joins their sections and figures into one page. On two CPU cores the runs ta
 hours; from finished logs the page takes two minutes.
 """
 
-import re
-import shutil
 import sys
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,19 +15,10 @@ import features
 import losses
 import study
 import tyro
+from pages import words, writing
 
 from nst_jax.choices import PrecisionSetting
-from nst_jax.system import files
 from nst_jax.system.console import exit_code_of, say
-
-_TITLE = "# The report's four questions"
-_PREFACE = (
-    "Written by `make study` from run logs; every number and figure below is from the runs "
-    "described with it. The report's own experiment, its Table 1 and Figures 7 to 10, is run by "
-    "`experiments/table1.py`."
-)
-
-_WIDTH = 110
 
 
 @dataclass(frozen=True)
@@ -58,39 +46,9 @@ def main(settings: Answers) -> Path:
         features.main(features.Features(output_dir=out / "features", weights=weights)),
         losses.main(losses.Losses(output_dir=out / "losses", **shared)),
     ]
-    join(sections, settings.page, _TITLE, _PREFACE)
+    writing.join(sections, settings.page, words.render("study_opening"))
     say(f"wrote {settings.page}")
     return settings.page
-
-
-def join(sections: list[Path], page: Path, title: str, preface: str) -> None:
-    """Writes sections and the figures that they show as one page."""
-    folder = page.parent / "images" / page.stem
-    files.check_folder(folder)
-    parts = [title, wrapped(preface)]
-    for path in sections:
-        text = path.read_text(encoding="utf-8")
-        for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text):
-            shutil.copyfile(path.parent / name, folder / name)
-        parts.append(re.sub(r"(!\[[^]]*\]\()", rf"\1images/{page.stem}/", wrapped(text)))
-    with files.replacing(page) as temporary:
-        temporary.write_text("\n\n".join(parts).rstrip() + "\n", encoding="utf-8")
-
-
-def wrapped(text: str) -> str:
-    """Markdown with its long lines broken; headings, tables and figures are left as they are."""
-    return "\n".join(
-        line
-        if line.startswith(("#", "|", "!"))
-        else textwrap.fill(
-            line,
-            _WIDTH,
-            subsequent_indent="  " if line.startswith("- ") else "",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for line in text.splitlines()
-    )
 
 
 def command() -> int:

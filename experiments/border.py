@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import tyro
 from jaxtyping import Float, UInt8
-from records import described
+from measuring.records import origin_of
+from pages import words
 
 from nst_jax import presets, runs
 from nst_jax.choices import PrecisionSetting
@@ -95,7 +96,7 @@ def main(settings: Border) -> None:
             records = [record_of(settings, preset, border, *pair) for pair in pairs]
             say(row(f"{name}, {border}", [record.images[0] for record in records]))
     say(row("the contents", [record.content for record in records]))
-    say(f"\n{described(records[0])}")
+    say(f"\n{words.render('origin', origin=origin_of(records[0]))}")
 
 
 def command() -> int:

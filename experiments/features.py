@@ -11,16 +11,16 @@ is read again, an interrupted one is gone on with.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import samples
 import tyro
-from jaxtyping import Float
-from matplotlib.figure import Figure
-from records import described, record_of
+from measuring import samples
+from measuring.records import record_of
+from pages import features as features_page
+from pages import features_figures, writing
 
 from nst_jax import image as images
 from nst_jax import vgg
@@ -34,7 +34,6 @@ from nst_jax.system.console import exit_code_of, say
 
 CONTENT_LAYERS = tuple(f"block{block}_conv2" for block in range(1, 6))
 STYLE_SETS = tuple(STYLE_LAYERS[:count] for count in range(1, 6))
-MAPS_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -83,111 +82,19 @@ def config_of(
     )
 
 
-def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Of the brightness of two pictures of one size, pixel by pixel: 1 for the same picture."""
-    grey = [picture.astype(np.float64).mean(axis=-1).ravel() for picture in (one, other)]
-    return float(np.corrcoef(*grey)[0, 1])
-
-
-def left(record: RunRecord) -> float:
-    """The loss of the result in parts of that of the noise."""
-    return float(record.final["total"][0] / record.rows.total[0, 0])
-
-
-def reconstructions(settings: Features) -> tuple[dict[str, RunRecord], list[RunRecord]]:
-    """Content alone, by layer; style alone, of the first one to five layers."""
+def reconstructions(
+    settings: Features,
+) -> tuple[dict[str, RunRecord], dict[tuple[str, ...], RunRecord]]:
+    """Content alone, by layer; style alone, by its first one to five layers."""
     content = {
         layer: record_of(config_of(settings, (layer,), ()), fresh=settings.fresh)
         for layer in CONTENT_LAYERS
     }
-    style = [
-        record_of(config_of(settings, (), layers), fresh=settings.fresh) for layers in STYLE_SETS
-    ]
-    return content, style
-
-
-def draw_reconstructions(content: Mapping[str, RunRecord], style: Sequence[RunRecord]) -> Figure:
-    """Above the content from each layer, below the style from more and more of them."""
-    first = style[0]
-    rows = [
-        [first.content, *(record.images[0] for record in content.values())],
-        [next(iter(first.styles.values())), *(record.images[0] for record in style)],
-    ]
-    titles = [
-        ["content", *content],
-        ["style", *("... and " * (len(layers) > 1) + layers[-1] for layers in STYLE_SETS)],
-    ]
-    height, width = first.content.shape[:2]
-    figure = Figure(figsize=(12, 4 * height / width + 0.8), layout="constrained")
-    grid = figure.subplots(2, len(rows[0]))
-    for axes_of_row, pictures, names in zip(grid, rows, titles, strict=True):
-        for axes, picture, name in zip(axes_of_row, pictures, names, strict=True):
-            axes.imshow(picture)
-            axes.set_title(name, fontsize=9)
-            axes.set_axis_off()
-    return figure
-
-
-def draw_depth(features: Mapping[str, Float[np.ndarray, "h w c"]]) -> Figure:
-    """The maps of largest mean in each layer, a row a layer."""
-    height, width = next(iter(features.values())).shape[:2]
-    size = (11, 11 / MAPS_SHOWN * height / width * len(features) + 0.4)
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(features), MAPS_SHOWN)
-    for axes_of_row, (name, maps) in zip(grid, features.items(), strict=True):
-        strongest = np.argsort(-maps.mean(axis=(0, 1)))[:MAPS_SHOWN]
-        for axes, channel in zip(axes_of_row, strongest, strict=True):
-            axes.imshow(maps[..., channel], cmap="gray")
-            axes.set(xticks=[], yticks=[])
-        axes_of_row[0].set_ylabel(name, fontsize=8)
-    return figure
-
-
-def section(content: Mapping[str, RunRecord], style: Sequence[RunRecord]) -> str:
-    """Question 3 in Markdown."""
-    first = next(iter(content.values()))
-    kept = {
-        layer: correlation(record.images[0], first.content) for layer, record in content.items()
+    style = {
+        layers: record_of(config_of(settings, (), layers), fresh=settings.fresh)
+        for layers in STYLE_SETS
     }
-    fields = {layer.name: layer.receptive_field for layer in vgg.architecture()}
-    listed = ", ".join(f"{layer} {value:.2f}" for layer, value in kept.items())
-    rows = "\n".join(
-        f"| {layer} | {fields[layer]} px | {kept[layer]:.2f} | {100 * left(record):.2g} % |"
-        for layer, record in content.items()
-    )
-    style_rows = "\n".join(
-        f"| {layers[-1]} | {fields[layers[-1]]} px | {100 * left(record):.2g} % |"
-        for layers, record in zip(STYLE_SETS, style, strict=True)
-    )
-    height, width = first.content.shape[:2]
-    return "\n\n".join(
-        [
-            "## 3. How can filters and feature maps be shown so that they help?",
-            "Filters of the first layer are small edges and color contrasts, the only ones that "
-            "can be drawn as what they look for; from the second layer on a filter has 64 and more "
-            "inputs. Feature maps show where a layer responds, but not what it knows. "
-            "**What helps is to reconstruct**: a picture made from noise until its features are "
-            "those of the content at one layer shows what that layer keeps. Brightness of these "
-            f"pictures correlates with the content's by {listed}: the less a layer keeps "
-            "of the pixels, the more room it leaves for the style to be painted into (in the "
-            "figure: pixels from the shallow layers, what is where from the deep ones). Made until "
-            "its Gram matrices are those of the style, a picture shows what is taken for style (in "
-            "the figure: colors and grain with the first layer, strokes and larger forms with each "
-            "further one, not their places).",
-            "![Content from each layer, style from more and more](features_reconstructions.jpg)",
-            "| content from | it sees | correlation with the content | loss left |\n"
-            f"|---|---:|---:|---:|\n{rows}",
-            f"| style up to | it sees | loss left |\n|---|---:|---:|\n{style_rows}",
-            "![The strongest maps of five layers](features_depth.png)",
-            "The report's Figure 4 and Figure 5 (of any layer: `nst-jax features`):",
-            "![Filters of block1_conv1](features_filters.png)",
-            "![Feature maps of block1_conv1](features_maps.jpg)",
-            f"*Measured* with Adam at {first.variants[0].learning_rate:g}, "
-            f"{first.config['steps']} steps from uniform noise, {width} x {height} pixels, no "
-            f"total variation; {described(first)}. *It sees*: side of the square of pixels that "
-            "one location of the layer depends on. *Loss left*: of the noise's.",
-        ]
-    )
+    return content, style
 
 
 def main(settings: Features) -> Path:
@@ -213,14 +120,11 @@ def main(settings: Features) -> Path:
         "features_maps.jpg": plotting.feature_maps(
             features[first], title=f"{first}: its feature maps, each scaled to its own maximum"
         ),
-        "features_depth.png": draw_depth(features),
-        "features_reconstructions.jpg": draw_reconstructions(content, style),
+        "features_depth.png": features_figures.draw_depth(features),
+        "features_reconstructions.jpg": features_figures.draw_reconstructions(content, style),
     }
-    for name, figure in figures.items():
-        plotting.save(figure, folder / name)
     path = folder / "section.md"
-    with files.replacing(path) as temporary:
-        temporary.write_text(section(content, style), encoding="utf-8")
+    writing.write(path, features_page.section(content, style), figures)
     say(f"wrote {path} and {', '.join(figures)}")
     return path
 

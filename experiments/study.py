@@ -19,14 +19,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import measures
-import numpy as np
-import samples
-import study_page
 import tyro
-from measures import Runs
-from records import record_of
-from study_page import Stage
+from measuring import measures, samples, tuning
+from measuring.measures import Runs
+from measuring.records import record_of
+from measuring.tuning import Stage
+from pages import study as study_page
+from pages import study_figures, writing
 
 from nst_jax.choices import PrecisionSetting
 from nst_jax.config import SweepConfig
@@ -87,15 +86,12 @@ def stage_one(study: Study) -> Plan:
 def stage_two(study: Study, runs: Mapping[str, Runs]) -> Plan:
     """The best rates of the first stage, with half a decade below and above."""
     rates = {
-        name: ",".join(f"{rate:g}" for rate in around(best_rate(runs[name], study.evaluations)))
+        name: ",".join(
+            f"{rate:g}" for rate in around(tuning.best(runs[name], study.evaluations).rate)
+        )
         for name in LEARNING_RATES
     }
     return Plan("long-", study.long_evaluations, rates, study.seeds[:1])
-
-
-def best_rate(runs: Runs, evaluations: int) -> float:
-    """The rate of the lowest median over the pairs."""
-    return runs.rates[int(np.argmin(np.median(measures.after(runs, evaluations), axis=0)))]
 
 
 def around(rate: float) -> tuple[float, float, float]:
@@ -156,7 +152,9 @@ def main(study: Study) -> Path:
     say(f"{study.size} px, {study.evaluations} and {study.long_evaluations} evaluations")
     first = run(study, stage_one(study))
     second = run(study, stage_two(study, first.runs))
-    path = study_page.write(first, second, study.output_dir)
+    figures = {name: draw(first, second) for name, draw in study_figures.FIGURES.items()}
+    path = study.output_dir / "section.md"
+    writing.write(path, study_page.section(first, second), figures)
     say(f"wrote {path}")
     return path
 

@@ -14,8 +14,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import samples
 import tyro
+from measuring import samples
 
 from nst_jax import backend, runlog, runs
 from nst_jax.choices import OptimizerName, PrecisionSetting

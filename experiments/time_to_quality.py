@@ -27,17 +27,15 @@ from typing import Any, NamedTuple
 # evaluation of L-BFGS-B takes half as long again.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import answers
-import courses
-import measures
 import numpy as np
-import quality_page
-import samples
 import tyro
-import ways
-from courses import Course
-from quality_page import Gone, Stage
-from ways import Problem, Way
+from measuring import courses, measures, samples, ways
+from measuring.contest import Gone, Stage
+from measuring.courses import Course
+from measuring.ways import Problem, Way
+from pages import time_to_quality as page
+from pages import time_to_quality_figures as figure
+from pages import words, writing
 
 from nst_jax import driver, optimizers, runs, steps, vgg
 from nst_jax.choices import Precision
@@ -299,10 +297,12 @@ def main(settings: TimeToQuality) -> Path | None:
     except OutOfTime:
         say(f"{settings.minutes:g} minutes are over; the same command goes on")
         return None
-    path = quality_page.write(small, large, settings.output_dir)
+    path = settings.output_dir / "section.md"
+    figures = {figure.name_of(stage): figure.draw(stage) for stage in (small, large)}
+    writing.write(path, page.section(small, large), figures)
     say(f"wrote {path}")
     if settings.page:
-        answers.join([path], settings.page, quality_page.TITLE, quality_page.PREFACE)
+        writing.join([path], settings.page, words.render("time_to_quality_opening"))
         say(f"wrote {settings.page}")
     return path
 

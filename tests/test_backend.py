@@ -149,6 +149,6 @@ def test_a_plugin_that_is_passed_over_is_one_line(caplog, monkeypatch):
 
 def test_devices_are_asked_for_in_one_place():
     asks = re.compile(r"jax\.(local_devices|devices|(local_)?device_count|default_backend)\(")
-    files = [*ROOT.glob("nst_jax/**/*.py"), *ROOT.glob("experiments/*.py")]
+    files = [*ROOT.glob("nst_jax/**/*.py"), *ROOT.glob("experiments/**/*.py")]
     asking = [path.name for path in files if asks.search(path.read_text())]
     assert asking == ["backend.py"]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments"))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "experiments"))
 
 FILES = {"stylized.png", "overview.png", "losses.png", "run.h5"}
 
@@ -67,6 +68,7 @@ def test_demo_refuses_a_named_file_that_is_missing(tmp_path):
 
 @pytest.mark.slow
 def test_painting_is_the_same_every_time(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
     import paint
 
     # The finer brushes lay most of the strokes, in the same way.
@@ -78,7 +80,7 @@ def test_painting_is_the_same_every_time(monkeypatch):
 
 
 def test_bundled_painting_is_small_and_lossless():
-    path = Path(__file__).resolve().parents[1] / "nst_jax" / "data" / "painting.png"
+    path = ROOT / "nst_jax" / "data" / "painting.png"
     assert path.stat().st_size < 400_000
     with Image.open(path) as picture:
         assert picture.format == "PNG"

@@ -13,16 +13,14 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments"))
 
-import answers
 import features
 import losses
-import measures
-import paired
-import samples
 import study
+from measuring import measures, paired, samples, yardstick
+from pages import writing
 
 from nst_jax import runlog
-from nst_jax.runlog import writing
+from nst_jax.runlog.writing import RunLog
 
 # Statistics
 
@@ -147,7 +145,7 @@ def log(tmp_path):
     evaluations = np.ones(shape, np.int32)
     lbfgs = [i for i, variant in enumerate(variants) if variant.optimizer == "lbfgs"]
     evaluations[:, lbfgs] = np.array([1, 2, 3, 1])[:, None]
-    with writing.RunLog.create(
+    with RunLog.create(
         tmp_path / "log.h5",
         attributes={"plans_json": "[]"},
         config={"content": "pictures/content_a_cat.png", "steps": steps},
@@ -282,7 +280,7 @@ def test_a_study_from_pictures_to_page(small_study, tmp_path, monkeypatch, shall
     assert {each: each.stat().st_mtime_ns for each in path.parent.glob("*.h5")} == logs
 
     page = tmp_path / "docs" / "study.md"
-    answers.join([path], page, "# A title", "A preface.")
+    writing.join([path], page, "# A title\n\nA preface.")
     joined = page.read_text()
     assert "](images/study/study_curves.png)" in joined
     assert (page.parent / "images" / "study" / "study_curves.png").exists()
@@ -345,7 +343,7 @@ def test_the_yardstick_is_one_for_the_content_and_zero_for_the_style(vgg_params,
 
     picture, style = (rng.integers(0, 255, (32, 36, 3), np.uint8) for _ in range(2))
     style = (style // 2).astype(np.uint8)
-    measure = losses.make_yardstick(
+    measure = yardstick.make_yardstick(
         vgg_params, images.from_uint8(picture), images.from_uint8(style)
     )
     same = measure(picture)

@@ -10,28 +10,31 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments"))
 
 import table1
+from measuring import rows
+from pages import table1 as page
+from pages.table1_figures import FIGURES
 
 
 def some_rows(alone=None, noise=0.0):
     """The report's rows with times of ours: `alone` seconds a step by optimizer and rate."""
     alone = alone or {}
-    rows = []
-    for row in table1.TABLE_1:
+    found = []
+    for row in rows.TABLE_1:
         seconds = alone.get((row.optimizer, row.learning_rate), 0.1)
         repeats = (seconds * (1 - noise / 2), seconds, seconds * (1 + noise / 2))
-        rows.append(table1.Row(row, row.steps, 1e5, 2e5, repeats, share=0.05 * row.steps))
-    return rows
+        found.append(rows.Row(row, row.steps, 1e5, 2e5, repeats, share=0.05 * row.steps))
+    return found
 
 
 def test_report_steps_scale_with_the_sweep():
-    assert [table1.scaled(n, 2500) for n in (250, 500, 2500)] == [250, 500, 2500]
-    assert [table1.scaled(n, 250) for n in (250, 500, 2500)] == [25, 50, 250]
-    assert [table1.scaled(n, 1) for n in (250, 500, 2500)] == [1, 1, 1]
+    assert [rows.scaled(n, 2500) for n in (250, 500, 2500)] == [250, 500, 2500]
+    assert [rows.scaled(n, 250) for n in (250, 500, 2500)] == [25, 50, 250]
+    assert [rows.scaled(n, 1) for n in (250, 500, 2500)] == [1, 1, 1]
 
 
 def test_epoch_means_are_of_five_steps_and_drop_an_unfinished_epoch():
-    np.testing.assert_array_equal(table1.epoch_means(np.arange(12.0)), [2, 7])
-    assert table1.epoch_means(np.arange(4.0)).shape == (0,)
+    np.testing.assert_array_equal(rows.epoch_means(np.arange(12.0)), [2, 7])
+    assert rows.epoch_means(np.arange(4.0)).shape == (0,)
 
 
 def test_every_curve_and_row_is_a_variant_of_the_sweep():
@@ -40,46 +43,41 @@ def test_every_curve_and_row_is_a_variant_of_the_sweep():
     variants = grid.variants_of(table1.config_of(table1.Table1()))
     have = {(variant.optimizer, variant.learning_rate) for variant in variants}
     assert len(variants) == len(have) == 6
-    assert {(row.optimizer, row.learning_rate) for row in table1.TABLE_1} <= have
-    assert {curve for plot in table1.FIGURES.values() for curve in plot.curves} <= have
+    assert {(row.optimizer, row.learning_rate) for row in rows.TABLE_1} <= have
+    assert {curve for plot in FIGURES.values() for curve in plot.curves} <= have
     assert {variant.tv_weight for variant in variants} == {0.0}
 
 
 def test_the_report_contradicts_its_first_and_third_observation():
     def fastest(steps):
-        rows = [r for r in table1.TABLE_1 if r.steps == steps and r.learning_rate == 0.02]
-        return min(rows, key=lambda row: row.seconds).optimizer
+        found = [r for r in rows.TABLE_1 if r.steps == steps and r.learning_rate == 0.02]
+        return min(found, key=lambda row: row.seconds).optimizer
 
     assert [fastest(steps) for steps in (250, 500, 2500)] == ["adagrad", "rmsprop", "rmsprop"]
-    sentences = table1.judge(some_rows())
-    assert len(sentences) == len(table1.OBSERVATIONS) == 5
-    assert [sentence.startswith("Contradicted") for sentence in sentences] == [
-        True,
-        False,
-        True,
-        False,
-        False,
-    ]
-    assert all(sentence.endswith(".") and "nan" not in sentence for sentence in sentences)
+    judgement = page.judge(some_rows())
+    assert judgement.adagrad_ahead == pytest.approx(30.6 - 30.4)
+    assert judgement.adagrad == (58.1, 151.8)
+    assert judgement.rmsprop == (57.2, 149.6)
 
 
 def test_judgement_compares_differences_with_the_noise_of_repeats():
     slow_adagrad = {("adagrad", 0.02): 0.11, ("adagrad", 0.1): 0.11}
-    quiet, noisy = (table1.judge(some_rows(slow_adagrad, noise)) for noise in (0.02, 0.3))
-    assert "10.0 %, beyond the 2.0 %" in quiet[0]
-    assert "10.0 % apart, beyond the 2.0 %" in quiet[1]
-    assert "10.0 % apart, within the 35.3 %" in noisy[1]
+    quiet, noisy = (page.judge(some_rows(slow_adagrad, noise)) for noise in (0.02, 0.3))
+    assert (quiet.noise.ours, noisy.noise.ours) == pytest.approx((2.0, 35.3), abs=0.05)
+    assert quiet.three.ours == pytest.approx(10)
+    assert quiet.two.ours == pytest.approx(10)
     # 152.9 over 149.6, 30.4 over 30.2; in ours the rate makes no difference.
-    assert "by +2.2 % for RMSprop and by +0.7 % for Adagrad" in quiet[3]
-    assert "+0.0 % and +0.0 %, within" in quiet[3]
-    assert "10 times the steps took 5.0 times" in quiet[4]
-    assert "10 times the steps took 10 times" in quiet[4]
+    assert quiet.lower_rmsprop == pytest.approx((2.2, 0.0), abs=0.05)
+    assert quiet.lower_adagrad == pytest.approx((0.7, 0.0), abs=0.05)
+    assert quiet.noise.report == quiet.lower_rmsprop.report
+    assert quiet.report_longer == pytest.approx((10, 151.6 / 30.6))
+    assert quiet.our_longer == pytest.approx((10, 10))
 
 
 def test_table_has_the_report_rows_in_order_and_marks_a_diverged_one():
-    rows = some_rows()
-    rows[2] = rows[2]._replace(total=float("nan"))
-    lines = table1.table(rows).splitlines()[2:]
+    found = some_rows()
+    found[2] = found[2]._replace(total=float("nan"))
+    lines = page.table(found).splitlines()[2:]
     assert len(lines) == 10
     assert lines[0].startswith("| Adam | 0.02 | 50 | 250 | 30.6 | 1e+05 | 2e+05 | 25 | 12.5 |")
     assert "diverged" in lines[2]
@@ -111,6 +109,9 @@ def test_table_is_made_from_one_log_which_is_used_again(tmp_path, monkeypatch, s
     assert "48 pixels" in text
     assert "our choice" in text
     assert "weights are random" in text
+    assert "nan" not in text
+    verdicts = re.findall(r"^\d\. \*.+\* (\w+)", text, re.MULTILINE)
+    assert verdicts == ["Contradicted", "Holds", "Contradicted", "Not", "Holds"]
 
     cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| A")]
     cells += [line.strip("| ").split(" | ") for line in text.splitlines() if line[:3] == "| R"]
@@ -127,7 +128,7 @@ def test_table_is_made_from_one_log_which_is_used_again(tmp_path, monkeypatch, s
         seconds = record.rows.wall_time[int(steps) - 1, column] / 2
         assert float(share) == pytest.approx(seconds, rel=1e-2)
         assert float(alone) > 0
-    for name in table1.FIGURES:
+    for name in FIGURES:
         assert (tmp_path / name).stat().st_size > 10_000
         assert re.search(rf"!\[.+\]\({name}\)", text)
 

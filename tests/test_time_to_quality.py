@@ -1,6 +1,7 @@
 """Time to quality: ways, courses, when a target was reached, and the page."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -9,10 +10,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "experiments"))
 
-import courses
-import quality_page
 import time_to_quality
-import ways
+from measuring import contest, courses, ways
+from pages import time_to_quality as quality_page
 
 from nst_jax import image as images
 from nst_jax import optimizers
@@ -222,8 +222,6 @@ def settings(tmp_path, monkeypatch, problem):
 
 
 def test_an_interrupted_comparison_goes_on_to_its_page(settings, monkeypatch, capsys):
-    from dataclasses import replace
-
     made = []
     course_of = courses.course_of
 
@@ -251,7 +249,7 @@ def test_an_interrupted_comparison_goes_on_to_its_page(settings, monkeypatch, ca
     assert "| Adam 0.05 | bfloat16 | 2 of 2 |" in text
     assert "| Adam 0.0001 | bfloat16 | 0 of 2; else at" in text
     page = settings.page.read_text()
-    assert page.startswith(quality_page.TITLE)
+    assert page.startswith("# Time to quality\n\nHow soon")
     assert (settings.page.parent / "images/page/quality_256.png").stat().st_size > 1000
 
     monkeypatch.setattr(courses, "course_of", None)
@@ -265,13 +263,13 @@ def test_each_pair_is_judged_by_the_way_chosen_on_the_others():
         [a_course([1.0, 0.1], a_second=speed, target=0.1 * (speed > 1)) for speed in pair]
         for pair in ends
     ]
-    stage = quality_page.Stage(
-        [quality_page.Gone(name, "float32", 10) for name in names], [("a", "b")] * 4, gone
+    stage = contest.Stage(
+        [contest.Gone(name, "float32", 10) for name in names], [("a", "b")] * 4, gone
     )
-    results = quality_page.results_of(stage)
+    results = contest.results_of(stage)
     np.testing.assert_allclose(results[1].seconds, 10 / ends[:, 1])
     assert [each.count for each in results] == [4, 4, 4]
-    choice, factors = quality_page.chosen_on_the_others(results)
+    choice, factors = contest.chosen_on_the_others(results)
     assert choice == [2, 2, 2, 2]
     np.testing.assert_allclose(factors, 4)
 
@@ -283,11 +281,34 @@ def test_one_pair_is_refused(tmp_path):
 
 def test_a_way_that_was_not_there_everywhere_is_not_compared():
     gone = [[a_course([4.0, 1.0]), a_course([4.0, end])] for end in (0.5, 1.25, 1.5)]
-    stage = quality_page.Stage(
-        [quality_page.Gone(name, "float32", 10) for name in "ab"], [("a", "b")] * 3, gone
+    stage = contest.Stage(
+        [contest.Gone(name, "float32", 10) for name in "ab"], [("a", "b")] * 3, gone
     )
-    row = quality_page._table(stage).splitlines()[-1]
-    assert row.startswith("| b | float32 | 1 of 3; else at 1.250 to 1.500 | - |  |")
+    facts = quality_page.stage_facts(stage)
+    first, other = facts.rows
+    assert (first.reached, first.ended, first.evaluations) == (3, None, (10, 10, 10))
+    assert (other.reached, other.ended) == (1, (1.25, 1.5))
+    assert other.evaluations == other.seconds == (None, None, None)
+    assert first.against is other.against is None
+    assert facts.chosen == ("a", "float32", 3)
+    text = quality_page.section(stage, stage)
+    assert "| b | float32 | 1 of 3; else at 1.250 to 1.500 | - |  | 100 | - |  |  |" in text
+
+
+def test_budgets_dates_and_precisions_are_those_of_all_courses():
+    courses_of = [[a_course([4.0, 1.0]), a_course([4.0, 1.0])] for _ in range(2)]
+    ways_of = [contest.Gone("a", "float32", 10), contest.Gone("b", "float32", 5)]
+    small = contest.Stage(ways_of, [("a", "b")] * 2, courses_of)
+    later = [[replace(each, date="2026-01-03", ready=9.0) for each in pair] for pair in courses_of]
+    large = contest.Stage([contest.Gone("a", "bfloat16", 10), ways_of[1]], small.pairs, later)
+    facts = quality_page.facts(small, large)
+    assert (facts.most, facts.fewer, facts.ready) == (10, (("b", 5),), 9.0)
+    assert facts.origin.date == "2026-01-02 to 2026-01-03"
+    # Two comparisons of four signs of two differences would be certain.
+    assert facts.small.smallest_p == 0.5
+    text = quality_page.section(small, large)
+    assert "in float32 (8 px) and in bfloat16 (8 px, where float32 would take too long)." in text
+    assert "after 10 (b: 5) evaluations" in text
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import NamedTuple
 
 from nst_jax import runlog, runs
 from nst_jax.config import SweepConfig, from_json
@@ -56,14 +57,34 @@ def _alike(one: SweepConfig, other: SweepConfig) -> bool:
     return replace(one, **places) == other
 
 
-def described(record: RunRecord) -> str:
-    """Device, date and version of a log, and whether its network is an untrained one."""
+class Origin(NamedTuple):
+    """Where, when and by what a log was made.
+
+    Attributes:
+      device: its name.
+      cores: of a CPU; None of another device.
+      precision: of the convolutions.
+      date: as year, month and day.
+      jax: the version.
+      is_random: whether the network was an untrained one.
+    """
+
+    device: str
+    cores: int | None
+    precision: str
+    date: str
+    jax: str
+    is_random: bool
+
+
+def origin_of(record: RunRecord) -> Origin:
+    """The origin of a log, from its attributes."""
     attributes = record.attributes
-    device = attributes["device_kind"]
-    if attributes["backend"] == "cpu":
-        device = f"a CPU with {attributes['threads']} cores"
-    version = json.loads(attributes["versions_json"])["jax"]
-    random = attributes["weights_name"] == "random"
-    warning = "; **the network's weights are random: the numbers mean nothing**" if random else ""
-    low = "" if attributes["precision"] == "float32" else f", {attributes['precision']}"
-    return f"{device}{low}, {attributes['created_utc'][:10]}, jax {version}{warning}"
+    return Origin(
+        attributes["device_kind"],
+        attributes["threads"] if attributes["backend"] == "cpu" else None,
+        attributes["precision"],
+        attributes["created_utc"][:10],
+        json.loads(attributes["versions_json"])["jax"],
+        attributes["weights_name"] == "random",
+    )

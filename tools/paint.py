@@ -4,7 +4,7 @@ The picture is an original, made by this script alone, and dedicated to the publ
 (CC0 1.0).  A scene is a stack of regions, each with a stream function: strokes follow its
 level lines, and so do the bands of colour, which is what makes the currents readable.
 
-    python experiments/paint.py [--output PATH] [--seed N]
+    python tools/paint.py [--output PATH] [--seed N]
 """
 
 import argparse
@@ -239,35 +239,31 @@ def meadow(x: np.ndarray, y: np.ndarray, noise: np.ndarray) -> Region:
     return Region(y > edge, stream, tone, ramp)
 
 
+def cape(x: np.ndarray, y: np.ndarray, noise: np.ndarray) -> Region:
+    """Return the far land, which ends in a headland."""
+    top = HORIZON + 0.02 - 0.17 * np.clip(x - 0.58, 0, 1) ** 0.6 - 0.015 * np.sin(19 * x)
+    colors = ("night", "ultramarine", "violet", "cobalt", "teal")
+    return land(x, y, top, HORIZON + 0.03, 70, noise, colors)
+
+
+def cliff(x: np.ndarray, y: np.ndarray, noise: np.ndarray) -> Region:
+    """Return the near land, which falls to the right."""
+    top = 0.30 + 0.9 * x**1.5 + 0.03 * np.sin(16 * x + 2)
+    colors = ("umber", "deep_teal", "olive", "vermilion", "ochre", "orange", "gold")
+    return land(x, y, top, 0.56, 46, noise, colors)
+
+
 def scene(rng: np.random.Generator, shape: tuple[int, int]) -> dict[str, Region]:
     """Return the regions of the bay, from back to front."""
     y, x = np.mgrid[: shape[0], : shape[1]] / shape[0]
     coarse, middle, fine = (smooth_noise(rng, shape, cells) for cells in (4, 6, 9))
-    cape = HORIZON + 0.02 - 0.17 * np.clip(x - 0.58, 0, 1) ** 0.6 - 0.015 * np.sin(19 * x)
-    cliff = 0.30 + 0.9 * x**1.5 + 0.03 * np.sin(16 * x + 2)
     sail, hull = boat(x, y, BOAT)
     regions = {
         "sky": sky(x, y, coarse),
         "sun": sun(x, y),
         "sea": sea(x, y, middle),
-        "cape": land(
-            x,
-            y,
-            cape,
-            HORIZON + 0.03,
-            70,
-            middle,
-            ("night", "ultramarine", "violet", "cobalt", "teal"),
-        ),
-        "cliff": land(
-            x,
-            y,
-            cliff,
-            0.56,
-            46,
-            fine,
-            ("umber", "deep_teal", "olive", "vermilion", "ochre", "orange", "gold"),
-        ),
+        "cape": cape(x, y, middle),
+        "cliff": cliff(x, y, fine),
         "sail": sail,
         "hull": hull,
         "meadow": meadow(x, y, coarse),

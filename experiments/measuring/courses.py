@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from ways import Place, Problem, Way
 
+from measuring.ways import Place, Problem, Way
 from nst_jax.system import files
 
 # Steps beforehand, thrown away: what is compiled is then there.

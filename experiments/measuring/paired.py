@@ -103,6 +103,14 @@ def compare(
     }
 
 
+def smallest_p(pairs: int, comparisons: int) -> float:
+    """The least that so many pairs can give, adjusted for so many comparisons.
+
+    Of all signs of the differences two are as extreme as can be.
+    """
+    return min(1.0, comparisons * 2 / 2**pairs)
+
+
 def holm(p: list[float]) -> list[float]:
     """P-values of several tests, adjusted so that one false alarm among all stays at its level.
 

@@ -1,0 +1,1 @@
+"""What the experiments measure: pictures, logs, runs, ways down a loss, and their statistics."""

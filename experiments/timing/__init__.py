@@ -1,0 +1,1 @@
+"""What the benchmark times, how, and its tables."""
