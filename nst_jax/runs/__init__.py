@@ -21,6 +21,7 @@ __all__ = [
     "Run",
     "check_config",
     "check_same",
+    "grid",
     "load_network",
     "load_pictures",
     "prepare",
