@@ -70,20 +70,22 @@ def pictures(rng):
 def random_weights_drawn_once():
     """Drawing a whole network takes longer than a small run with it: tests get copies."""
     from nst_jax import weights
+    from nst_jax.weights import loading, names
 
-    draw = weights.random_params
+    draw = loading.random_params
     kept = cache(lambda arch, seed, shapes: draw(arch, seed))
 
     def random_params(arch="vgg19", seed=0):
         # Some tests narrow the networks.
-        params = kept(arch, seed, repr(weights.parameter_shapes(arch)))
+        params = kept(arch, seed, repr(names.parameter_shapes(arch)))
         return {
             layer: {name: value.copy() for name, value in parameters.items()}
             for layer, parameters in params.items()
         }
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(weights, "random_params", random_params)
+        for module in (weights, loading):
+            patch.setattr(module, "random_params", random_params)
         yield
 
 

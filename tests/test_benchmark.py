@@ -60,9 +60,9 @@ def test_a_peer_is_compared_with_ours_of_the_same_case():
         a_result(),
         a_result("torch", (0.2, 0.4, 0.8)),
         a_result(precision="bfloat16", seconds=(0.05, 0.1, 0.2)),
-        a_result("torch", (0.1, 0.3, 0.6), precision="bfloat16"),
+        a_result("torch", (0.2, 0.4, 0.8), precision="bfloat16"),
     ]
-    assert [each.against for each in page.compared(found)] == [None, 2, None, 3]
+    assert [each.against for each in page.compared(found)] == [None, 2, None, 4]
 
 
 def test_the_table_goes_between_the_marks(tmp_path):
@@ -77,7 +77,7 @@ def test_the_table_goes_between_the_marks(tmp_path):
 
 def test_a_picture_by_the_fastest_form_of_each_program():
     found = [
-        a_result(variants=1),
+        a_result(variants=1, seconds=(0.2,)),
         a_result(variants=1, precision="bfloat16", seconds=(0.1,), ready=5.0),
         a_result("torch", (0.4,), variants=1),
         a_result("torch_compile_passive", (0.36,), variants=1, ready=10.0),
@@ -96,8 +96,8 @@ def test_a_picture_by_the_fastest_form_of_each_program():
 
 
 def test_a_measured_case_replaces_the_earlier_one_and_others_stay():
-    def measured(*results, **changes):
-        values = {"device": "CPU", "versions": {"jax": "1"}, "results": list(results)}
+    def measured(*found, **changes):
+        values = {"device": "CPU", "versions": {"jax": "1"}, "results": list(found)}
         return results.Measured(**values | changes)
 
     stays, goes = a_result(size=32), a_result()

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import importlib
 import json
 import subprocess
 import sys
@@ -102,6 +103,23 @@ def test_the_library_imports_no_machinery():
         if name.split(".")[1] not in {*rooms, "__main__"} and other.split(".")[1] in rooms
     ]
     assert into == []
+
+
+def test_scripts_import_what_is_public():
+    """Of a room what its face names; of the library every module."""
+    files = modules()
+    faces = {
+        name: importlib.import_module(name).__all__
+        for name, file in files.items()
+        if file.name == "__init__.py" and name != "nst_jax"
+    }
+    for script in [*ROOT.glob("experiments/**/*.py"), *ROOT.glob("weights/*.py")]:
+        for node in ast.walk(ast.parse(script.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nst_jax."):
+                room, _, module = node.module.removeprefix("nst_jax.").partition(".")
+                taken = [module] if module else [alias.name for alias in node.names]
+                public = faces.get(f"nst_jax.{room}", taken)
+                assert set(taken) <= set(public), f"{script.name}: {ast.unparse(node)}"
 
 
 def test_settings_end_at_the_door():

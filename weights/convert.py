@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+from nst_jax import weights
 from nst_jax.choices import Arch, InputConvention
-from nst_jax.weights import formats as weight_formats
 
 
 def main(arguments: list[str] | None = None) -> Path:
@@ -27,11 +27,9 @@ def main(arguments: list[str] | None = None) -> Path:
     parser.add_argument("--convention", choices=get_args(InputConvention), default="auto")
     args = parser.parse_args(arguments)
     try:
-        arch = args.arch or weight_formats.infer_arch(args.source)
+        arch = args.arch or weights.infer_arch(args.source)
         destination = args.destination or Path(__file__).parent / f"{arch}.h5"
-        return weight_formats.convert(
-            args.source, destination, arch=arch, convention=args.convention
-        )
+        return weights.convert(args.source, destination, arch=arch, convention=args.convention)
     except (ValueError, OSError) as error:
         sys.exit(f"convert.py: {error}")
 

@@ -172,7 +172,7 @@ def _losses_of_pictures(
     config = from_json(record.config)
     styles = {name: images.from_uint8(style) for name, style in record.styles.items()}
     pictures = runs.Pictures(images.from_uint8(record.content), styles, {})
-    layers = tuple(dict.fromkeys((*config.content_layers, *config.style_layers)))
+    layers = runs.layers_of((*config.content_layers, *config.style_layers), config.arch)
     problem = runs.problem_of(config, _feature_fn(weights, layers, config.arch), pictures)
 
     def losses(column: int) -> dict[str, np.ndarray]:

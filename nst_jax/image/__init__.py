@@ -37,6 +37,7 @@ __all__ = [
     "notes",
     "read_metadata",
     "resize",
+    "samples",
     "save",
     "spread_first_channel",
     "to_gray",

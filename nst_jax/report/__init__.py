@@ -2,7 +2,4 @@
 
 from nst_jax.report.page import render, write
 
-__all__ = [
-    "render",
-    "write",
-]
+__all__ = ["frames", "plotting", "render", "write"]

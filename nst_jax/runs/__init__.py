@@ -2,7 +2,7 @@
 
 from nst_jax.runs.again import rerun, resume
 from nst_jax.runs.checks import check_config
-from nst_jax.runs.inputs import Network, check_same
+from nst_jax.runs.inputs import Network, check_same, layers_of
 from nst_jax.runs.preparation import (
     Run,
     load_network,
@@ -21,6 +21,8 @@ __all__ = [
     "Run",
     "check_config",
     "check_same",
+    "grid",
+    "layers_of",
     "load_network",
     "load_pictures",
     "prepare",
