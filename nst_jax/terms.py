@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from nst_jax import losses
@@ -127,7 +128,7 @@ class _Composed:
     terms: tuple[tuple[str, Term], ...]
 
     def __call__(
-        self, feature_fn: FeatureFn, targets: Mapping[str, Any], image: Array, weights: Weights
+        self, feature_fn: FeatureFn, targets: Mapping[str, Any], image: ArrayLike, weights: Weights
     ) -> tuple[Array, Losses]:
         seen = view(feature_fn, image)
         parts, terms = {}, {}
@@ -139,19 +140,20 @@ class _Composed:
         return total, Losses(total, terms, parts)
 
 
-def _sum_of_parts(name: str, parts: Array, weights: Array) -> Array:
+def _sum_of_parts(name: str, parts: Array, weights: ArrayLike) -> Array:
     # JAX takes the last weight for an index beyond the end: too few would go unnoticed.
     if np.shape(weights) != np.shape(parts):
         raise ValueError(
             f"the term {name!r} has {len(parts)} parts and needs as many weights, got weights of "
             f"the shape {np.shape(weights)}"
         )
-    return sum((weights[i] * parts[i] for i in range(len(parts))), start=jnp.zeros(()))
+    each = jnp.asarray(weights)
+    return sum((each[i] * parts[i] for i in range(len(parts))), start=jnp.zeros(()))
 
 
 def view(
     feature_fn: FeatureFn,
-    image: Float[Array | np.ndarray, "h w 3"],
+    image: ArrayLike,
     where: Mapping[str, Any] | None = None,
 ) -> View:
     """A picture as terms see it.
