@@ -385,6 +385,43 @@ def losses_of(
     return jax.device_get(_jit_losses(objective, jnp.asarray(images), hyper.weights))
 
 
+def losses_at_end(
+    objective: Objective,
+    hyper: Hyperparameters,
+    state: State,
+    images: Float[Array | np.ndarray, "v h w 3"],
+    *,
+    optimizer: Optimizer,
+    driver: Driver,
+) -> AnyLosses:
+    """`losses_of` the pictures that a run ends with; from Python by a program that it has compiled.
+
+    Args:
+      objective: of the run, as all that follows.
+      hyper: leading axis v.
+      state: after the last step; it is donated.
+      images: RGB in [0, 1], one a variant.
+      optimizer: static.
+      driver: "python" or "scan".
+
+    Returns:
+      NumPy arrays with the leading axis v.
+    """
+    if driver == "scan":
+        return losses_of(objective, hyper, images)
+    if optimizer.line_search:
+        return lbfgs_from_python.losses_of(objective, hyper, images)
+    # A step of what is done is an evaluation. The network would take seconds to compile once more.
+    shown = state._replace(
+        image=jnp.asarray(images), diverged_step=jnp.full_like(state.diverged_step, -1)
+    )
+    # As the program has been compiled for. On one device the placement would be another one.
+    if len(state.image.devices()) > 1:
+        shown = jax.device_put(shown, jax.tree.map(lambda x: x.sharding, state))
+    done = jnp.zeros((), jnp.int32)
+    return jax.device_get(_jit_step(objective, hyper, shown, done, optimizer=optimizer)[1].terms)
+
+
 def check_settings(*, num_steps: int, learning_rate: float, tolerance: float | None) -> None:
     """Refuses settings with which no run can work.
 

@@ -19,6 +19,7 @@ from nst_jax.compiler import Program
 from nst_jax.objective import Objective
 from nst_jax.optimizers import Optimizer
 from nst_jax.steps import Evaluate, History, Hyperparameters, State, evaluate, step_with
+from nst_jax.terms import AnyLosses
 
 # More than the twenty tries of a line search: its accepted point must still be known after them.
 _REMEMBERED = 32
@@ -69,6 +70,26 @@ def stepper(
         return _stack(states), _stack(rows)
 
     return step
+
+
+def losses_of(
+    objective: Objective, hyper: Hyperparameters, images: Float[Array | np.ndarray, "v h w 3"]
+) -> AnyLosses:
+    """The losses of one image a variant, by the program that the steps call.
+
+    Args:
+      objective: see `objective.make_objective`.
+      hyper: leading axis v; only the weights are used.
+      images: RGB in [0, 1].
+
+    Returns:
+      NumPy arrays with the leading axis v.
+    """
+    found = [
+        _jit_evaluate(objective, image, _variant(hyper, i).weights)[0][1]
+        for i, image in enumerate(jnp.asarray(images))
+    ]
+    return jax.tree.map(lambda *x: np.stack(x), *jax.device_get(found))
 
 
 def _evaluation(objective: Objective, hyper: Hyperparameters) -> Evaluate:

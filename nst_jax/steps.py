@@ -146,7 +146,7 @@ def step(
       objective: see `objective.make_objective`.
       hyper: learning rate () and loss weights.
       state: of this variant.
-      num_steps: a variant that has done as many stays as it is.
+      num_steps: a variant that has done as many stays as it is: it is evaluated.
       optimizer: static.
 
     Returns:
@@ -224,8 +224,9 @@ def _commit(
       num_steps: of the run.
 
     Returns:
-      The next state and its row. A variant that is done or had diverged keeps its state; its row
-      is NaN, with 0 evaluations.
+      The next state and its row. A variant that is done or had diverged keeps its state, with 0
+      evaluations. The row of one that is done has the losses of its image: such a step is an
+      evaluation. The row of one that had diverged is NaN.
     """
     good = _all_finite(row.terms)
     finite = good & _all_finite((grad, image))
@@ -238,20 +239,22 @@ def _commit(
         opt_state=opt_state,
         diverged_step=jnp.where(finite, -1, state.step),
     )
-    active = (state.step < num_steps) & (state.diverged_step < 0)
+    has_diverged = state.diverged_step >= 0
+    active = (state.step < num_steps) & ~has_diverged
     # A choice of values, not of branches: `vmap` would run both branches of a cond all the same.
     state = jax.tree.map(lambda new, old: jnp.where(active, new, old), moved, state)
-    blank = History(
-        jax.tree.map(_nan_like, row.terms),
-        _nan_like(row.grad_norm),
-        _nan_like(row.update_norm),
-        jnp.zeros_like(row.evaluations),
+    # Of the state before: one that diverges in this step says by which loss.
+    row = History(
+        jax.tree.map(partial(_or_nan, has_diverged), row.terms),
+        _or_nan(~active, row.grad_norm),
+        _or_nan(~active, row.update_norm),
+        jnp.where(active, row.evaluations, 0),
     )
-    return state, jax.tree.map(lambda new, none: jnp.where(active, new, none), row, blank)
+    return state, row
 
 
-def _nan_like(x: Array) -> Array:
-    return jnp.full_like(x, jnp.nan)
+def _or_nan(is_lost: Bool[Array, ""], x: Array) -> Array:
+    return jnp.where(is_lost, jnp.nan, x)
 
 
 def _all_finite(tree: Any) -> Bool[Array, ""]:

@@ -390,6 +390,28 @@ def test_losses_of_are_those_of_the_given_images(toy_objective):
         jax.tree.map(close, actual, expected)
 
 
+@pytest.mark.parametrize("name", ["adam", "rmsprop", "lbfgs"])
+def test_the_last_losses_are_those_of_the_images_and_compile_nothing(
+    toy_objective, name, count_compilations
+):
+    toy, weights, image = toy_objective
+    hyper = hyperparameters([weights, weights._replace(style=np.float32(3))], [0.1, 0.1])
+    images = jnp.stack([image, image / 2])
+    options = {"optimizer": optimizers.named(name), "driver": "python"}
+    state = driver.init_state(images, options["optimizer"], hyper)
+    chunks = driver.run_chunks(toy, hyper, state, num_steps=2, chunk_length=2, **options)
+    (state,) = (chunk.state for chunk in chunks)
+    # Neither the steps that are done nor a divergence leave the terms out.
+    state = state._replace(diverged_step=jnp.array([-1, 1], jnp.int32))
+    expected = driver.losses_of(toy, hyper, images)
+    with count_compilations("step_variants") as steps, count_compilations("evaluate") as others:
+        found = driver.losses_at_end(toy, hyper, state, np.asarray(images), **options)
+    assert not (*steps, *others)
+    # The content term of the content image is zero but for rounding.
+    close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-12)
+    jax.tree.map(close, found, expected)
+
+
 def test_the_init_image_survives_a_run(toy_objective):
     """The state is donated: its buffers must be its own."""
     toy, weights, image = toy_objective

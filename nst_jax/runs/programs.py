@@ -122,6 +122,7 @@ def run(program: Program, schedule: Schedule, sink: Sink, request: StopRequest) 
                 saved = time.monotonic()
             if request:
                 break
+    # The evaluation of the last pictures gives the state away.
     if sink.keep_state:
         checkpoint.save(sink.checkpoint, state, program=program.number)
     ended = _finish(program, state, sink.log, bool(request))
@@ -231,7 +232,14 @@ def _finish(program: Program, state: driver.State, log: RunLog, interrupted: boo
     plan = program.plan
     pictures = program.problem.in_8_bits(state)
     bad_steps = np.asarray(state.diverged_step)
-    losses = driver.losses_of(program.objective, program.hyper, images.from_uint8(pictures))
+    losses = driver.losses_at_end(
+        program.objective,
+        program.hyper,
+        state,
+        images.from_uint8(pictures),
+        optimizer=program.optimizer,
+        driver=plan.driver,
+    )
     final = {term: getattr(losses, term)[: plan.count] for term in runlog.TERMS}
     totals, start = log.totals(plan.columns), log.start(plan.columns)
     ended = []
