@@ -84,8 +84,9 @@ def _plans_of(
     one_by_one = method.optimizer(alike[0]).line_search
     devices = 1 if one_by_one else min(len(backend.devices()), count)
     per_device = -(-count // devices)
-    fitting = per_device if one_by_one else _most_lanes(problem, method, alike[0], per_device)
-    most = max((batch or devices * fitting) // devices, 1) * devices
+    # What memory holds is asked for only where nobody has said it: it takes a compilation.
+    most = batch or devices * _most_lanes(problem, method, alike[0], per_device)
+    most = max(most // devices, 1) * devices
     width = -(-count // -(-count // most))
     width = -(-width // devices) * devices
     chunk_length = _chunk_length(problem, method, schedule, alike[0], width)
@@ -131,6 +132,8 @@ def _chunk_length(
 
 def _most_lanes(problem: Problem, method: Method, variant: Variant, wanted: int) -> int:
     optimizer = method.optimizer(variant)
+    if optimizer.line_search:
+        return wanted
     objective = problem.objectives[variant.style]
 
     def bytes_of(lanes: int) -> int:
