@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax import driver as driver
     from nst_jax import image as image
     from nst_jax import losses as losses
+    from nst_jax import masks as masks
     from nst_jax import objective as objective
     from nst_jax import optimizers as optimizers
     from nst_jax import presets as presets
@@ -55,6 +56,7 @@ _MODULES = {
     "grid": "runs.grid",
     "image": "image",
     "losses": "losses",
+    "masks": "masks",
     "objective": "objective",
     "optimizers": "optimizers",
     "plotting": "report.plotting",

@@ -341,13 +341,18 @@ def _squares(features: Array, target: Array, where: Array | None) -> tuple[Array
 
 @cache
 def gram(
-    layers: tuple[str, ...], *, reference: str = "style", convention: Convention = "report"
+    layers: tuple[str, ...],
+    *,
+    reference: str = "style",
+    region: str | None = None,
+    convention: Convention = "report",
 ) -> Term:
     """The style loss of each layer; see `losses.style_loss`.
 
     Args:
       layers: of the network.
       reference: the picture whose style is taken.
+      region: see `of_sums`.
       convention: "report": mean (G - A)^2; "gatys": that over 4. Both Gram matrices are means over
         locations, so that pictures of other sizes ask for the same contrast.
     """
@@ -358,17 +363,20 @@ def gram(
         distance = sums.products / sums.weight - target.products / target.weight
         return jnp.mean(jnp.square(distance)) / factor
 
-    return of_sums(layers, losses.gram_sums, loss, reference=reference)
+    return of_sums(layers, losses.gram_sums, loss, reference=reference, region=region)
 
 
 @cache
-def moments(layers: tuple[str, ...], *, reference: str = "style") -> Term:
-    """Mean and covariance of each layer; see `losses.moment_distance`."""
+def moments(
+    layers: tuple[str, ...], *, reference: str = "style", region: str | None = None
+) -> Term:
+    """Mean and covariance of each layer; see `losses.moment_distance`, and `of_sums`."""
     return of_sums(
         layers,
         losses.moment_sums,
         lambda target, sums: losses.moment_distance(sums, target),
         reference=reference,
+        region=region,
     )
 
 
@@ -377,10 +385,11 @@ def wasserstein(
     layers: tuple[str, ...],
     *,
     reference: str = "style",
+    region: str | None = None,
     epsilon: float = EPSILON,
     steps: int = ROOT_STEPS,
 ) -> Term:
-    """The Wasserstein distance of each layer; see `losses.wasserstein_distance`."""
+    """The Wasserstein distance of each layer; see `losses.wasserstein_distance`, and `of_sums`."""
     return of_sums(
         layers,
         losses.moment_sums,
@@ -388,6 +397,7 @@ def wasserstein(
             sums, target, epsilon=epsilon, steps=steps
         ),
         reference=reference,
+        region=region,
         finish=losses.normal,
     )
 
@@ -398,6 +408,7 @@ def of_sums(
     distance: Callable[[Any, Any], Array],
     *,
     reference: str = "style",
+    region: str | None = None,
     finish: Callable[[Any], Any] = lambda sums: sums,
 ) -> Term:
     """A term of a statistic that is made of sums over the locations of a layer.
@@ -406,21 +417,41 @@ def of_sums(
       layers: a part each.
       sums_of: (features (h_l, w_l, c_l), weights of locations or None) -> sums.
       distance: (target, sums) -> a number.
-      reference: the picture that the target is made of.
+      reference: the picture that the target is made of, in its own region if its view has one.
+      region: the picture of the image's size whose region of the image counts; None: all of it.
       finish: from the sums of the reference to the target.
     """
 
-    def measure(targets: Any, seen: View) -> dict[str, Any]:
-        del targets
-        return {x: sums_of(seen.features[x], seen.weights(x)) for x in layers}
+    def sums(seen: View, where: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {x: sums_of(seen.features[x], _both(seen, where, x)) for x in layers}
 
-    def init(pictures: Mapping[str, View]) -> dict[str, Any]:
-        return {x: finish(sums) for x, sums in measure(None, pictures[reference]).items()}
+    def init(pictures: Mapping[str, View]) -> _Regional:
+        values = {x: finish(each) for x, each in sums(pictures[reference], None).items()}
+        where = None if region is None else pictures[region].where
+        return _Regional(values, None if where is None else {x: where[x] for x in layers})
 
-    def loss(targets: Mapping[str, Any], sums: Mapping[str, Any]) -> Array:
-        return jnp.stack([distance(targets[x], sums[x]) for x in layers])
+    def loss(targets: _Regional, found: Mapping[str, Any]) -> Array:
+        return jnp.stack([distance(targets.values[x], found[x]) for x in layers])
 
-    return Term(init, measure, loss, layers, layers, (reference,))
+    references = (reference,) if region is None else (reference, region)
+    return Term(
+        init, lambda targets, seen: sums(seen, targets.where), loss, layers, layers, references
+    )
+
+
+class _Regional(NamedTuple):
+    """Targets, and the region of the image that is compared with them."""
+
+    values: dict[str, Any]
+    where: dict[str, Any] | None
+
+
+def _both(seen: View, where: Mapping[str, Any] | None, layer: str) -> Array | None:
+    """The weights of a view's locations times those of a region."""
+    own = seen.weights(layer)
+    if where is None or own is None:
+        return own if where is None else where[layer]
+    return own * where[layer]
 
 
 # Terms of pixels
