@@ -8,15 +8,18 @@ gives statistics of an image as sums over locations; `loss` compares the sums of
 with the targets. Because `measure` is a sum, parts of a picture, weights of locations and several
 pictures as one style are one thing to a term.
 
-    pictures = {"content": view(feature_fn, content), "style": view(feature_fn, painting)}
-    objective = compose(
+    pictures = {
+        "content": terms.view(feature_fn, photograph),
+        "style": terms.view(feature_fn, painting),
+    }
+    objective = terms.compose(
         feature_fn,
         {"content": terms.content(("block4_conv2",)),
          "style": terms.wasserstein(("block1_conv1", "block2_conv1", "block3_conv1")),
          "smooth": terms.squared_variation()},
         pictures,
     )
-    weights = weigh(objective, {"content": 0.1, "style": 1.0, "smooth": 1e-4})
+    weights = terms.weigh(objective, {"content": 0.1, "style": 1.0, "smooth": 1e-4})
     total, found = objective(image, weights)
 
 A term of your own is a function that returns a `Term`; nothing here has to know it.

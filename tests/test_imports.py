@@ -82,11 +82,19 @@ def imports():
     files = modules()
     found = {name: set() for name in files if name != "nst_jax"}
     for name, imported in found.items():
-        for node in ast.walk(ast.parse(files[name].read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "nst_jax":
-                paths = {f"{node.module}.{alias.name}" for alias in node.names}
-                imported |= {path if path in files else node.module for path in paths}
+        for module, taken in imports_of(files[name]):
+            paths = {f"{module}.{each}" for each in taken} or {module}
+            imported |= {path if path in files else module for path in paths}
     return found
+
+
+def imports_of(file):
+    """What a file imports of the package: modules, and the names that are taken from each."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.partition(".")[0] == "nst_jax":
+            yield node.module, [alias.name for alias in node.names]
+        if isinstance(node, ast.Import):
+            yield from ((a.name, []) for a in node.names if a.name.startswith("nst_jax."))
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -126,11 +134,12 @@ def test_settings_end_at_the_door():
     """`runs.preparation` is the door: what it makes of a config, and the log, know none."""
     above = {"again", "checks", "extension", "grid", "hosts", "preparation", "resumption", "run"}
     for name, file in modules().items():
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module.startswith("nst_jax.config"):
-                taken = {alias.name for alias in node.names} - {"PLACES"}
-                folder, _, room = name.removeprefix("nst_jax.").partition(".")
-                assert not taken or folder in ("config", "presets", "command") or room in above
+        folder, _, room = name.removeprefix("nst_jax.").partition(".")
+        if name == "nst_jax" or folder in ("config", "presets", "command") or room in above:
+            continue
+        for module, taken in imports_of(file):
+            assert not (module == "nst_jax" and "config" in taken), name
+            assert not module.startswith("nst_jax.config") or taken == ["PLACES"], name
 
 
 @pytest.mark.parametrize("name", nst_jax.__all__)

@@ -153,3 +153,10 @@ def test_gray_pictures_are_offered_a_gray_result(command, request):
     make_gray(style)
     assert load(config)[1] == [note]
     assert load(replace(config, gray=True))[1] == []
+
+
+def test_a_share_without_variants_needs_no_pictures_of_others(stylize):
+    start = stylize.content.with_name("start.png")
+    sweep = replace(grid.as_sweep(stylize), inits=(str(start),))
+    assert runs.sources_of(sweep).paths == (stylize.content, stylize.style, start)
+    assert runs.sources_of(sweep, ()).paths == (stylize.content,)

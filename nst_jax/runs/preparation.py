@@ -124,7 +124,9 @@ def sources_of(config: Config, variants: Sequence[Variant] | None = None) -> Sou
     styles = config.styles if isinstance(config, SweepConfig) else (config.style,)
     if variants is not None:
         styles = tuple(dict.fromkeys(Path(variant.style) for variant in variants))
-    inits = {variant.init for variant in variants or variants_of(config)}
+    # A share may have no variants: it needs no pictures of others.
+    chosen = variants_of(config) if variants is None else variants
+    inits = {variant.init for variant in chosen}
     return Sources(config.content, styles, tuple(sorted(inits)))
 
 

@@ -18,7 +18,7 @@ How to run (in a virtual environment of its own: tensorflow-cpu and pillow)::
 
 ``random`` and ``check`` read the bundled painting and draw the weights (see ``random_weights``);
 ``real`` reads a Keras "notop" weight file and two pictures. Each writes NAME.npz beside this script
-(``check.npz``, which the package brings, into ``nst_jax/data/``), or into ``--out FOLDER``.
+(``check.npz``, which the package brings, into ``nst_jax/check/``), or into ``--out FOLDER``.
 
 Arrays of ``real.npz`` and ``random.npz`` (float32 pictures are RGB in [0, 1]; o is an optimizer):
 
