@@ -1,9 +1,10 @@
 """Masks: which locations of a layer belong to a region of the picture.
 
 A location of a deep layer sees far beyond its own pixels. Taken by the pixels under it, a region's
-statistics hold much of what lies beside it (a third of the Gram matrix at block5_conv1); taken by
+statistics hold much of what lies beside it (a quarter of the Gram matrix at block5_conv1); taken by
 all that it sees, small regions have no location left. So a mask is eroded by a part of the
-receptive field: half of it leaves an error below a hundredth at every layer.
+receptive field: half of it leaves an error of one or two hundredths at most
+(`docs/how-to/objective.md` has the figures).
 
 References:
   Gatys, Ecker, Bethge, Hertzmann, Shechtman, "Controlling Perceptual Factors in Neural Style
