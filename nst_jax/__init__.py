@@ -1,7 +1,8 @@
 """Neural style transfer by optimisation, in JAX.
 
 What lies at the top of this folder is the library: pure functions on JAX, without a file, a log or
-a screen. What lies in a folder, but for `losses`, is the machinery of the `nst-jax` command.
+a screen. What lies in a folder, but for `losses` and `terms`, is the machinery of the `nst-jax`
+command.
 
 The modules are loaded when they are first used (PEP 562): `from nst_jax import losses` brings
 JAX and nothing else, and `import nst_jax` brings nothing at all.
@@ -33,9 +34,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax.losses import gram_matrix as gram_matrix
     from nst_jax.losses import style_loss as style_loss
     from nst_jax.losses import total_variation as total_variation
-    from nst_jax.objective import LossTerms as LossTerms
-    from nst_jax.objective import LossWeights as LossWeights
-    from nst_jax.objective import Targets as Targets
+    from nst_jax.objective import ReportTargets as ReportTargets
     from nst_jax.objective import compute_targets as compute_targets
     from nst_jax.objective import make_objective as make_objective
     from nst_jax.objective import make_weights as make_weights
@@ -45,6 +44,8 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax.solve import stylize as stylize
     from nst_jax.solve import sweep as sweep
     from nst_jax.system import environment as environment
+    from nst_jax.terms import Losses as Losses
+    from nst_jax.terms import Weights as Weights
     from nst_jax.vgg import extract_features as extract_features
     from nst_jax.vgg import feature_fn as feature_fn
     from nst_jax.weights import load_params as load_params
@@ -71,10 +72,10 @@ _MODULES = {
     "weights": "weights",
 }
 _NAMES = {
-    "LossTerms": "objective",
-    "LossWeights": "objective",
+    "Losses": "terms",
+    "Weights": "terms",
     "StylizeResult": "solve",
-    "Targets": "objective",
+    "ReportTargets": "objective",
     "compute_targets": "objective",
     "content_loss": "losses",
     "extract_features": "vgg",

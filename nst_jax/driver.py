@@ -22,11 +22,10 @@ from jaxtyping import Array, Float, Int
 from nst_jax import backend, lbfgs_from_python
 from nst_jax.choices import Driver, check_choice
 from nst_jax.compiler import Program
-from nst_jax.objective import Objective
 from nst_jax.optimizers import Optimizer
 from nst_jax.scalars import is_number
 from nst_jax.steps import History, Hyperparameters, State, init_state, step_variants
-from nst_jax.terms import AnyLosses, AnyWeights
+from nst_jax.terms import Losses, Objective, Weights
 
 MAX_STEPS = 1_000_000
 MAX_CHUNK_LENGTH = 50
@@ -132,7 +131,7 @@ def default_chunk_length(
 
 
 def abstract_lanes(
-    lanes: int, shape: tuple[int, ...], weights: AnyWeights, *, optimizer: Optimizer
+    lanes: int, shape: tuple[int, ...], weights: Weights, *, optimizer: Optimizer
 ) -> tuple[Hyperparameters, State]:
     """Hyperparameters and state of so many lanes as shapes: enough to lower a step.
 
@@ -371,7 +370,7 @@ def pictures(state: State) -> Float[np.ndarray, "v h w 3"]:
 
 def losses_of(
     objective: Objective, hyper: Hyperparameters, images: Float[Array | np.ndarray, "v h w 3"]
-) -> AnyLosses:
+) -> Losses:
     """The loss terms of one image a variant, without the gradient.
 
     Args:
@@ -393,7 +392,7 @@ def losses_at_end(
     *,
     optimizer: Optimizer,
     driver: Driver,
-) -> AnyLosses:
+) -> Losses:
     """`losses_of` the pictures that a run ends with; from Python by a program that it has compiled.
 
     Args:

@@ -16,10 +16,9 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from nst_jax.compiler import Program
-from nst_jax.objective import Objective
 from nst_jax.optimizers import Optimizer
 from nst_jax.steps import Evaluate, History, Hyperparameters, State, evaluate, step_with
-from nst_jax.terms import AnyLosses
+from nst_jax.terms import Losses, Objective
 
 # More than the twenty tries of a line search: its accepted point must still be known after them.
 _REMEMBERED = 32
@@ -74,7 +73,7 @@ def stepper(
 
 def losses_of(
     objective: Objective, hyper: Hyperparameters, images: Float[Array | np.ndarray, "v h w 3"]
-) -> AnyLosses:
+) -> Losses:
     """The losses of one image a variant, by the program that the steps call.
 
     Args:

@@ -21,10 +21,9 @@ from nst_jax.driver import (
     pictures,
     run_chunks,
 )
-from nst_jax.objective import LossWeights, Objective, as_pytree
 from nst_jax.optimizers import Optimizer, Schedule, TransformationFn
 from nst_jax.steps import History, Hyperparameters, State, init_state
-from nst_jax.terms import AnyWeights, Weights
+from nst_jax.terms import Objective, Weights, as_pytree
 
 
 class StylizeResult(NamedTuple):
@@ -44,7 +43,7 @@ class StylizeResult(NamedTuple):
 def stylize(
     objective: Objective,
     init_image: Float[Array | np.ndarray, "h w 3"],
-    weights: AnyWeights,
+    weights: Weights,
     *,
     optimizer: OptimizerName | TransformationFn | Optimizer = "adam",
     learning_rate: float | Schedule = 0.02,
@@ -109,7 +108,7 @@ def stylize(
 def sweep(
     objective: Objective,
     init_images: Float[Array | np.ndarray, "*v h w 3"],
-    weights: AnyWeights,
+    weights: Weights,
     *,
     learning_rates: Sequence[float] | Float[Array | np.ndarray, "v"],
     optimizer: OptimizerName | TransformationFn | Optimizer = "adam",
@@ -183,7 +182,7 @@ def _as_rates(learning_rates: Any) -> np.ndarray:
     return rates
 
 
-def _one_each(variants: int, images: Any, weights: Any) -> tuple[Array, AnyWeights]:
+def _one_each(variants: int, images: Any, weights: Any) -> tuple[Array, Weights]:
     """Images and loss weights with a leading axis of variants, repeated where they have none.
 
     Args:
@@ -197,7 +196,7 @@ def _one_each(variants: int, images: Any, weights: Any) -> tuple[Array, AnyWeigh
     Raises:
       ValueError: weights of another type, negative or not finite; an array of other axes.
     """
-    if not isinstance(weights, LossWeights | Weights):
+    if not isinstance(weights, Weights):
         raise ValueError(
             "`weights` must be of the kind that objective.make_weights or terms.weigh gives, got "
             f"{type(weights).__name__}"

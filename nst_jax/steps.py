@@ -15,14 +15,13 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
-from nst_jax.objective import Objective
 from nst_jax.optimizers import Optimizer, OptState
-from nst_jax.terms import AnyLosses, AnyWeights
+from nst_jax.terms import Losses, Objective, Weights
 
 Image = Float[Array, "h w 3"]
 """RGB, in [0, 1] but for what a line search tries."""
 
-Evaluate = Callable[[Image], tuple[tuple[Array, AnyLosses], Array]]
+Evaluate = Callable[[Image], tuple[tuple[Array, Losses], Array]]
 """From an image to ((total (), terms), gradient of the total (h, w, 3))."""
 
 
@@ -35,7 +34,7 @@ class Hyperparameters(NamedTuple):
     """
 
     learning_rate: Float[ArrayLike, "*v"]
-    weights: AnyWeights
+    weights: Weights
 
 
 class State(NamedTuple):
@@ -67,7 +66,7 @@ class History(NamedTuple):
       evaluations: of the objective and its gradient that the step took.
     """
 
-    terms: AnyLosses
+    terms: Losses
     grad_norm: Float[Array, "*tv"]
     update_norm: Float[Array, "*tv"]
     evaluations: Int[Array, "*tv"]
@@ -112,8 +111,8 @@ def single(hyper: Hyperparameters) -> Hyperparameters:
 
 
 def evaluate(
-    objective: Objective, image: Image, weights: AnyWeights
-) -> tuple[tuple[Float[Array, ""], AnyLosses], Image]:
+    objective: Objective, image: Image, weights: Weights
+) -> tuple[tuple[Float[Array, ""], Losses], Image]:
     """Losses and gradient at one image: with the first and the last argument given, an `Evaluate`.
 
     Args:

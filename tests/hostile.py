@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import logs
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -61,7 +62,7 @@ def narrow(arch="vgg19"):
 def write_log(path: Path) -> None:
     picture = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     variants = [
-        runlog.Variant(f"adam {i}", "adam", 0.02, 1e4, 1e-2, 30.0, "s.png", "content", i)
+        runlog.Variant(f"adam {i}", "adam", 0.02, logs.WEIGHTS, "s.png", "content", i)
         for i in range(2)
     ]
     step = np.arange(6, dtype=np.int32)
@@ -71,7 +72,7 @@ def write_log(path: Path) -> None:
         attributes={"command": "nst-jax stylize", "versions_json": json.dumps({"nst_jax": "1"})},
         config=SETTINGS,
         variants=variants,
-        style_layers=["one", "two"],
+        parts=logs.parts("one", "two"),
         content=picture,
         styles={"s.png": picture[:3]},
         num_steps=6,
@@ -79,18 +80,18 @@ def write_log(path: Path) -> None:
         chunk_length=3,
     ) as log:
         log.append(
-            runlog.Rows(
+            logs.rows(
                 step=step,
                 wall_time=series.astype(np.float64),
                 evaluations=np.ones((6, 2), np.int32),
-                style_per_layer=np.stack([series, series], axis=2),
-                **{name: series for name in (*runlog.TERMS, "grad_norm", "update_norm")},
+                per_layer=np.stack([series, series], axis=2),
+                **{name: series for name in (*logs.LOSSES, "grad_norm", "update_norm")},
             )
         )
         log.append_snapshot(0, 6, np.stack([picture, picture]))
         log.finish_variants(
             [dataclasses.replace(variant, status="finished") for variant in variants],
-            final={term: np.ones(2, np.float32) for term in runlog.TERMS},
+            final={term: np.ones(2, np.float32) for term in logs.LOSSES},
             images=np.stack([picture, picture]),
         )
         log.finish("finished")
@@ -618,9 +619,43 @@ def references(file):
     put(file, "variants/label", data=data, dtype=h5py.ref_dtype)
 
 
-@hdf5_case("log", "expected UTF-8 text", label="variants/label", layer="layers/style")
+@hdf5_case("log", "expected UTF-8 text", label="variants/label", part="parts/style")
 def no_text(file, name):
     put(file, name, data=[b"\xff\xfe", b"\xc3"], dtype=h5py.string_dtype())
+
+
+@hdf5_case(
+    "log",
+    "terms: expected 64 different names",
+    path=["content", "style", "../status"],
+    total=["content", "style", "total"],
+    twice=["content", "style", "style"],
+    many=[f"term_{i}" for i in range(65)],
+    none=[],
+)
+def other_terms(file, names):
+    put(file, "terms", data=np.array(names, h5py.string_dtype()))
+
+
+@hdf5_case("log", "is missing|expected")
+def term_without_series(file):
+    put(file, "terms", data=np.array(["content", "style", "colors"], h5py.string_dtype()))
+
+
+@hdf5_case("log", "64 names at most", references="references", masks="masks")
+def many_guides(file, group):
+    for i in range(65):
+        file[f"{group}/name_{i}"] = np.zeros((4, 6, 3), "u1")
+
+
+@hdf5_case("log", "expected", rank=np.zeros((4, 6, 3), "u1"), floats=np.zeros((4, 6)))
+def other_mask(file, value):
+    file["masks/sky"] = value
+
+
+@hdf5_case("log", "is a link")
+def mask_elsewhere(file):
+    file["masks/sky"] = h5py.SoftLink("/images/content")
 
 
 @hdf5_case("log", "has more than 20,000 letters")
@@ -630,7 +665,7 @@ def long_label(file):
 
 @hdf5_case("log", "expected finite settings", nan=np.nan, infinity=np.inf)
 def wild_setting(file, value):
-    file["variants/content_weight"][0] = value
+    file["weights/content"][0] = value
 
 
 @hdf5_case("log", "must be one of running")

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from nst_jax import backend, objective, solve, vgg
+from nst_jax import backend, solve, terms, vgg
 from nst_jax.command import cli
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,7 +78,7 @@ def no_device(monkeypatch):
     backend.start.cache_clear()
 
 
-WEIGHTS = objective.LossWeights(*np.ones(3, np.float32), *np.ones((2, 1), np.float32))
+WEIGHTS = terms.Weights({"bright": np.float32(1)}, {"bright": np.ones(1, np.float32)})
 
 
 @pytest.mark.usefixtures("no_device")

@@ -178,12 +178,12 @@ def test_a_benchmark_from_pictures_to_json(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(worker, "can_import", lambda *arguments: True)
     monkeypatch.setattr(commands, "STARTS", 1)
     seconds_of = commands._seconds_of
-    # The commands as they are, but of layers whose programs compile in a second.
-    shallow = ["--content-layers", "relu1_1", "--style-layers", "relu1_1"]
+    # The commands as they are, but of a small picture and layers that compile in a second.
+    small = ["--size", "32", "--content-layers", "relu1_1", "--style-layers", "relu1_1"]
     monkeypatch.setattr(
         commands,
         "_seconds_of",
-        lambda command, variables: seconds_of([*command, *shallow], variables),
+        lambda command, variables: seconds_of([*command, *small], variables),
     )
     settings = benchmark.Benchmark(
         output_dir=tmp_path, rounds=2, seconds=0.05, weights="random", commands=("start",)

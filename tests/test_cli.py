@@ -106,7 +106,7 @@ def test_final_losses_are_those_of_the_saved_picture(pictures, tmp_path):
     loss = objective.make_objective(feature_fn, targets)
     total, terms = loss(images.from_uint8(record.images[0]), objective.make_weights(targets))
     np.testing.assert_allclose(record.final["total"][0], total, rtol=1e-5)
-    np.testing.assert_allclose(record.final["style"][0], terms.style, rtol=1e-5)
+    np.testing.assert_allclose(record.final["style"][0], terms.terms["style"], rtol=1e-5)
 
 
 def test_first_row_is_the_loss_of_the_start(pictures, tmp_path):
@@ -114,8 +114,8 @@ def test_first_row_is_the_loss_of_the_start(pictures, tmp_path):
     log = tmp_path / "run.h5"
     stylize(pictures, tmp_path, "--steps", "2", "--log", str(log))
     rows = runlog.load(log).rows
-    assert rows.content[0, 0] == 0
-    assert rows.content[1, 0] > 0
+    assert rows.losses["content"][0, 0] == 0
+    assert rows.losses["content"][1, 0] > 0
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "adagrad", "sgd", "lbfgs"])
@@ -158,7 +158,7 @@ def test_snapshots_are_kept_at_their_steps(pictures, tmp_path):
 def test_a_start_from_a_path_begins_at_that_picture(pictures, tmp_path):
     log = tmp_path / "run.h5"
     stylize(pictures, tmp_path, "--steps", "1", "--init", pictures[0], "--log", str(log))
-    assert runlog.load(log).rows.content[0, 0] == 0
+    assert runlog.load(log).rows.losses["content"][0, 0] == 0
 
 
 def test_tolerance_ends_a_run_that_no_longer_improves(pictures, tmp_path):
@@ -234,7 +234,7 @@ def read(pictures, tmp_path, **settings):
     run = config.StylizeConfig(**files, **settings)
     said, (variant,) = [], grid.variants_of(run)
     found = runs.load_pictures(run, [variant], say=said.append)
-    return runs.Problem({}, {}, found, gray=run.gray).start(variant), said
+    return runs.Problem({}, {}, {}, found, gray=run.gray).start(variant), said
 
 
 def test_pictures_that_are_not_enlarged_are_named(pictures, tmp_path):

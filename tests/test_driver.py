@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from nst_jax import driver, objective, optimizers, solve, vgg
-from nst_jax.objective import LossTerms, LossWeights
+from nst_jax import driver, objective, optimizers, solve, terms, vgg
+from nst_jax.terms import Losses, Weights
 
 DRIVERS = ["python", "scan"]
 FIRST_ORDER = ["adam", "rmsprop", "adagrad", "sgd"]
@@ -64,23 +64,25 @@ def assert_same_bytes(actual, expected):
 def terms_of(total):
     """Loss terms of an objective that has but a total."""
     zero = jnp.zeros(())
-    return LossTerms(total, zero, zero, zero, jnp.zeros(1))
+    return Losses(total, {"content": zero, "style": zero}, {"style": jnp.zeros(1)})
 
 
-WEIGHTS = LossWeights(*(np.float32(1),) * 3, np.ones(1, np.float32), np.ones(1, np.float32))
+WEIGHTS = Weights(
+    {"content": np.float32(1), "style": np.float32(1)}, {"style": np.ones(1, np.float32)}
+)
 
 
 @jax.tree_util.Partial
 def bright(image, weights):
     """Smallest where all pixels are 1.5: outside of the pictures."""
-    total = weights.content * jnp.sum(jnp.square(image - 1.5))
+    total = weights.terms["content"] * jnp.sum(jnp.square(image - 1.5))
     return total, terms_of(total)
 
 
 @jax.tree_util.Partial
 def falls_off(image, weights):
     """A constant slope toward black, and no loss at all once the picture is darker than 0.3."""
-    total = weights.content * jnp.sum(image)
+    total = weights.terms["content"] * jnp.sum(image)
     total = jnp.where(jnp.mean(image) < 0.3, jnp.nan, total)
     return total, terms_of(total)
 
@@ -88,7 +90,7 @@ def falls_off(image, weights):
 @jax.tree_util.Partial
 def flat(image, weights):
     """The same loss everywhere."""
-    total = 7 * weights.content + 0 * jnp.sum(image)
+    total = 7 * weights.terms["content"] + 0 * jnp.sum(image)
     return total, terms_of(total)
 
 
@@ -258,7 +260,7 @@ def test_a_bad_rate_or_weight_is_not_noticed_by_the_neighbors(toy_objective, nam
     if bad == "rate":
         rates[1] = float("nan")
     else:
-        each_weights[1] = weights._replace(style=np.float32(np.inf))
+        each_weights[1] = weights.with_terms(style=np.float32(np.inf))
     sick = run(toy, each_weights, image, rates, **options)
     np.testing.assert_array_equal(sick[-1].state.diverged_step, [-1, 0, -1])
     np.testing.assert_array_equal(sick[-1].state.image[1], image)
@@ -327,7 +329,7 @@ def test_stylize_returns_the_last_good_image():
 @pytest.mark.parametrize("name", ["adam", pytest.param("lbfgs", marks=pytest.mark.slow)])
 def test_a_variant_runs_as_it_does_alone(toy_objective, name, which):
     toy, weights, image = toy_objective
-    heavy = weights._replace(style=np.float32(50))
+    heavy = weights.with_terms(style=np.float32(50))
     options = {"optimizer": name, "driver": which}
     variants = list(zip([weights, weights, heavy], rates_of(name), strict=True))
     each_weights, rates = (list(x) for x in zip(*variants, strict=True))
@@ -379,11 +381,11 @@ def test_stylize_takes_any_optax_transformation():
 
 def test_losses_of_are_those_of_the_given_images(toy_objective):
     toy, weights, image = toy_objective
-    hyper = hyperparameters([weights, weights._replace(style=np.float32(3))], [0.1, 0.1])
+    hyper = hyperparameters([weights, weights.with_terms(style=np.float32(3))], [0.1, 0.1])
     images = jnp.stack([image, image / 2])
     terms = driver.losses_of(toy, hyper, np.asarray(images))
     for i, style in enumerate((20, 3)):
-        _, expected = toy(images[i], weights._replace(style=np.float32(style)))
+        _, expected = toy(images[i], weights.with_terms(style=np.float32(style)))
         actual = jax.tree.map(lambda x, i=i: x[i], terms)
         # The content term of the content image is zero but for rounding.
         close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-12)
@@ -395,7 +397,7 @@ def test_the_last_losses_are_those_of_the_images_and_compile_nothing(
     toy_objective, name, count_compilations
 ):
     toy, weights, image = toy_objective
-    hyper = hyperparameters([weights, weights._replace(style=np.float32(3))], [0.1, 0.1])
+    hyper = hyperparameters([weights, weights.with_terms(style=np.float32(3))], [0.1, 0.1])
     images = jnp.stack([image, image / 2])
     options = {"optimizer": optimizers.named(name), "driver": "python"}
     state = driver.init_state(images, options["optimizer"], hyper)
@@ -505,7 +507,7 @@ def test_expensive_steps_make_short_chunks(vgg_params):
 
     @jax.tree_util.Partial
     def network(image, weights):
-        total = weights.content * jnp.sum(fn(image)["relu5_2"])
+        total = weights.terms["content"] * jnp.sum(fn(image)["relu5_2"])
         return total, terms_of(total)
 
     optimizer = optimizers.named("sgd")
@@ -525,7 +527,7 @@ def test_new_learning_rates_and_weights_compile_nothing(toy_objective, which, co
     toy, weights, image = toy_objective
     with count_compilations(PROGRAMS[which]) as compiled:
         for i, rates in enumerate(([0.01, 0.5, 1.0], [0.02, 3.0, 9.0], [1e-4, 0.1, 7.0])):
-            other = weights._replace(style=np.float32(i), total_variation=np.float32(i / 10))
+            other = weights.with_terms(style=np.float32(i), total_variation=np.float32(i / 10))
             run(toy, other, image, rates, driver=which)
     # None if another test has compiled the program already.
     assert len(compiled) <= 1
@@ -565,7 +567,7 @@ def valley(image, weights):
     jax.debug.callback(CALLS.append, image)
     x = image.ravel()
     total = jnp.sum(100 * jnp.square(x[1:] - x[:-1] ** 2) + jnp.square(1 - x[:-1]))
-    return weights.content * total, terms_of(weights.content * total)
+    return weights.terms["content"] * total, terms_of(weights.terms["content"] * total)
 
 
 def run_through_valley(which):
@@ -643,7 +645,7 @@ def test_steps_are_called_from_python_on_a_cpu_and_scanned_elsewhere(
 def test_in_gray_an_image_stays_gray(toy_objective, name):
     toy, weights, image = toy_objective
     start = jnp.broadcast_to(image[..., :1], image.shape)
-    chunks = run(objective.in_gray(toy), weights, start, rates_of(name), optimizer=name)
+    chunks = run(terms.in_gray(toy), weights, start, rates_of(name), optimizer=name)
     end = driver.pictures(chunks[-1].state)
     np.testing.assert_allclose(end, np.broadcast_to(end[..., :1], end.shape), atol=1e-6)
     totals = totals_of(chunks)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import logs
 import numpy as np
 import pytest
 from PIL import Image
@@ -29,7 +30,7 @@ def make_log(tmp_path):
             attributes={},
             config={"steps": 15, **dict(config)},
             variants=[runlog.Variant(f"v{i}", *settings, i) for i in range(variants)],
-            style_layers=["one"],
+            parts=logs.parts("one"),
             content=pictures[0, 0],
             styles={"s.png": pictures[0, 0]},
             num_steps=15,
@@ -37,14 +38,14 @@ def make_log(tmp_path):
             chunk_length=5,
         ) as log:
             terms = dict.fromkeys(
-                (*runlog.TERMS, "grad_norm", "update_norm"), series.astype(np.float32)
+                (*logs.LOSSES, "grad_norm", "update_norm"), series.astype(np.float32)
             )
             log.append(
-                runlog.Rows(
+                logs.rows(
                     step=np.arange(15, dtype=np.int32),
                     wall_time=series,
                     evaluations=series.astype(np.int32),
-                    style_per_layer=series[:, :, None].astype(np.float32),
+                    per_layer=series[:, :, None].astype(np.float32),
                     **terms,
                 )
             )

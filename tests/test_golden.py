@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nst_jax import objective, solve, vgg, weights
+from nst_jax import objective, solve, terms, vgg, weights
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS
 from nst_jax.compiler import Program
 
@@ -35,8 +35,8 @@ class Case(NamedTuple):
     convolutions: str
     golden: dict[str, np.ndarray]
     params: vgg.Params
-    objective: objective.Objective
-    loss_weights: objective.LossWeights
+    objective: terms.Objective
+    loss_weights: terms.Weights
 
     def picture(self, name):
         """A picture of the golden file, in [0, 1]."""
@@ -175,9 +175,9 @@ def test_vgg16_is_that_of_keras():
 
 def test_loss_terms(case):
     (total, terms), _ = evaluate_at(case, case.golden["noise"])
-    np.testing.assert_allclose(terms.content, case.golden["content_loss"], rtol=1e-5)
+    np.testing.assert_allclose(terms.terms["content"], case.golden["content_loss"], rtol=1e-5)
     assert list(case.golden["style_layers"]) == list(STYLE_LAYERS)
-    np.testing.assert_allclose(terms.style_per_layer, case.golden["style_layer_losses"], rtol=1e-5)
+    np.testing.assert_allclose(terms.parts["style"], case.golden["style_layer_losses"], rtol=1e-5)
     np.testing.assert_allclose(total, case.golden["total"], rtol=1e-5)
 
 

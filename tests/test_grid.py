@@ -46,7 +46,7 @@ def test_a_single_run_is_a_sweep_of_one():
     (variant,) = grid.variants_of(single)
     assert variant.optimizer == "adam"
     assert variant.learning_rate == 1 / 3
-    assert (variant.content_weight, variant.style_weight) == (1e4, 1e-2)
+    assert variant.weights == {"content": 1e4, "style": 1e-2, "total_variation": 30}
 
 
 def test_a_sweep_around_a_single_run_keeps_its_settings():
@@ -77,7 +77,7 @@ def test_default_weights_are_the_conventions():
     (variant,) = grid.variants_of(
         sweep(convention="gatys", optimizers=("adam",), learning_rates=("1",))
     )
-    assert (variant.content_weight, variant.style_weight) == (1, 1e3)
+    assert variant.weights == {"content": 1, "style": 1e3, "total_variation": 30}
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import h5py
 import hostile
+import logs
 import numpy as np
 import pytest
 import readers
@@ -164,8 +165,8 @@ def test_numbers_of_a_log_are_shown_or_refused(tmp_path, times):
     path, number = tmp_path / "run.h5", st.sampled_from(NUMBERS)
     hostile.write_log(path)
     data = path.read_bytes()
-    series = ["wall_time", "evaluations", "grad_norm", "losses/style_per_layer", "step"]
-    series += [f"{folder}/{term}" for folder in ("losses", "final") for term in runlog.TERMS]
+    series = ["wall_time", "evaluations", "grad_norm", "part_losses/style", "step"]
+    series += [f"{folder}/{term}" for folder in ("losses", "final") for term in logs.LOSSES]
 
     @settings(
         max_examples=times(15, 1500),
@@ -191,11 +192,13 @@ def test_numbers_of_a_log_are_shown_or_refused(tmp_path, times):
     check()
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "content_weight", "tv_weight"])
+@pytest.mark.parametrize(
+    "name", ["variants/learning_rate", "weights/content", "weights/total_variation"]
+)
 @pytest.mark.parametrize("value", [1e300, -1e300, 5e-324, 0.0])
 def test_extreme_settings_of_a_log_are_shown(log, name, value):
     with h5py.File(log, "r+") as file:
-        file[f"variants/{name}"][0] = value
+        file[name][0] = value
     record = reading._load(log)
     assert report.render(record)
     assert inspection.show(log)
@@ -266,6 +269,11 @@ def attempt(function, argument):
         ("optimizer", ["adam"]),
         ("style_layers", "block1_conv1"),
         ("style_layers", [1]),
+        ("terms", ["style"]),
+        ("terms", {"style": "gram"}),
+        ("terms", {"style": {"layers": []}}),
+        ("terms", {"style": {"kind": "gram", "weight": "1"}}),
+        ("terms", {"style": {"kind": "gram", "options": [1]}}),
         ("content", 3),
         ("content", ["c.png"]),
         ("content", "c\0.png"),

@@ -4,6 +4,7 @@ import ast
 import graphlib
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -102,8 +103,9 @@ def test_no_modules_import_each_other_in_a_circle():
 
 
 def test_the_library_imports_no_machinery():
-    """The library lies at the top of the package and in `losses`."""
-    rooms = {path.name for path in SOURCE.parent.iterdir() if path.is_dir()} - {"losses"}
+    """The library lies at the top of the package, in `losses` and in `terms`."""
+    rooms = {path.name for path in SOURCE.parent.iterdir() if path.is_dir()}
+    rooms -= {"losses", "terms"}
     into = [
         (name, other)
         for name, imported in imports().items()
@@ -131,7 +133,11 @@ def test_scripts_import_what_is_public():
 
 
 def test_settings_end_at_the_door():
-    """`runs.preparation` is the door: what it makes of a config, and the log, know none."""
+    """`runs.preparation` is the door: what it makes of a config, and the log, know none.
+
+    A term as a plain value is no config: log and page have it too.
+    """
+    plain = {"PLACES", "TermSpec", "Terms"}
     above = {"again", "checks", "extension", "grid", "hosts", "preparation", "resumption", "run"}
     for name, file in modules().items():
         folder, _, room = name.removeprefix("nst_jax.").partition(".")
@@ -139,12 +145,30 @@ def test_settings_end_at_the_door():
             continue
         for module, taken in imports_of(file):
             assert not (module == "nst_jax" and "config" in taken), name
-            assert not module.startswith("nst_jax.config") or taken == ["PLACES"], name
+            assert not module.startswith("nst_jax.config") or {*taken} <= plain, name
 
 
 @pytest.mark.parametrize("name", nst_jax.__all__)
 def test_every_public_name_resolves(name):
     assert getattr(nst_jax, name) is not None
+
+
+def faces():
+    """The package, and of its folders those that are public: their `__init__.py` by their names."""
+    folders = [getattr(nst_jax, name) for name in nst_jax.__all__]
+    return {"nst_jax": nst_jax} | {x.__name__: x for x in folders if hasattr(x, "__path__")}
+
+
+def test_the_page_of_public_names_lists_what_there_is():
+    text = (ROOT / "docs" / "api" / "public-names.md").read_text()
+    _, *sections = re.split(r"^## `([\w.]+)`$", text, flags=re.MULTILINE)
+    listed = {
+        module: sorted(re.findall(r"`(\w+)`", names))
+        for module, names in zip(sections[::2], sections[1::2], strict=True)
+    }
+    there = {name: sorted(face.__all__) for name, face in faces().items()}
+    assert len(there) == 10
+    assert listed == there
 
 
 def test_type_checkers_and_editors_find_the_same_names():

@@ -23,7 +23,13 @@ from nst_jax import runlog
 
 ROOT = Path(__file__).resolve().parents[1]
 PATH = ROOT / "notebooks" / "nst_jax_colab.ipynb"
+FIGURES = {"pictures": 1, "curves": 2, "sweep-curves": 2, "own": 2, "features": 1}
 TINY = {"SIZE": 32, "STEPS": 3, "LEARNING_RATES": "0.01, 0.05", "LAYER": "block1_conv1"}
+# As the fixture `shallow` does.
+SHALLOW = """
+layers = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
+config, coarse = replace(config, **layers), replace(coarse, **layers)
+"""
 
 
 def notebook_with(**settings):
@@ -74,6 +80,7 @@ def test_all_cells_do_what_they_say(tmp_path):
     check_texts(done)
     check_growth(done)
     check_runs(done)
+    check_own_objective(done)
     check_figures(done)
 
 
@@ -83,6 +90,8 @@ def run_all(folder):
     # As the fixture `quick_to_compile` does, in the notebook's own process.
     quick = "import nst_jax.vgg\nnst_jax.vgg.fastest_convolutions = lambda precision: 'plain'"
     notebook.cells.insert(0, nbformat.v4.new_code_cell(quick, id="quick"))
+    after = notebook.cells.index(cell_of(notebook, "run")) + 1
+    notebook.cells.insert(after, nbformat.v4.new_code_cell(SHALLOW, id="shallow"))
     client = Client(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
     environment = {
         "NST_JAX_WEIGHTS": "random",
@@ -147,8 +156,14 @@ def check_runs(done):
     assert "adam 0.05" in (done.folder / "sweep.html").read_text()
 
 
+def check_own_objective(done):
+    own = runlog.load(done.folder / "own.h5")
+    assert own.terms == ("content", "style", "smooth")
+    assert own.rows.total[-1, 0] < own.rows.total[0, 0]
+
+
 def check_figures(done):
-    for cell, count in (("pictures", 1), ("curves", 2), ("sweep-curves", 2), ("features", 1)):
+    for cell, count in FIGURES.items():
         figures = done.pictures[cell]
         assert len(figures) == count, cell
         for figure in figures:

@@ -55,10 +55,10 @@ def test_losses_and_gradients_of_extreme_pictures_are_finite(
             for leaf in jax.tree.leaves((terms, gradient)):
                 assert jnp.isfinite(leaf).all(), (content, style, image)
             if image == content:
-                assert terms.content == 0
+                assert terms.terms["content"] == 0
             if image == style:
                 scale = objective.relative_weights(targets, weights).style_layers
-                assert float(terms.style_per_layer @ scale) < 1e-9
+                assert float(terms.parts["style"] @ scale) < 1e-9
 
 
 def run(toy, weights, images, rates, optimizer):

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from nst_jax import driver
+from nst_jax import driver, terms
 from nst_jax.runlog import Variant
 from nst_jax.runs import plans
 from nst_jax.runs.problem import Method, Pictures, Schedule, make_problem
@@ -16,9 +16,7 @@ def variant(optimizer="adam", rate=0.1, style="a"):
         label=f"{optimizer} {rate} {style}",
         optimizer=optimizer,
         learning_rate=rate,
-        content_weight=1.0,
-        style_weight=1.0,
-        tv_weight=0.0,
+        weights={"content": 1.0, "style": 1.0},
         style=style,
         init="content",
         seed=0,
@@ -29,9 +27,9 @@ def variant(optimizer="adam", rate=0.1, style="a"):
 def problem(toy_fn, pictures):
     content, style = map(np.asarray, pictures)
     styles = {"a": style, "b": style / 2}
-    return make_problem(
-        toy_fn, Pictures(content, styles, {}), content_layers=("deep",), style_layers=("shallow",)
-    )
+    named = {"content": terms.content(("deep",)), "style": terms.gram(("shallow",))}
+    one = np.ones(1, np.float32)
+    return make_problem(toy_fn, Pictures(content, styles, {}), named, dict.fromkeys(named, one))
 
 
 def planned(problem, variants, batch):

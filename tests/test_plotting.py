@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import logs
 import matplotlib.image
 import numpy as np
 import pytest
@@ -19,14 +20,11 @@ from nst_jax.report import plotting
 SETTINGS = {
     "optimizer": "adam",
     "learning_rate": 0.02,
-    "content_weight": 1e4,
-    "style_weight": 1e-2,
-    "tv_weight": 30.0,
+    "weights": logs.WEIGHTS,
     "style": "style.png",
     "init": "content",
     "seed": 0,
 }
-WEIGHTS = {"content": 1e4, "style": 1e-2, "total_variation": 30.0}
 
 
 def make_record(variants=1, steps=30, labels=None, weights_name="vgg19", **settings):
@@ -39,12 +37,7 @@ def make_record(variants=1, steps=30, labels=None, weights_name="vgg19", **setti
         "total_variation": (1e4 + 50 * step) * scale,
     }
     settings = SETTINGS | settings
-    weights = {
-        "content": settings["content_weight"],
-        "style": settings["style_weight"],
-        "total_variation": settings["tv_weight"],
-    }
-    terms["total"] = sum(weights[name] * term for name, term in terms.items())
+    terms["total"] = sum(settings["weights"][name] * term for name, term in terms.items())
     terms = {name: term.astype(np.float32) for name, term in terms.items()}
     labels = labels or [f"adam {0.01 * (i + 1):g}" for i in range(variants)]
     rng = np.random.default_rng(0)
@@ -53,12 +46,12 @@ def make_record(variants=1, steps=30, labels=None, weights_name="vgg19", **setti
         attributes={"status": "finished", "weights_name": weights_name},
         config={},
         variants=tuple(runlog.Variant(label, **settings) for label in labels),
-        style_layers=("one", "two"),
-        rows=runlog.Rows(
+        parts=logs.parts("one", "two"),
+        rows=logs.rows(
             step=np.arange(steps, dtype=np.int32),
             wall_time=np.ones((steps, variants)) * np.arange(steps)[:, None] * 0.1,
             evaluations=np.ones((steps, variants), np.int32),
-            style_per_layer=np.repeat(terms["style"][:, :, None], 2, axis=2),
+            per_layer=np.repeat(terms["style"][:, :, None], 2, axis=2),
             grad_norm=terms["total"],
             update_norm=terms["total"],
             **terms,
@@ -130,7 +123,7 @@ def pictures(figure):
 def test_curve_of_a_single_run_is_the_weighted_term(name):
     record = make_record()
     values = curve(plotting.loss_curves(record), name.replace("_", " "))
-    expected = getattr(record.rows, name)[:, 0] * WEIGHTS[name]
+    expected = record.rows.losses[name][:, 0] * logs.WEIGHTS[name]
     good = expected > 0
     np.testing.assert_allclose(values[good], expected[good], rtol=1e-6)
     assert np.isnan(values[~good]).all()
@@ -152,13 +145,10 @@ def test_curves_are_over_the_steps_on_a_logarithmic_axis():
         np.testing.assert_array_equal(line.get_xdata(), record.rows.step)
 
 
-@pytest.mark.parametrize(
-    ("weight", "name"),
-    [("content_weight", "content"), ("style_weight", "style"), ("tv_weight", "total_variation")],
-)
-def test_term_of_weight_zero_is_left_out(weight, name):
-    record = make_record(**{weight: 0.0})
-    assert set(plotting.weighted_terms(record)) == {"total", *WEIGHTS} - {name}
+@pytest.mark.parametrize("name", logs.WEIGHTS)
+def test_term_of_weight_zero_is_left_out(name):
+    record = make_record(weights=logs.WEIGHTS | {name: 0.0})
+    assert set(plotting.weighted_terms(record)) == {"total", *logs.WEIGHTS} - {name}
     assert name.replace("_", " ") not in label_colors(plotting.loss_curves(record))
 
 
@@ -190,7 +180,7 @@ def test_texts_of_loss_curves_are_legible(variants, steps):
 def test_labels_of_equal_curves_are_legible():
     record = make_record(variants=15)
     total = np.repeat(record.rows.total[:, :1], 15, axis=1)
-    rows = dataclasses.replace(record.rows, total=total)
+    rows = dataclasses.replace(record.rows, losses=record.rows.losses | {"total": total})
     assert_legible(plotting.loss_curves(dataclasses.replace(record, rows=rows)))
 
 
@@ -208,8 +198,8 @@ def test_curve_of_a_diverged_variant_ends_where_it_diverged(value):
 @pytest.mark.parametrize("value", [np.nan, 0.0])
 def test_curves_without_any_value_are_drawn_empty(value):
     record = make_record()
-    for name in ("total", *WEIGHTS):
-        getattr(record.rows, name)[:] = value
+    for loss in record.rows.losses.values():
+        loss[:] = value
     figure = plotting.loss_curves(record)
     assert_legible(figure)
     assert not figure.axes[0].texts

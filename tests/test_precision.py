@@ -70,18 +70,18 @@ def test_similarity_by_known_cases(rng):
 @pytest.mark.slow
 def test_pictures_in_bfloat16_are_those_in_float32(rng):
     params = real_params()
-    content, style = smooth_picture(rng, 48, 48), smooth_picture(rng, 48, 48) ** 2
+    content, style = smooth_picture(rng, 32, 32), smooth_picture(rng, 32, 32) ** 2
     results = [
-        stylize(*_at(make(params, content, style, precision), content), num_steps=40).image
+        stylize(*_at(make(params, content, style, precision), content), num_steps=16).image
         for precision in ("float32", "bfloat16")
     ]
-    assert structural_similarity(*results) > 0.95
+    assert structural_similarity(*results) > 0.98
     assert structural_similarity(results[0], content) < 0.9, "something has happened"
 
 
 def test_the_gradient_in_bfloat16_has_the_direction_of_that_in_float32(rng):
     params = real_params()
-    content, style = smooth_picture(rng, 48, 48), smooth_picture(rng, 48, 48) ** 2
+    content, style = smooth_picture(rng, 32, 32), smooth_picture(rng, 32, 32) ** 2
     image = np.clip(content + 0.2 * rng.normal(size=content.shape), 0, 1).astype(np.float32)
     (exact, expected), (rough, gradient) = (
         (float(total), np.ravel(np.asarray(gradient, np.float64)))
@@ -102,7 +102,7 @@ def _at(made, content):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_saturated_picture_overflows_nowhere(precision, vgg_params):
     # Black and white in large blocks: the largest activations that a picture can have.
-    blocks = np.kron(np.indices((6, 6)).sum(axis=0) % 2, np.ones((8, 8)))
+    blocks = np.kron(np.indices((4, 4)).sum(axis=0) % 2, np.ones((8, 8)))
     picture = np.repeat(blocks[..., None], 3, axis=-1).astype(np.float32)
     loss, weights = make(vgg_params, np.zeros_like(picture), picture, precision)
     (total, terms), gradient = evaluate(loss, jnp.asarray(picture[::-1]), weights)

@@ -50,8 +50,7 @@ def test_a_sweep_with_a_preset_is_around_the_run_with_it(weights):
     assert len(variants) == (1 if weights else 3)
     for variant in variants:
         (of_single,) = grid.variants_of(single)
-        for name in ("content_weight", "style_weight", "tv_weight"):
-            assert getattr(variant, name) == getattr(of_single, name)
+        assert variant.weights == of_single.weights
     assert grid.as_sweep(single).content_layers == sweep.content_layers
 
 

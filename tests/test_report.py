@@ -10,7 +10,9 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
+import logs
 import numpy as np
 import pytest
 from PIL import Image
@@ -37,9 +39,7 @@ def make_variant(i=0, **changes):
         "label": f"adam {0.01 * (i + 1):g}",
         "optimizer": "adam",
         "learning_rate": 0.01 * (i + 1),
-        "content_weight": 1e4,
-        "style_weight": 1e-2,
-        "tv_weight": 30.0,
+        "weights": logs.WEIGHTS,
         "style": "pictures/wave.jpg",
         "init": "content",
         "seed": i,
@@ -52,7 +52,7 @@ def make_rows(count, variants, scale=None):
     step = np.arange(count)
     scale = 1.1 ** np.arange(variants) if scale is None else scale
     loss = ((1e9 * np.exp(-step / 5) + 1e6)[:, None] * scale).astype(np.float32)
-    return runlog.Rows(
+    return logs.rows(
         step=step.astype(np.int32),
         wall_time=np.repeat(0.5 * step[:, None] + 0.5, variants, axis=1),
         evaluations=np.ones((count, variants), np.int32),
@@ -60,7 +60,7 @@ def make_rows(count, variants, scale=None):
         content=loss * np.float32(0.1),
         style=loss * np.float32(0.2),
         total_variation=loss * np.float32(0.3),
-        style_per_layer=np.stack([loss * np.float32(0.05), loss * np.float32(0.15)], axis=2),
+        per_layer=np.stack([loss * np.float32(0.05), loss * np.float32(0.15)], axis=2),
         grad_norm=loss,
         update_norm=loss,
     )
@@ -102,7 +102,7 @@ def make_record(
         },
         config={"steps": ROWS, "content": "photos/a.png", **dict(config)},
         variants=variants,
-        style_layers=LAYERS,
+        parts=logs.parts(*LAYERS),
         content=make_pictures(*size),
         styles=styles or {"pictures/wave.jpg": make_pictures(30, 50)},
         num_steps=max(ROWS, len(rows.step)),
@@ -112,7 +112,7 @@ def make_record(
             log.append(rows)
         if ended:
             columns = slice(0, ended)
-            last = {term: getattr(rows, term)[-1, columns] for term in runlog.TERMS}
+            last = {name: loss[-1, columns] for name, loss in rows.losses.items()}
             log.finish_variants(
                 [
                     dataclasses.replace(v, status="finished") if v.status == "running" else v
@@ -232,7 +232,7 @@ def sweep(**changes):
 
 
 def test_every_variant_is_in_the_table_with_its_settings(tmp_path):
-    variants = sweep(content_weight=1.0, style_weight=2.0, tv_weight=0.0)
+    variants = sweep(weights={"content": 1.0, "style": 2.0, "total_variation": 0.0})
     rows = render(make_record(tmp_path, variants)).table("variants")
     assert len(rows) == len(variants)
     for i, (row, variant) in enumerate(zip(rows, variants, strict=True)):
@@ -240,16 +240,16 @@ def test_every_variant_is_in_the_table_with_its_settings(tmp_path):
         assert row["label"][0] == variant.label
         assert row["optimizer"][0] == variant.optimizer
         assert float(row["learning rate"][1]) == variant.learning_rate
-        assert float(row["weights: content"][1]) == variant.content_weight
-        assert float(row["weights: style"][1]) == variant.style_weight
-        assert float(row["weights: TV"][1]) == variant.tv_weight
+        assert float(row["weights: content"][1]) == variant.weights["content"]
+        assert float(row["weights: style"][1]) == variant.weights["style"]
+        assert float(row["weights: TV"][1]) == variant.weights["total_variation"]
         assert int(row["seed"][1]) == variant.seed
 
 
 def test_every_variant_is_in_the_table_with_its_result(tmp_path):
     record = make_record(tmp_path, sweep())
     rows = render(record).table("variants")
-    titles = dict(zip(runlog.TERMS, ("total", "content", "style", "TV"), strict=True))
+    titles = dict(zip(logs.LOSSES, ("total", "content", "style", "TV"), strict=True))
     for i, row in enumerate(rows):
         for term, title in titles.items():
             shown, value = row[f"final loss: {title}"]
@@ -318,7 +318,9 @@ def test_settings_that_differ_have_a_column(tmp_path):
     assert [row["start"][0] for row in rows] == ["content"] * 3 + ["noise"]
 
 
-@pytest.mark.parametrize("changed", [{"style_weight": 0.5}, {"style": "night.jpg"}])
+@pytest.mark.parametrize(
+    "changed", [{"weights": logs.WEIGHTS | {"style": 0.5}}, {"style": "night.jpg"}]
+)
 def test_totals_of_different_problems_are_not_compared(tmp_path, changed):
     assert "best" not in render(make_record(tmp_path, sweep(**changed))).one("main")["text"]
 
@@ -347,9 +349,9 @@ def test_variants_of_one_program_share_its_seconds(tmp_path):
 
 def test_style_loss_of_each_layer_is_that_of_the_last_good_row(tmp_path):
     rows = make_rows(ROWS, 4)
-    rows.style_per_layer[5:, 1] = np.nan
-    rows.style_per_layer[7:, 3, 0] = np.inf
-    rows.style_per_layer[:, 2] = np.nan
+    rows.parts["style"][5:, 1] = np.nan
+    rows.parts["style"][7:, 3, 0] = np.inf
+    rows.parts["style"][:, 2] = np.nan
     table = render(make_record(tmp_path, sweep(), rows=rows)).table("layers")
     for i, last in enumerate([ROWS - 1, 4, None, 6]):
         for number, layer in enumerate(LAYERS):
@@ -357,7 +359,7 @@ def test_style_loss_of_each_layer_is_that_of_the_last_good_row(tmp_path):
             if last is None:
                 assert (shown, value) == ("—", "")
             else:
-                assert np.float32(value) == rows.style_per_layer[last, i, number]
+                assert np.float32(value) == rows.parts["style"][last, i, number]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -623,16 +625,16 @@ def test_single_run_shows_its_weighted_terms(tmp_path):
 def test_every_term_has_a_color_of_its_own_on_the_page(tmp_path):
     html = report.render(make_record(tmp_path, [make_variant()]))
     classes = dict(re.findall(r"\.term-(\w+)(?:, \.plain)? \{ --color: var\((--\w+)\)", html))
-    assert classes.keys() == set(runlog.TERMS)
+    assert classes.keys() == set(logs.LOSSES)
     for shade in (0, 1):
         shades = [re.findall(f"{name}: (#\\w+);", html)[shade] for name in classes.values()]
-        assert len(set(shades)) == len(runlog.TERMS)
-        assert shades == [colors.OF_TERMS[term][shade] for term in classes]
+        assert len(set(shades)) == len(logs.LOSSES)
+        assert shades == [colors.of_terms(logs.WEIGHTS)[term][shade] for term in classes]
 
 
 def test_a_curve_that_begins_late_has_its_reason(tmp_path):
     rows = make_rows(ROWS, 1)
-    rows.content[0] = 0
+    rows.losses["content"][0] = 0
     text = render(make_record(tmp_path, [make_variant()], rows=rows)).one("main")["text"]
     assert "no place for zero:\ncontent begins at step 1, and was zero before." in text
     rows = make_rows(ROWS, 1)
@@ -742,8 +744,8 @@ def test_interrupted_run_says_how_far_it_came(tmp_path):
 
 def test_run_in_which_nothing_was_finite_has_a_page(tmp_path):
     rows = make_rows(ROWS, 1)
-    for name in (*runlog.TERMS, "style_per_layer"):
-        getattr(rows, name)[:] = np.nan
+    for series in (*rows.losses.values(), *rows.parts.values()):
+        series[:] = np.nan
     variant = make_variant(status="diverged", diverged_step=0)
     page = render(make_record(tmp_path, [variant], rows=rows, status="failed"))
     assert page.table("variants")[0]["status"][0] == "diverged at step 0"
@@ -867,6 +869,7 @@ def test_sweep_of_hundreds_takes_a_moment(tmp_path):
 LARGE = """
 import dataclasses, re, sys
 from pathlib import Path
+import logs
 import numpy as np
 from nst_jax import report, runlog
 from nst_jax.runlog import writing
@@ -875,26 +878,26 @@ folder = Path(sys.argv[1])
 rng = np.random.default_rng(0)
 rates = np.logspace(-4, 0, 25)
 variants = [
-    runlog.Variant(f"{name} {rate:.4g} seed {seed}", name, float(rate), 1e4, 1e-2, 30.0, "s",
+    runlog.Variant(f"{name} {rate:.4g} seed {seed}", name, float(rate), logs.WEIGHTS, "s",
                    "content", seed)
     for name in ("adam", "rmsprop", "adagrad", "sgd") for rate in rates for seed in range(10)
 ]
 picture = rng.integers(0, 256, (64, 96, 3), dtype=np.uint8)
 with writing.RunLog.create(
     folder / "run.h5", attributes={}, config={"steps": 2500}, variants=variants,
-    style_layers=list("abcde"), content=picture, styles={"s": picture}, chunk_length=100,
+    parts=logs.parts(*"abcde"), content=picture, styles={"s": picture}, chunk_length=100,
     num_steps=2500,
 ) as log:
     for first in range(0, 2500, 100):
         step = np.arange(first, first + 100, dtype=np.int32)
         loss = (1e9 * np.exp(-step / 400)[:, None] + 1e7 * rng.random((100, 1000))).astype("f4")
-        log.append(runlog.Rows(
-            step, loss.astype("f8"), np.ones((100, 1000), "i4"), loss, loss, loss, loss,
-            np.repeat(loss[:, :, None], 5, axis=2), loss, loss,
+        log.append(logs.rows_of_one(
+            loss, np.repeat(loss[:, :, None], 5, axis=2), step=step,
+            wall_time=loss.astype("f8"), evaluations=np.ones((100, 1000), "i4"),
         ))
     log.finish_variants(
         [dataclasses.replace(variant, status="finished") for variant in variants],
-        final={term: loss[-1] for term in runlog.TERMS},
+        final={term: loss[-1] for term in logs.LOSSES},
         images=rng.integers(0, 256, (1000, 64, 96, 3), dtype=np.uint8),
     )
     log.finish("finished")
@@ -911,7 +914,11 @@ def large_page(tmp_path_factory):
     """(path, bytes of memory) of the page of the largest log that is promised."""
     folder = tmp_path_factory.mktemp("large")
     answer = subprocess.run(
-        [sys.executable, "-c", LARGE, folder], capture_output=True, text=True, check=True
+        [sys.executable, "-c", LARGE, folder],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     (folder / "run.h5").unlink()
     return folder / "report.html", int(answer.stdout)
@@ -1086,9 +1093,11 @@ def test_table_of_a_sweep_fits_a_window(show, tmp_path):
             label=f"{optimizer} 0.0{i} content {i}e4 style weight 1e-0{i} TV {i} from {i}/start.png"
             f" seed {i} {i}/a_painting.jpg",
             learning_rate=1.2345e-3 * (i + 1),
-            content_weight=12345.0 * (i + 1),
-            style_weight=1.2345e-3 * (i + 1),
-            tv_weight=12.5 * i,
+            weights={
+                "content": 12345.0 * (i + 1),
+                "style": 1.2345e-3 * (i + 1),
+                "total_variation": 12.5 * i,
+            },
             style=f"{i}/a_painting.jpg",
             init=f"{i}/start.png",
         )

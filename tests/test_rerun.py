@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 
 import h5py
+import logs
 import numpy as np
 import pytest
 from PIL import Image
@@ -135,14 +136,14 @@ def record(path, *, steps: int = 5, status: str = "finished") -> runlog.RunRecor
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 255, (4, 6, 3), np.uint8)
     variants = [
-        runlog.Variant(f"v{i}", "adam", 0.02, 1.0, 1.0, 0.0, "s", "content", i) for i in (0, 1)
+        runlog.Variant(f"v{i}", "adam", 0.02, logs.WEIGHTS, "s", "content", i) for i in (0, 1)
     ]
     with writing.RunLog.create(
         path,
         attributes={},
         config={},
         variants=variants,
-        style_layers=["a", "b", "c"],
+        parts=logs.parts("a", "b", "c"),
         content=picture,
         styles={"s": picture},
         num_steps=5,
@@ -151,16 +152,17 @@ def record(path, *, steps: int = 5, status: str = "finished") -> runlog.RunRecor
         values = rng.uniform(1, 2, (5, 2)).astype(np.float32)
         layers = rng.uniform(1, 2, (5, 2, 3)).astype(np.float32)
         ones = np.ones((5, 2), np.int32)
-        rows = runlog.Rows(
-            np.arange(5, dtype=np.int32),
-            rng.uniform(size=(5, 2)),
-            *(ones, values, values, values, values, layers, values, values),
+        rows = logs.rows_of_one(
+            values[:steps],
+            layers[:steps],
+            step=np.arange(steps, dtype=np.int32),
+            wall_time=rng.uniform(size=(steps, 2)),
+            evaluations=ones[:steps],
         )
-        cut = {name: getattr(rows, name)[:steps] for name in rows.__dataclass_fields__}
-        log.append(runlog.Rows(**cut))
+        log.append(rows)
         log.finish_variants(
             [replace(variant, status=status) for variant in variants],
-            final={term: np.ones(2, np.float32) for term in runlog.TERMS},
+            final={term: np.ones(2, np.float32) for term in logs.LOSSES},
             images=rng.integers(0, 255, (2, 4, 6, 3), np.uint8),
         )
         log.finish(status)
@@ -183,7 +185,7 @@ def test_equal_logs_do_not_differ(tmp_path):
     ("where", "place", "value", "words"),
     [
         ("losses/total", (2, 1), 0.5, "v1: total differs from step 2 on"),
-        ("losses/style_per_layer", (0, 0, 2), 0.5, "v0: style per layer differs from step 0 on"),
+        ("part_losses/style", (0, 0, 2), 0.5, "v0: style by parts differs from step 0 on"),
         ("grad_norm", (4, 0), np.nan, "v0: grad norm differs from step 4 on"),
         ("evaluations", (1, 1), 3, "v1: evaluations differs from step 1 on"),
         ("images/final", (1, 0, 0, 0), 255, "v1: the picture differs in"),

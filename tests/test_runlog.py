@@ -9,19 +9,19 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import h5py
+import logs
 import numpy as np
 import pytest
 
 from nst_jax import runlog
 from nst_jax.command import cli
-from nst_jax.runlog import layout, reading, writing
+from nst_jax.runlog import layout, reading, series, writing
 
 CHUNK = 4
-SERIES = [field.name for field in dataclasses.fields(runlog.Rows)]
-PATHS = {name: f"losses/{name}" for name in (*runlog.TERMS, "style_per_layer")}
-PATHS = {name: PATHS.get(name, name) for name in SERIES}
+SERIES = [*series.series(logs.parts("one", "two"))]
 ATTRIBUTES = {"seed": 3, "git_dirty": True, "compile_seconds": 1.5, "command": "nst-jax stylize"}
 CONFIG = {"steps": 10, "content": "a.jpg", "tolerance": None, "style_layers": ["one", "two"]}
 
@@ -31,9 +31,7 @@ def make_variant(i):
         label=f"Adam, η = 0.0{i}",
         optimizer="adam",
         learning_rate=0.01 * i,
-        content_weight=1e4,
-        style_weight=1e-2,
-        tv_weight=30.0 + i,
+        weights=logs.WEIGHTS | {"total_variation": 30.0 + i},
         style=f"style{i}.png",
         init="content",
         seed=i,
@@ -44,21 +42,21 @@ def make_rows(first, count, variants=1, layers=2):
     """Rows in which no two values of a series are equal."""
     step = np.arange(first, first + count, dtype=np.int32)
 
-    def series(offset, *shape, dtype=np.float32):
+    def values(offset, *shape, dtype=np.float32):
         place = np.arange(np.prod(shape, dtype=int)).reshape(shape)
         return (step.reshape(-1, *[1] * len(shape)) * 100 + place + offset).astype(dtype)
 
-    return runlog.Rows(
+    return logs.rows(
         step=step,
-        wall_time=series(0.8, variants, dtype=np.float64),
-        evaluations=series(1, variants, dtype=np.int32),
-        total=series(0.1, variants),
-        content=series(0.2, variants),
-        style=series(0.3, variants),
-        total_variation=series(0.4, variants),
-        style_per_layer=series(0.5, variants, layers),
-        grad_norm=series(0.6, variants),
-        update_norm=series(0.7, variants),
+        wall_time=values(0.8, variants, dtype=np.float64),
+        evaluations=values(1, variants, dtype=np.int32),
+        total=values(0.1, variants),
+        content=values(0.2, variants),
+        style=values(0.3, variants),
+        total_variation=values(0.4, variants),
+        per_layer=values(0.5, variants, layers),
+        grad_norm=values(0.6, variants),
+        update_norm=values(0.7, variants),
     )
 
 
@@ -73,7 +71,7 @@ def create(path, variants=1, layers=2, **options):
             "attributes": ATTRIBUTES,
             "config": CONFIG,
             "variants": [make_variant(i) for i in range(variants)],
-            "style_layers": [f"layer{i}" for i in range(layers)],
+            "parts": logs.parts(*[f"layer{i}" for i in range(layers)]),
             "content": make_pictures(4, 6, 3),
             "styles": {"style0.png": make_pictures(5, 2, 3)},
             "num_steps": 10,
@@ -87,15 +85,17 @@ def create(path, variants=1, layers=2, **options):
 def finish(log, status="finished", variants=1, **changes):
     ended = [dataclasses.replace(make_variant(i), status=status) for i in range(variants)]
     ended[-1] = dataclasses.replace(ended[-1], **changes)
-    final = {term: np.arange(variants) + np.float32(i) for i, term in enumerate(runlog.TERMS)}
+    final = {term: np.arange(variants) + np.float32(i) for i, term in enumerate(logs.LOSSES)}
     log.finish_variants(ended, final=final, images=make_pictures(variants, 4, 6, 3))
     log.finish(status)
     return ended, final
 
 
 def assert_rows_equal(rows, expected):
-    for name in SERIES:
-        np.testing.assert_array_equal(getattr(rows, name), getattr(expected, name), err_msg=name)
+    found, wanted = rows.by_path(), expected.by_path()
+    assert found.keys() == wanted.keys()
+    for path, values in wanted.items():
+        np.testing.assert_array_equal(found[path], values, err_msg=path)
 
 
 @pytest.fixture
@@ -157,7 +157,8 @@ def test_end_of_a_run_round_trips(path, variants):
 def test_variants_are_read_as_plain_python_values(finished):
     (variant,) = runlog.load(finished).variants
     types = {field.name: field.type for field in dataclasses.fields(runlog.Variant)}
-    assert {name: type(value) for name, value in vars(variant).items()} == types
+    assert {name: type(value) for name, value in vars(variant).items()} == types | {"weights": dict}
+    assert {type(weight) for weight in variant.weights.values()} == {float}
 
 
 def test_attributes_are_read_as_plain_python_values(finished):
@@ -171,7 +172,8 @@ def test_settings_pictures_and_layer_names_round_trip(finished):
     record = runlog.load(str(finished))
     assert record.path == finished
     assert record.config == CONFIG
-    assert record.style_layers == ("layer0", "layer1")
+    assert record.parts == logs.parts("layer0", "layer1")
+    assert record.terms == ("content", "style", "total_variation")
     np.testing.assert_array_equal(record.content, make_pictures(4, 6, 3))
     np.testing.assert_array_equal(record.styles["style0.png"], make_pictures(5, 2, 3))
 
@@ -185,8 +187,8 @@ def test_settings_longer_than_an_hdf5_attribute_round_trip(path):
 def test_dtypes_are_those_of_the_schema(finished):
     rows = runlog.load(finished).rows
     dtypes = {"step": np.int32, "evaluations": np.int32, "wall_time": np.float64}
-    for name in SERIES:
-        assert getattr(rows, name).dtype == dtypes.get(name, np.float32), name
+    for path, values in rows.by_path().items():
+        assert values.dtype == dtypes.get(path, np.float32), path
 
 
 def test_snapshots_round_trip(path):
@@ -202,7 +204,7 @@ def test_snapshots_round_trip(path):
 def test_log_without_rows_or_snapshots_is_read(path):
     create(path, variants=2).close()
     record = runlog.load(path)
-    assert record.rows.style_per_layer.shape == (0, 2, 2)
+    assert record.rows.parts["style"].shape == (0, 2, 2)
     assert record.snapshots.shape == (0, 2, 4, 6, 3)
     assert record.images is None
     assert record.final is None
@@ -308,7 +310,7 @@ def test_a_log_that_may_not_be_written_is_named(path, monkeypatch):
 def test_series_has_room_for_all_steps_from_the_start(path, name):
     create(path, variants=3).close()
     with h5py.File(path) as file:
-        dataset = file[PATHS[name]]
+        dataset = file[name]
         assert dataset.chunks is None
         assert len(dataset) == 10
         assert dataset.id.get_storage_size() == dataset.nbytes
@@ -364,13 +366,13 @@ def test_end_changes_values_and_the_status_and_nothing_else(path):
 def test_axes_have_their_scales(path, name):
     create(path, variants=3).close()
     with h5py.File(path) as file:
-        dataset = file[PATHS[name]]
+        dataset = file[name]
         scales = {"step": file["step"], "variant": file["variants/label"]}
-        scales["layer"] = file["layers/style"]
+        scales["part"] = file["parts/style"]
         if name == "step":
             assert dataset.is_scale
             return
-        labels = ["step", "variant", "layer"][: dataset.ndim]
+        labels = ["step", "variant", "part"][: dataset.ndim]
         assert [dimension.keys() for dimension in dataset.dims] == [[label] for label in labels]
         for dimension, label in zip(dataset.dims, labels, strict=True):
             assert dimension[label] == scales[label]
@@ -379,7 +381,7 @@ def test_axes_have_their_scales(path, name):
 @pytest.mark.parametrize("name", SERIES)
 def test_series_has_a_unit(finished, name):
     with h5py.File(finished) as file:
-        assert file[PATHS[name]].attrs["unit"]
+        assert file[name].attrs["unit"]
 
 
 # Creation.
@@ -458,7 +460,7 @@ def write_unparsable_settings(path):
         (write_text, "is not a run log"),
         (write_nothing, "is not a run log"),
         (write_other_hdf5, "not a run log of nst_jax"),
-        (write_newer_version, "has version 2 .* update nst_jax"),
+        (write_newer_version, "has version 3 .* update nst_jax"),
         (write_without_version, "damaged"),
         (write_truncated, "damaged"),
         (write_unparsable_settings, "damaged"),
@@ -473,7 +475,7 @@ def test_unusable_file_is_refused_in_one_line(path, write, reason):
 
 
 @pytest.mark.parametrize(
-    "name", ["losses/style", "variants/seed", "images/content", "layers/style", "step"]
+    "name", ["losses/style", "variants/seed", "images/content", "parts/style", "step"]
 )
 def test_missing_dataset_is_named(finished, name):
     with h5py.File(finished, "r+") as file:
@@ -510,6 +512,7 @@ def test_snapshot_without_its_step_is_not_valid(finished):
 WRITER = """
 import sys, time
 from pathlib import Path
+import logs
 import numpy as np
 from nst_jax import runlog
 from nst_jax.runlog import writing
@@ -518,17 +521,19 @@ path, pause, count = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
 assert "jax" not in sys.modules
 picture = np.zeros((4, 6, 3), np.uint8)
 variants = [
-    runlog.Variant(f"variant {i}", "adam", 0.02, 1.0, 1.0, 0.0, "s", "content", i) for i in (0, 1)
+    runlog.Variant(f"variant {i}", "adam", 0.02, logs.WEIGHTS, "s", "content", i) for i in (0, 1)
 ]
 with writing.RunLog.create(
-    path, attributes={}, config={}, variants=variants, style_layers=["one", "two", "three"],
+    path, attributes={}, config={}, variants=variants, parts=logs.parts("one", "two", "three"),
     content=picture, styles={"s": picture}, chunk_length=4, num_steps=4 * count,
 ) as log:
     for first in range(0, 4 * count, 4):
         step = np.arange(first, first + 4, dtype=np.int32)
         value = step[:, None] + np.array([1, 2])
         layers = value[:, :, None] + np.zeros(3)
-        log.append(runlog.Rows(step, *[value] * 6, layers, value, value))
+        log.append(
+            logs.rows_of_one(value, layers, step=step, wall_time=value, evaluations=value)
+        )
         print(first + 4, flush=True)
         time.sleep(pause)
     sys.stdin.read()
@@ -538,6 +543,7 @@ with writing.RunLog.create(
 def start_writer(path, *, pause=0.0, count):
     return subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path), str(pause), str(count)],
+        cwd=Path(__file__).parent,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -548,10 +554,10 @@ def assert_written_values(rows):
     step = np.arange(len(rows.step))
     np.testing.assert_array_equal(rows.step, step)
     value = step[:, None] + np.array([1, 2])
-    for name in set(SERIES) - {"step", "style_per_layer"}:
-        np.testing.assert_array_equal(getattr(rows, name), value, err_msg=name)
-    for i in range(3):
-        np.testing.assert_array_equal(rows.style_per_layer[:, :, i], value)
+    for name, found in rows.by_path().items():
+        if name != "step":
+            each = found if found.ndim == 2 else found[:, :, 1]
+            np.testing.assert_array_equal(each, value, err_msg=name)
 
 
 def test_running_log_is_read_by_another_process(path):

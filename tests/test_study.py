@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import logs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -130,7 +131,7 @@ def log(tmp_path):
     """A log of two styles, two rates and two seeds, whose totals tell their variant and step."""
     variants = [
         runlog.Variant(
-            f"{style} {rate} {seed}", optimizer, rate, 1e4, 1e-2, 0.0, style, "content", seed
+            f"{style} {rate} {seed}", optimizer, rate, logs.WEIGHTS, style, "content", seed
         )
         for style, (optimizer, rates) in itertools.product(
             ("s", "t"), (("adam", (0.1, 0.01)), ("lbfgs", (0.0,)))
@@ -150,7 +151,7 @@ def log(tmp_path):
         attributes={"plans_json": "[]"},
         config={"content": "pictures/content_a_cat.png", "steps": steps},
         variants=variants,
-        style_layers=["block1_conv1"],
+        parts=logs.parts("block1_conv1"),
         content=picture,
         styles={"s": picture, "t": picture},
         num_steps=steps,
@@ -158,22 +159,18 @@ def log(tmp_path):
         chunk_length=steps,
     ) as log:
         log.append(
-            runlog.Rows(
-                np.arange(steps, dtype=np.int32),
-                np.ones(shape),
-                evaluations,
-                totals.astype(np.float32),
-                ones,
-                ones,
-                ones,
-                np.ones((*shape, 1), np.float32),
-                ones,
-                ones,
+            logs.rows(
+                step=np.arange(steps, dtype=np.int32),
+                wall_time=np.ones(shape),
+                evaluations=evaluations,
+                total=totals.astype(np.float32),
+                **dict.fromkeys((*logs.WEIGHTS, "grad_norm", "update_norm"), ones),
+                per_layer=np.ones((*shape, 1), np.float32),
             )
         )
         for i in range(steps):
             log.append_snapshot(i, i + 1, np.zeros((count, 4, 4, 3), np.uint8))
-        final = {term: np.arange(count) * 100 + 10.0 for term in runlog.TERMS}
+        final = {term: np.arange(count) * 100 + 10.0 for term in logs.LOSSES}
         variants = [replace(variant, status="finished") for variant in variants]
         log.finish_variants(variants, final=final, images=np.zeros((count, 4, 4, 3), np.uint8))
         log.finish("finished")
@@ -221,7 +218,8 @@ def test_the_picture_of_lbfgs_is_the_one_that_the_budget_pays_for(log, monkeypat
 def test_a_run_that_ends_at_its_last_good_picture_has_not_ended_well(log):
     total = log.rows.total.copy()
     total[2, 0] = np.nan
-    record = replace(log, rows=replace(log.rows, total=total))
+    losses = {**log.rows.losses, "total": total}
+    record = replace(log, rows=replace(log.rows, losses=losses))
     trace = measures._first_order_trace(record)(0)
     np.testing.assert_array_equal(np.isfinite(trace.terms["total"]), [1, 1, 0, 0, 0])
 
@@ -262,10 +260,13 @@ def small_study(tmp_path, rng, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_study_from_pictures_to_page(small_study, tmp_path, monkeypatch, shallow):
+def test_a_study_from_pictures_to_page(small_study, tmp_path, monkeypatch):
     record_of = study.record_of
+    first = {"content_layers": ("relu1_1",), "style_layers": ("relu1_1",)}
     monkeypatch.setattr(
-        study, "record_of", lambda config, **options: record_of(shallow(config), **options)
+        study,
+        "record_of",
+        lambda config, **options: record_of(replace(config, **first), **options),
     )
     path = study.main(small_study)
     text = path.read_text()
@@ -305,6 +306,9 @@ def test_features_and_losses_write_their_sections(tmp_path, monkeypatch, shallow
     monkeypatch.setattr(losses, "VARIATIONS", (0.0, 30.0, 3000.0))
     monkeypatch.setattr(losses, "LAYERS", losses.LAYERS[-2:])
     monkeypatch.setattr(losses, "STYLE_COUNTS", (1, 5))
+    # Its deep layers have a test of their own.
+    monkeypatch.setattr(yardstick, "STYLE_LAYERS", yardstick.STYLE_LAYERS[:2])
+    monkeypatch.setattr(yardstick, "LAYER", "block2_conv2")
     common = {"size": 32, "steps": 2, "weights": "random"}
     path = features.main(features.Features(output_dir=tmp_path / "features", **common))
     assert "block2_conv2" in path.read_text()

@@ -64,7 +64,7 @@ def assert_same_as_log(record, folder):
         scalars = scalars_of(of_variant)
         for tag, rows in (
             ("loss/total", record.rows.total),
-            ("loss/style", record.rows.style),
+            ("loss/style", record.rows.losses["style"]),
             ("norm/gradient", record.rows.grad_norm),
         ):
             assert list(scalars[tag]) == list(range(record.steps_done[i]))

@@ -1,5 +1,8 @@
 """An open objective: the report's as an instance to the bit, terms of one's own, weights."""
 
+import inspect
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +12,13 @@ from nst_jax import losses, objective, solve, terms
 
 STYLE = ("shallow", "deep")
 OTHERS = {
+    "covariance": terms.covariance(STYLE),
     "moments": terms.moments(STYLE),
     "wasserstein": terms.wasserstein(STYLE),
+    "shifted_gram": terms.shifted_gram(STYLE),
+    "cross_layer_gram": terms.cross_layer_gram(STYLE),
+    "adjacent_gram": terms.adjacent_gram(STYLE),
+    "laplacian": terms.laplacian(pools=(1, 4)),
     "squares": terms.squared_variation(),
     "nine points": terms.nine_point_variation(),
 }
@@ -37,13 +45,9 @@ def test_the_objective_of_the_report_is_an_instance(toy_fn, pictures, views, ima
     targets = objective.compute_targets(toy_fn, *pictures, **layers, convention=convention)
     closed = objective.make_objective(toy_fn, targets)
     weights = objective.make_weights(targets)
-    opened = terms.compose(toy_fn, terms.report(("deep",), STYLE, convention=convention), views)
-    of_terms = {
-        "content": weights.content,
-        "style": weights.style,
-        "total_variation": weights.total_variation,
-    }
-    of_terms = {name: float(weight) for name, weight in of_terms.items()}
+    named = objective.report_terms(("deep",), STYLE, convention=convention)
+    opened = terms.compose(toy_fn, named, views)
+    of_terms = {name: float(weight) for name, weight in weights.terms.items()}
     same = terms.weigh(opened, of_terms)
     total, expected = value(closed, image, weights)
     found, losses_found = value(opened, image, same)
@@ -51,8 +55,8 @@ def test_the_objective_of_the_report_is_an_instance(toy_fn, pictures, views, ima
     # Published weights of gatys belong to plain sums: the same up to their rounding.
     close = {"rtol": 0} if convention == "report" else {"rtol": 1e-5}
     np.testing.assert_allclose(found, total, **close)
-    np.testing.assert_allclose(losses_found.terms["content"], expected.content, **close)
-    np.testing.assert_allclose(losses_found.parts["style"], expected.style_per_layer, **close)
+    np.testing.assert_allclose(losses_found.terms["content"], expected.terms["content"], **close)
+    np.testing.assert_allclose(losses_found.parts["style"], expected.parts["style"], **close)
     scale = float(jnp.abs(gradients[0]).max())
     np.testing.assert_allclose(gradients[1], gradients[0], atol=close["rtol"] * scale, **close)
 
@@ -61,11 +65,11 @@ def test_relative_weights_are_those_of_the_report(toy_fn, pictures, views):
     layers = {"content_layers": ("deep",), "style_layers": STYLE}
     targets = objective.compute_targets(toy_fn, *pictures, **layers)
     expected = objective.relative_weights(targets, objective.make_weights(targets))
-    opened = terms.compose(toy_fn, terms.report(("deep",), STYLE), views)
+    opened = terms.compose(toy_fn, objective.report_terms(("deep",), STYLE), views)
     weights = terms.weigh(opened, {"content": 1.0, "style": 1.0, "total_variation": 1.0})
     found = terms.relative(opened, weights, views["content"])
-    np.testing.assert_allclose(found.parts["content"], expected.content_layers, rtol=1e-6)
-    np.testing.assert_allclose(found.parts["style"], expected.style_layers, rtol=1e-6)
+    np.testing.assert_allclose(found.parts["content"], expected.parts["content"], rtol=1e-6)
+    np.testing.assert_allclose(found.parts["style"], expected.parts["style"], rtol=1e-6)
     np.testing.assert_array_equal(found.parts["total_variation"], [1.0])
 
 
@@ -82,7 +86,7 @@ def test_the_style_has_its_own_statistics(toy_fn, views):
 
 
 def test_all_terms_in_one_objective(toy_fn, views, image):
-    named = terms.report(("deep",), STYLE) | OTHERS
+    named = objective.report_terms(("deep",), STYLE) | OTHERS
     opened = terms.compose(toy_fn, named, views)
     wanted = {name: float(i + 1) for i, name in enumerate(named)}
     total, found = value(opened, image, terms.weigh(opened, wanted))
@@ -94,26 +98,105 @@ def test_all_terms_in_one_objective(toy_fn, views, image):
     assert np.isfinite(gradient(opened, image, terms.weigh(opened, wanted))).all()
 
 
-def test_weights_of_locations_choose_a_part_of_the_picture(toy_fn, views, image):
-    """Features of the upper half alone, as if the picture ended there."""
+SUMMED = {name: OTHERS[name] for name in OTHERS if OTHERS[name].references}
+SUMMED |= {"content": terms.content(STYLE), "gram": terms.gram(STYLE)}
+
+
+@pytest.mark.parametrize("name", SUMMED)
+def test_sums_of_two_halves_of_a_picture_are_those_of_the_whole(toy_fn, views, image, name):
+    features = toy_fn(image) | {terms.IMAGE: image}
+    upper = {x: jnp.zeros(f.shape[:2]).at[: len(f) // 2].set(1) for x, f in features.items()}
+    lower = {x: 1 - weight for x, weight in upper.items()}
+    term = SUMMED[name]
+    targets = term.init(views)
+    whole, first, second = (
+        term.measure(targets, terms.View(image, features, where)) for where in (None, upper, lower)
+    )
+
+    def compare(a, b, c):
+        np.testing.assert_allclose(a + b, c, rtol=1e-4, atol=1e-5)
+        assert np.any(np.asarray(a) != np.asarray(c))
+
+    jax.tree.map(compare, first, second, whole)
+
+
+@pytest.mark.parametrize("name", [x for x in SUMMED if "style" in SUMMED[x].references])
+def test_a_region_is_a_picture_of_its_own(toy_fn, views, image, name):
+    """Features of the upper half alone, as if the picture ended there; also of the style."""
     features = toy_fn(image)
     half = {x: jnp.zeros(f.shape[:2]).at[: len(f) // 2].set(1) for x, f in features.items()}
     cut = {x: f[: len(f) // 2] for x, f in features.items()}
-    for term in (terms.gram(STYLE), terms.moments(STYLE), terms.wasserstein(STYLE)):
-        targets = term.init(views)
-        chosen = term.measure(targets, terms.View(image, features, half))
-        alone = term.measure(targets, terms.View(image, cut))
-        np.testing.assert_allclose(term.loss(targets, chosen), term.loss(targets, alone), rtol=1e-4)
-        # Sums of both halves are those of the whole.
-        rest = {x: 1 - w for x, w in half.items()}
-        other = term.measure(targets, terms.View(image, features, rest))
-        whole = term.measure(targets, terms.View(image, features))
-        jax.tree.map(
-            lambda a, b, c: np.testing.assert_allclose(a + b, c, rtol=1e-4, atol=1e-5),
-            chosen,
-            other,
-            whole,
-        )
+    views["upper"] = terms.View(image, features, half)
+    views["cut"] = terms.View(image[:8], cut)
+    make = getattr(terms, name)
+    of_region, of_cut = make(STYLE, region="upper"), make(STYLE)
+
+    def loss(term, pictures, seen):
+        targets = term.init(pictures)
+        return term.losses_of(targets, seen)
+
+    expected = loss(of_cut, views, views["cut"])
+    np.testing.assert_allclose(
+        loss(of_region, views, terms.View(image, features)), expected, rtol=1e-4
+    )
+    upper, alone = make(STYLE, reference="upper"), make(STYLE, reference="cut")
+    np.testing.assert_allclose(
+        loss(upper, views, views["style"]), loss(alone, views, views["style"]), rtol=1e-4
+    )
+
+
+def test_parts_of_pairs_are_named_by_both_layers():
+    names = ("block1_conv1", "block2_conv1", "block3_conv1")
+    adjacent = terms.adjacent_gram(names)
+    assert adjacent.parts == ("block1_conv1_block2_conv1", "block2_conv1_block3_conv1")
+    assert terms.cross_layer_gram(names).parts == (
+        "block1_conv1_block2_conv1",
+        "block1_conv1_block3_conv1",
+        "block2_conv1_block3_conv1",
+    )
+    assert adjacent.layers == names
+
+
+def test_how_far_a_term_looks():
+    assert terms.shifted_gram(STYLE, shifts=((0, 3), (2, 1))).reach == 3
+    assert terms.laplacian(pools=(2, 4)).reach == 11
+    assert terms.gram(STYLE).reach == 0
+
+
+def test_maps_are_the_second_kind_of_result(toy_fn, views, image):
+    """Projections of features are no sums: they are sorted when all are there."""
+    rng = np.random.default_rng(3)
+    directions = jnp.asarray(rng.normal(size=(6, 5)), jnp.float32)
+
+    def maps(targets, seen):
+        return {"deep": jnp.einsum("hwi,ij->hwj", seen.features["deep"], directions)}
+
+    def loss(target, results):
+        count, found = results
+        assert count.shape == ()
+        return jnp.mean(jnp.square(jnp.sort(found["deep"].reshape(-1, 5), axis=0) - target))[None]
+
+    sliced = terms.Term(
+        init=lambda pictures: jnp.sort(
+            maps(None, pictures["content"])["deep"].reshape(-1, 5), axis=0
+        ),
+        measure=lambda target, seen: jnp.asarray(seen.features["deep"][..., 0].size),
+        loss=loss,
+        parts=("deep",),
+        layers=("deep",),
+        references=("content",),
+        maps=maps,
+    )
+    opened = terms.compose(toy_fn, {"sliced": sliced}, views)
+    weights = terms.weigh(opened, {"sliced": 1.0})
+    # The order of the locations does not count.
+    assert value(opened, views["content"].image[::-1], weights)[0] < 1e-10
+    total, _ = value(opened, image, weights)
+    projections = np.asarray(toy_fn(image)["deep"] @ directions).reshape(-1, 5)
+    target = np.asarray(views["content"].features["deep"] @ directions).reshape(-1, 5)
+    expected = np.mean((np.sort(projections, axis=0) - np.sort(target, axis=0)) ** 2)
+    np.testing.assert_allclose(total, expected, rtol=1e-4)
+    assert np.any(gradient(opened, image, weights) != 0)
 
 
 def test_a_term_of_one_s_own_needs_nothing_of_ours(toy_fn, views, image):
@@ -136,14 +219,14 @@ def test_a_term_of_one_s_own_needs_nothing_of_ours(toy_fn, views, image):
 
 
 def test_other_pictures_and_weights_compile_nothing(toy_fn, views, image, pictures):
-    named = terms.report(("deep",), STYLE)
+    named = objective.report_terms(("deep",), STYLE)
     first = terms.compose(toy_fn, named, views)
     wanted = {"content": 1.0, "style": 1.0, "total_variation": 1.0}
     compiled = jax.jit(lambda loss, image, weights: loss(image, weights)[0])
     compiled(first, image, terms.weigh(first, wanted))
     content, style = pictures
     other = {"content": terms.view(toy_fn, content / 2), "style": terms.view(toy_fn, style / 2)}
-    again = terms.compose(toy_fn, terms.report(("deep",), STYLE), other)
+    again = terms.compose(toy_fn, objective.report_terms(("deep",), STYLE), other)
     compiled(again, image, terms.weigh(again, wanted | {"style": 3.0}, {"style": [1.0, 0.0]}))
     assert compiled._cache_size() == 1
 
@@ -214,3 +297,111 @@ def test_an_open_objective_is_optimized(toy_fn, views, image):
     wrong = weights._replace(parts=weights.parts | {"style": np.ones((3, 2), np.float32)})
     with pytest.raises(ValueError, match=r"`parts\.style` must have 1 axes, or 2 of which"):
         solve.sweep(opened, image, wrong, learning_rates=[0.02, 0.02])
+
+
+# By the names of their kinds
+
+
+def test_each_kind_has_its_constructor():
+    for kind, constructor in terms.KINDS.items():
+        assert constructor is getattr(terms, kind)
+        layers = STYLE if "layers" in inspect.signature(constructor).parameters else ()
+        term = terms.named(kind, layers=layers)
+        assert term is (constructor(layers) if layers else constructor())
+        assert all(re.fullmatch("[a-z0-9_]{1,40}", part) for part in term.parts)
+
+
+def test_options_are_those_of_the_constructor():
+    """Lists of TOML and JSON are tuples, and the term that is made of them is found again."""
+    made = terms.named(
+        "shifted_gram",
+        layers=["deep"],
+        reference="night",
+        region="sky",
+        options={"shifts": [[0, 2], [2, 0]]},
+    )
+    again = terms.shifted_gram(("deep",), shifts=((0, 2), (2, 0)), reference="night", region="sky")
+    assert made is again
+    assert made.references == ("night", "sky")
+    assert terms.named("laplacian", options={"pools": [2, 8]}).parts == ("pool2", "pool8")
+
+
+OWN = """
+from nst_jax import terms
+
+def blue(reference="style", *, strength=1.0, region=None):
+    assert (reference, strength, region) == ("night", 2, None)
+    return terms.total_variation()
+
+def needs(size):
+    return terms.total_variation()
+
+def number():
+    return 3
+
+def by_position(size, /):
+    return terms.total_variation()
+
+NUMBER = 3
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    """Modules of a user's: one that is well, and one that cannot be imported."""
+    (tmp_path / "own_terms.py").write_text(OWN)
+    (tmp_path / "broken_terms.py").write_text("raise RuntimeError('not\\ntoday')")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("own_module")
+def test_a_function_of_one_s_own_is_a_kind():
+    made = terms.named("own_terms:blue", reference="night", options={"strength": 2})
+    assert made is terms.total_variation()
+
+
+@pytest.mark.usefixtures("unchecked", "own_module")
+@pytest.mark.parametrize(
+    ("kind", "given", "words"),
+    [
+        ("grm", {}, "no kind of term 'grm': did you mean gram"),
+        ("zzz", {}, "no kind of term 'zzz': give content, gram, .* or package.module:function"),
+        ("gram", {}, "the kind gram needs layers, got none"),
+        ("gram", {"layers": "deep"}, r"must be a list of layers, got 'deep': give \['deep'\]"),
+        ("gram", {"layers": [3]}, "must be a tuple of names, got"),
+        ("gram", {"layers": ["deep", "deep"]}, "different names"),
+        ("adjacent_gram", {"layers": ["deep"]}, "2 or more different names"),
+        ("total_variation", {"layers": ["deep"]}, "total_variation has no layers: leave it out"),
+        ("total_variation", {"reference": "style"}, "total_variation has no reference"),
+        ("laplacian", {"region": "sky"}, "laplacian has no region"),
+        ("total_variation", {"options": {"size": 3}}, "no option 'size': it has none"),
+        ("wasserstein", {"layers": STYLE, "options": {"eps": 3}}, "it has epsilon, steps"),
+        ("gram", {"layers": STYLE, "options": {"layers": 3}}, "no option 'layers'"),
+        ("gram", {"layers": STYLE, "options": {"convention": "x"}}, "must be one of report, gatys"),
+        ("gram", {"layers": STYLE, "options": {"convention": {}}}, "a number, a word or a list"),
+        ("wasserstein", {"layers": STYLE, "options": {"epsilon": 0}}, "`epsilon` must be a finite"),
+        ("wasserstein", {"layers": STYLE, "options": {"epsilon": "1"}}, "`epsilon` must be"),
+        ("wasserstein", {"layers": STYLE, "options": {"epsilon": 1e39}}, "`epsilon` must be"),
+        ("wasserstein", {"layers": STYLE, "options": {"steps": 2.5}}, "`steps` must be a whole"),
+        ("moments", {"layers": STYLE, "options": {"moment_weights": [1]}}, "must be 4 finite"),
+        ("moments", {"layers": STYLE, "options": {"moment_weights": [0] * 4}}, "must be 4 finite"),
+        ("shifted_gram", {"layers": STYLE, "options": {"shifts": [1, 2]}}, "must be pairs"),
+        ("shifted_gram", {"layers": STYLE, "options": {"shifts": [[0, 0]]}}, "must be pairs"),
+        ("laplacian", {"options": {"pools": []}}, "`pools` must be whole numbers from 1 up"),
+        ("laplacian", {"options": {"pools": [0]}}, "`pools` must be whole numbers from 1 up"),
+        ("missing_terms:x", {}, "cannot import the term 'missing_terms:x': ModuleNotFoundError"),
+        ("own_terms:missing", {}, "cannot import the term 'own_terms:missing': AttributeError"),
+        ("broken_terms:x", {}, "cannot import the term 'broken_terms:x': RuntimeError: not today"),
+        (":x", {}, "cannot import the term ':x'"),
+        ("own_terms:NUMBER", {}, "must be a function that returns a Term, got 3"),
+        ("own_terms:number", {}, r"must return a nst_jax.terms.Term, got 3"),
+        ("own_terms:needs", {}, "needs the option 'size'"),
+        ("own_terms:by_position", {}, "must take its arguments by their names: missing"),
+        ("own_terms:blue", {"layers": STYLE}, "has no layers"),
+        ("own_terms:blue", {"options": {"hue": 1}}, "no option 'hue': it has strength"),
+    ],
+)
+def test_what_no_term_can_be_made_of_is_refused_in_one_line(kind, given, words):
+    with pytest.raises(ValueError, match=words) as refused:
+        terms.named(kind, **given)
+    assert "\n" not in str(refused.value)

@@ -16,7 +16,7 @@ from pages import time_to_quality as quality_page
 
 from nst_jax import image as images
 from nst_jax import optimizers
-from nst_jax.objective import LossTerms
+from nst_jax.terms import Losses
 
 
 def adam(rate):
@@ -75,8 +75,8 @@ def problem(toy_objective):
 
 def _distance(image, weights):
     """From what is darker than black: least at the bound."""
-    total = ((image + 0.5) ** 2).sum() * weights.style / weights.style
-    return total, LossTerms(total, total, total, total, total[None])
+    total = ((image + 0.5) ** 2).sum() * weights.terms["style"] / weights.terms["style"]
+    return total, Losses(total, {"content": total, "style": total}, {})
 
 
 @pytest.fixture
@@ -136,8 +136,9 @@ def test_a_step_that_goes_too_far_is_shortened(problem):
 
 
 def _steep(image, weights):
-    total = 1e6 * ((image - 0.4) ** 2).sum() ** 0.75 * weights.style / weights.style
-    return total, LossTerms(total, total, total, total, total[None])
+    one = weights.terms["style"] / weights.terms["style"]
+    total = 1e6 * ((image - 0.4) ** 2).sum() ** 0.75 * one
+    return total, Losses(total, {"content": total, "style": total}, {})
 
 
 def test_a_falling_rate_ends_at_zero(problem):
@@ -322,7 +323,7 @@ def test_a_problem_is_the_report_s_and_has_a_coarse_one(tmp_path, rng, shallow):
     assert problem.start.shape == (40, 48, 3)
     assert problem.coarse().start.shape == (20, 24, 3)
     assert problem.coarse() is problem.coarse()
-    assert float(problem.weights.total_variation) == 0
+    assert float(problem.weights.terms["total_variation"]) == 0
     total = time_to_quality.judge_of(problem)(problem.start)
     assert total == pytest.approx(float(problem.objective(problem.start, problem.weights)[0]))
 

@@ -77,7 +77,7 @@ def test_a_program_is_lowered_for_a_tpu(problem, kind, optimizer):
     assert shapes(next_state) == shapes(state)
     rows = (LENGTH, LANES) if kind == "scan" else (LANES,)
     assert history.terms.total.shape == rows
-    assert history.terms.style_per_layer.shape == (*rows, len(STYLE_LAYERS))
+    assert history.terms.parts["style"].shape == (*rows, len(STYLE_LAYERS))
     # Custom calls are code for one platform (LAPACK's), or a way back to Python in every step.
     assert lines_with("custom_call", exported) == []
     assert bool(lines_with("stablehlo.while", exported)) == (

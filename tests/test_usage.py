@@ -33,7 +33,7 @@ def wrong(command: str, capsys) -> str:
         ("stylize c.png s.png -num_iterations 9", "has no -num_iterations: write --steps INT"),
         ("stylize c.png s.png --lr 0.1", "has no --lr: write --learning-rate FLOAT"),
         ("stylize c.png s.png --image-size 256", "has no --image-size: write --size "),
-        ("stylize c.png s.png --style-scale 2", "has no --style-scale: write --style-size INT"),
+        ("stylize c.png s.png --style-image-size 2", "write --style-size INT"),
         ("stylize --content-image c.png", "comes without an option: nst-jax stylize CONTENT STYLE"),
         ("stylize --style s.png", "comes without an option: nst-jax stylize CONTENT STYLE"),
         ("stylize c.png s.png --gpu 0", "JAX_PLATFORMS=cpu"),
@@ -53,7 +53,9 @@ def wrong(command: str, capsys) -> str:
         ("stylize c.png s.png --niter 9", "has no --niter: write --steps INT"),
         ("stylize c.png s.png --greyscale", "has no --greyscale: write --gray"),
         ("stylize c.png s.png --frames 9", "has no --frames: write --snapshot-every INT"),
-        ("stylize c.png s.png -style_blend_weights 1,2", "a run has one style"),
+        ("stylize c.png s.png -style_blend_weights 1,2", "write --blend NAME=WEIGHT"),
+        ("stylize c.png s.png --semantic m.png", "write --mask NAME=PATH"),
+        ("stylize c.png s.png --picture a=1 --picture b=2", "has --picture twice: write it once"),
         ("stylize c.png s.png --resume run.h5", "write nst-jax resume LOG"),
         ("stylize c.png s.png --distributed", "it is an option of nst-jax sweep"),
         ("sweep c.png s.png --log l.h5 --alpha keep", "it is an option of nst-jax stylize"),
@@ -120,7 +122,13 @@ def test_an_unknown_option_before_a_file_is_told_with_the_form(command, said, ca
 @pytest.mark.parametrize("command", ["", "weights", *COMMANDS])
 def test_no_message_names_anything_internal(command, capsys):
     for rest in ("", "--no-such-option 1", "--steps many", "one --no-such-option"):
-        if f"{command} {rest}".strip() in ("plan", "check", "weights info", "weights fetch"):
+        if f"{command} {rest}".strip() in (
+            "plan",
+            "check",
+            "objective",
+            "weights info",
+            "weights fetch",
+        ):
             continue  # which are whole
         assert not re.search(r"\bcommand\.|action\.", wrong(f"{command} {rest}", capsys))
 

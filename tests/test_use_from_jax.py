@@ -1,6 +1,12 @@
 """Other people's JAX code: each test plays a user who takes one part of the library and no more."""
 
+import json
+import os
+import re
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -11,7 +17,7 @@ import pytest
 from flax import nnx
 
 import nst_jax
-from nst_jax import losses, vgg
+from nst_jax import losses, terms, vgg
 from nst_jax.optimizers import Optimizer
 
 LAYERS = ("relu1_1", "relu2_1")
@@ -103,6 +109,106 @@ def test_an_nnx_network_is_trained_by_the_losses(features, photos):
     assert history[-1] < 0.9 * history[0]
 
 
+# Terms in a training loop
+
+WANTED = {
+    "content": terms.content(("deep",)),
+    "style": terms.gram(("shallow", "deep")),
+    "wasserstein": terms.wasserstein(("deep",)),
+    "smooth": terms.total_variation(),
+}
+
+
+def loss_of_terms(features, content, style, image):
+    """All in one: the targets are made where the loss is."""
+    views = {"content": terms.view(features, content), "style": terms.view(features, style)}
+    objective = terms.compose(features, WANTED, views)
+    return objective(image, terms.weigh(objective, dict.fromkeys(WANTED, 1.0) | {"smooth": 1e-3}))
+
+
+def test_a_batch_by_vmap_is_one_picture_after_another(toy_fn, photos):
+    """Each with a content and a style of its own."""
+    contents, styles = photos[::-1], photos[:, :12] ** 2
+    of_each = jax.vmap(loss_of_terms, in_axes=(None, 0, 0, 0))
+    _, together = jax.jit(of_each)(toy_fn, contents, styles, photos)
+    one = jax.jit(loss_of_terms)
+    alone = [one(toy_fn, *each)[1] for each in zip(contents, styles, photos, strict=True)]
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *alone)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), together, stacked)
+    assert len(np.unique(together.terms["style"])) == len(photos)
+
+
+@pytest.mark.parametrize("name", ["content", "style", "wasserstein"])
+def test_gradients_flow_through_the_targets(toy_fn, photos, name):
+    """To the picture of which they are made: against differences along the gradient."""
+    reference = "content" if name == "content" else "style"
+
+    @jax.jit
+    def loss(picture):
+        views = {reference: terms.view(toy_fn, picture)}
+        objective = terms.compose(toy_fn, {name: WANTED[name]}, views)
+        return objective(photos[0], terms.weigh(objective, {name: 1.0}))[0]
+
+    gradient = jax.grad(loss)(photos[1])
+    size = jnp.linalg.norm(gradient)
+    ahead, behind = (loss(photos[1] + sign * 0.1 * gradient / size) for sign in (1, -1))
+    assert size > 0
+    np.testing.assert_allclose((ahead - behind) / 0.2, size, rtol=2e-2)
+
+
+def test_features_in_bfloat16_have_losses_in_float32(toy_fn, photos):
+    """Also of their targets; and a gradient of the type of the picture."""
+
+    @partial(jax.jit, static_argnums=0)
+    def evaluate(kind):
+        def features(image):
+            return jax.tree.map(lambda x: x.astype(kind), toy_fn(image))
+
+        loss = partial(loss_of_terms, features, *photos[1:3])
+        return jax.value_and_grad(loss, has_aux=True)(photos[0])
+
+    (_, found), gradient = evaluate("bfloat16")
+    (_, expected), of_float32 = evaluate("float32")
+    assert {x.dtype for x in (*jax.tree.leaves(found), gradient)} == {jnp.dtype("float32")}
+    for term in WANTED:
+        np.testing.assert_allclose(found.terms[term], expected.terms[term], rtol=3e-2)
+    cosine = jnp.vdot(gradient, of_float32) / jnp.linalg.norm(gradient)
+    assert cosine > 0.99 * jnp.linalg.norm(of_float32)
+
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "perceptual-loss.md"
+COMPARED = """
+import json, sys
+of_one, of_all = (
+    train_step(params, opt_state, features, x, painting, weights) for x in (photos, photos_spread)
+)
+errors = jax.tree.map(lambda a, b: float(abs(a - b).max() / (abs(b).max() + 1e-9)), of_all, of_one)
+print(json.dumps({
+    "devices": len(photos_spread.sharding.device_set),
+    "error": max(jax.tree.leaves((errors[0], errors[2]))),
+    "libraries": [x for x in ("PIL", "flax", "h5py", "matplotlib", "tqdm") if x in sys.modules],
+}))
+"""
+
+
+@pytest.mark.slow
+def test_a_batch_on_four_devices_is_that_on_one():
+    """The page of the training loop, as a program; it brings nothing but JAX and optax."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join([*blocks, COMPARED])],
+        capture_output=True,
+        text=True,
+        env=os.environ | flags | {"PYTHONPATH": str(PAGE.parents[2])},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["devices"], found["libraries"]) == (4, [])
+    assert found["error"] < 1e-3
+
+
 # Gradients to something that is not a picture
 
 
@@ -163,7 +269,7 @@ def test_vmap_over_styles_is_one_style_after_another(features, photos):
         alone, terms_alone = gradient_of(style)
         np.testing.assert_allclose(together[i], alone, rtol=1e-3, atol=1e-4 * jnp.abs(alone).max())
         np.testing.assert_allclose(terms.total[i], terms_alone.total, rtol=1e-5)
-    assert len(np.unique(terms.style)) == len(styles)
+    assert len(np.unique(terms.terms["style"])) == len(styles)
 
 
 def test_styles_of_different_sizes_share_a_program(toy_fn, pictures, count_compilations):
@@ -209,12 +315,12 @@ def test_a_sweep_has_weights_and_starts_of_its_own_for_each_variant(toy_objectiv
     together = nst_jax.sweep(
         loss,
         starts,
-        weights._replace(style=jnp.array(styles)),
+        weights.with_terms(style=jnp.array(styles)),
         learning_rates=[0.05, 0.05],
         num_steps=3,
     )
     for i, style in enumerate(styles):
-        _, terms = loss(starts[i], weights._replace(style=np.float32(style)))
+        _, terms = loss(starts[i], weights.with_terms(style=np.float32(style)))
         np.testing.assert_allclose(together.history.terms.total[0, i], terms.total, rtol=1e-5)
 
 

@@ -18,8 +18,8 @@ from nst_jax import driver, runs, vgg
 from nst_jax import image as images
 from nst_jax import weights as network_weights
 from nst_jax.config import from_json
-from nst_jax.objective import LossWeights
 from nst_jax.runlog import RunRecord
+from nst_jax.terms import Weights
 
 REACHED = 0.05
 """The part of the start's loss at which a run counts as having got there."""
@@ -134,7 +134,7 @@ def _first_order_trace(record: RunRecord) -> Callable[[int], _Trace]:
     def trace(column: int) -> _Trace:
         # Row i is of the image before update i: after the last update that is the saved picture.
         terms = {
-            term: np.append(getattr(record.rows, term)[:, column], record.final[term][column])
+            term: np.append(record.rows.losses[term][:, column], record.final[term][column])
             for term in _TERMS
         }
         # A run that stays at its last good picture has not ended well.
@@ -156,7 +156,7 @@ def _lbfgs_trace(record: RunRecord, weights: str | None) -> Callable[[int], _Tra
         steps = np.minimum(steps, len(record.snapshot_steps))
         after = losses(column)
         terms = {
-            term: np.append(getattr(record.rows, term)[0, column], after[term])[steps]
+            term: np.append(record.rows.losses[term][0, column], after[term])[steps]
             for term in _TERMS
         }
         pictures = [record.content, *record.snapshots[:, column]]
@@ -172,7 +172,7 @@ def _losses_of_pictures(
     config = from_json(record.config)
     styles = {name: images.from_uint8(style) for name, style in record.styles.items()}
     pictures = runs.Pictures(images.from_uint8(record.content), styles, {})
-    layers = runs.layers_of((*config.content_layers, *config.style_layers), config.arch)
+    layers = runs.layers_of(runs.make_terms(config))
     problem = runs.problem_of(config, _feature_fn(weights, layers, config.arch), pictures)
 
     def losses(column: int) -> dict[str, np.ndarray]:
@@ -186,12 +186,13 @@ def _losses_of_pictures(
             )
             for part in np.array_split(snapshots, range(_BATCH, len(snapshots), _BATCH))
         ]
-        return {term: np.concatenate([getattr(x, term) for x in found]) for term in _TERMS}
+        series = [{"total": each.total, **each.terms} for each in found]
+        return {term: np.concatenate([each[term] for each in series]) for term in _TERMS}
 
     return losses
 
 
-def _lanes(weights: LossWeights, count: int) -> driver.Hyperparameters:
+def _lanes(weights: Weights, count: int) -> driver.Hyperparameters:
     """The same weights for so many pictures at once."""
     return jax.tree.map(
         lambda x: np.broadcast_to(np.asarray(x, np.float32), (count, *np.shape(x))),

@@ -16,8 +16,8 @@ from scipy import optimize
 from nst_jax import driver, optimizers, steps
 from nst_jax import image as images
 from nst_jax.compiler import Program
-from nst_jax.objective import LossWeights, Objective
 from nst_jax.optimizers import Optimizer
+from nst_jax.terms import Objective, Weights
 
 EVERY = 10
 """Evaluations between two looks at the image, about: a line search is not cut short."""
@@ -32,7 +32,7 @@ class Problem(NamedTuple):
     """
 
     objective: Objective
-    weights: LossWeights
+    weights: Weights
     start: Float[np.ndarray, "h w 3"]
     coarse: "Callable[[], Problem]"
 

@@ -70,12 +70,8 @@ def draw(record: RunRecord, plot: PlotOf) -> Figure:
 
 def _part(record: RunRecord, columns: Sequence[int], steps: int) -> RunRecord:
     """Some variants of a log, up to a step."""
-    parts = {
-        name: values[:steps] if values.ndim == 1 else values[:steps, columns]
-        for name, values in vars(record.rows).items()
-    }
     return replace(
         record,
         variants=tuple(record.variants[i] for i in columns),
-        rows=replace(record.rows, **parts),
+        rows=record.rows.of_variants(columns, slice(steps)),
     )

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nst_jax import backend, compiler, driver, objective, optimizers, vgg
+from nst_jax import backend, compiler, driver, objective, optimizers, terms, vgg
 from timing.problem import CONTENT_LAYER, LEARNING_RATE, STYLE_LAYERS, Problem, Steps, layers
 
 
@@ -32,7 +32,7 @@ def steps(problem: Problem, variants: int, precision: str) -> Steps:
 
 def _objective_of(
     problem: Problem, precision: str
-) -> tuple[objective.Targets, objective.Objective]:
+) -> tuple[objective.ReportTargets, terms.Objective]:
     params = {
         layer: {"kernel": problem[f"kernel/{layer}"], "bias": problem[f"bias/{layer}"]}
         for layer in layers()

@@ -44,6 +44,8 @@ class Resume:
     """Steps in all; more than before go into a new log and picture, beside the old ones."""
     force: bool = False
     """Overwrite existing files of the new names."""
+    own_terms: bool = False
+    """Import the functions that the log names as terms: they are your own."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,19 @@ class Rerun:
     """Keep the log of the repetition there (HDF5)."""
     force: bool = False
     """Overwrite an existing file."""
+    own_terms: bool = False
+    """Import the functions that the log names as terms: they are your own."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Print an objective as a file to begin from: a table of each term (TOML).
+
+    Example: nst-jax objective report > mine.toml, then stylize --objective mine.toml
+    """
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = "report"
+    """Of the objective: report or gatys."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +236,7 @@ Command = (
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Rerun, tyro.conf.subcommand("rerun")]
+    | Annotated[Objective, tyro.conf.subcommand("objective")]
     | Annotated[Plot, tyro.conf.subcommand("plot")]
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Report, tyro.conf.subcommand("report")]

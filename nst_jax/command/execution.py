@@ -7,6 +7,7 @@ from nst_jax.command.commands import (
     Check,
     Features,
     Frames,
+    Objective,
     Plan,
     Plot,
     Report,
@@ -19,7 +20,7 @@ from nst_jax.command.commands import (
     WeightsFetch,
     WeightsInfo,
 )
-from nst_jax.config import StylizeConfig, SweepConfig
+from nst_jax.config import StylizeConfig, SweepConfig, terms
 from nst_jax.system.console import debugs, ended_by_ctrl_c, inform, say, warn
 
 
@@ -50,9 +51,13 @@ def _optimize(command: StylizeConfig | SweepConfig | Resume | Rerun) -> int:
     jax.config.update("jax_log_compiles", debugs())
     environment.keep_compiled_programs()
     if isinstance(command, Resume):
-        outcome = runs.resume(command.log, steps=command.steps, force=command.force)
+        outcome = runs.resume(
+            command.log, steps=command.steps, force=command.force, own_terms=command.own_terms
+        )
     elif isinstance(command, Rerun):
-        outcome = runs.rerun(command.log, new_log=command.new_log, force=command.force)
+        outcome = runs.rerun(
+            command.log, new_log=command.new_log, force=command.force, own_terms=command.own_terms
+        )
     elif isinstance(command, SweepConfig) and command.distributed:
         from nst_jax.runs import hosts
 
@@ -62,6 +67,12 @@ def _optimize(command: StylizeConfig | SweepConfig | Resume | Rerun) -> int:
     else:
         outcome = runs.stylize_files(command)
     return outcome.exit_code
+
+
+@run.register
+def _objective(command: Objective) -> int:
+    say(terms.text_of(command.name).rstrip())
+    return 0
 
 
 @run.register

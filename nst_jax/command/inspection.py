@@ -9,7 +9,7 @@ import numpy as np
 from nst_jax import image as images
 from nst_jax import report, runlog, vgg, weights
 from nst_jax.choices import Arch
-from nst_jax.report import plotting
+from nst_jax.report import plotting, terms
 from nst_jax.runlog import labels
 from nst_jax.system import files
 from nst_jax.system.console import inform
@@ -90,8 +90,14 @@ def _heading(log: Path, record: runlog.RunRecord) -> list[str]:
         f"weights    {attributes['weights_name']}, sha256 {attributes['weights_sha256'][:16]}",
         f"pictures   {width} x {height} pixels, {len(record.snapshot_steps)} snapshot(s)",
         f"versions   {attributes['versions_json']}",
+        "terms",
+        *(f"  {name:<17} {text}" for name, text in terms.described(record).items()),
         "settings",
-        *(f"  {_text(name):<17} {_text(value)}" for name, value in record.config.items()),
+        *(
+            f"  {_text(name):<17} {_text(value)}"
+            for name, value in record.config.items()
+            if name != "terms"
+        ),
     ]
 
 

@@ -7,6 +7,7 @@ import difflib
 import itertools
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -24,13 +25,18 @@ _ELSEWHERE = {
         "max-iterations epochs num-epochs n-epochs num-steps n-steps max-steps"
     ),
     ("size",): "image-size img-size imsize max-size max-dim width height end-scale resolution",
-    ("style_size",): "style-scale style-image-size",
+    ("style_size",): "style-image-size",
     ("learning_rate", "learning_rates"): "lr rate step-size",
     ("content_weight", "content_weights"): "cw content-loss-weight",
     ("style_weight", "style_weights"): "sw style-loss-weight style-strength",
     ("tv_weight", "tv_weights"): "tv tvw tv-loss-weight total-variation total-variation-weight",
     ("content_layers",): "content-layer",
     ("style_layers",): "style-layer",
+    ("objective",): "loss losses",
+    ("term_weights",): "term-weight loss-weights",
+    ("blend",): "style-blend-weights style-interpolation-weights",
+    ("mask",): "masks semantic color-mask content-mask",
+    ("style_mask",): "style-masks style-seg",
     ("gray",): "grey grayscale greyscale",
     ("alpha",): "transparent transparency keep-alpha",
     ("optimizer", "optimizers"): "opt optim",
@@ -59,9 +65,7 @@ _NOWHERE = {
         "the colors are always the style's"
     ),
     "content-style-ratio ratio beta": "the ratio is that of --style-weight to --content-weight",
-    "style-blend-weights style-interpolation-weights": "a run has one style, a sweep many in turn",
     "normalize-gradients normalize-weights": "--layer-balance relative is nearest to it",
-    "mask masks semantic color-mask": "the whole picture gets the style",
     "proto-file prototxt": "the network's form is that of --arch",
     "resume continue": "write nst-jax resume LOG, of a run with --log",
 }
@@ -86,7 +90,17 @@ def problem(arguments: Sequence[str], commands: Mapping[str, type]) -> str | Non
     if name is None:
         return _no_such_command(words[0], list(dict.fromkeys(each.split()[0] for each in commands)))
     wrong = (_about(word, name, commands) for word in _options(words))
-    return next(filter(None, wrong), None)
+    return next(filter(None, wrong), None) or _twice(words, name, commands[name])
+
+
+def _twice(words: Sequence[str], name: str, command: type) -> str | None:
+    """An option with a value that is written again, of which the parser would keep the last."""
+    count = Counter(map(_field, _options(words)))
+    for field, shown in _own(command).items():
+        option, _, value = shown.partition(" ")
+        if count[field] > 1 and value:
+            return f"nst-jax {name} has {option} twice: write it once, with all that belongs to it"
+    return None
 
 
 def in_words(said: str, arguments: Sequence[str], commands: Mapping[str, type]) -> str:

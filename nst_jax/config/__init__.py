@@ -1,5 +1,7 @@
 """The settings of a run: what can be set, and how they are written down and read again."""
 
+from nst_jax.config import terms
+from nst_jax.config.objective import layer_balance_of, resolved, terms_of, weights_of
 from nst_jax.config.settings import (
     PLACES,
     Config,
@@ -10,6 +12,7 @@ from nst_jax.config.settings import (
     from_json,
     to_json,
 )
+from nst_jax.config.terms import TermSpec
 
 __all__ = [
     "PLACES",
@@ -18,6 +21,12 @@ __all__ = [
     "Size",
     "StylizeConfig",
     "SweepConfig",
+    "TermSpec",
     "from_json",
+    "layer_balance_of",
+    "resolved",
+    "terms",
+    "terms_of",
     "to_json",
+    "weights_of",
 ]

@@ -3,15 +3,13 @@
 Imports no JAX: `nst-jax stylize --help` answers at once.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
 from nst_jax.choices import (
-    CONTENT_LAYERS,
-    STYLE_LAYERS,
     Alpha,
     Arch,
     Border,
@@ -22,6 +20,7 @@ from nst_jax.choices import (
     Pooling,
     PrecisionSetting,
 )
+from nst_jax.config.terms import TermSpec
 from nst_jax.system import plain
 
 Size = int | Literal["full"]
@@ -85,14 +84,38 @@ class RunConfig:
     """Steps of the optimizer."""
     optimizer_form: OptimizerForm = "keras"
     """The update rules as Keras runs them, or as the report prints them."""
-    content_layers: tuple[str, ...] = CONTENT_LAYERS
+    objective: Annotated[str | None, _argument("FILE|NAME", "report")] = None
+    """What is minimized: report, gatys, or a file of terms (see nst-jax objective)."""
+    terms: Annotated[dict[str, TermSpec], tyro.conf.Suppress, tyro.conf.Fixed] = field(
+        default_factory=dict
+    )
+    """The terms of the objective, once its file has been read."""
+    term: Annotated[tuple[str, ...], _argument("MODULE:FUNCTION", "none")] = ()
+    """Terms of your own: functions that return a Term, added under their names with weight 1."""
+    own_terms: bool = False
+    """Import the functions that the objective's file names as terms: they are your own."""
+    content_layers: Annotated[tuple[str, ...] | None, _argument("LAYER", "block5_conv2")] = None
     """Layers whose features are kept; the default weight suits block5_conv2 (relu5_2) alone."""
-    style_layers: tuple[str, ...] = STYLE_LAYERS
-    """Layers whose Gram matrices are matched."""
-    layer_balance: LayerBalance = "equal"
+    style_layers: Annotated[tuple[str, ...] | None, _argument("LAYER", "block1_conv1 to 5")] = None
+    """Layers whose statistics, Gram matrices by default, are matched."""
+    content_layer_weights: Annotated[tuple[float, ...], _argument("FLOAT", "equal")] = ()
+    """Weight of each content layer within its term."""
+    style_layer_weights: Annotated[tuple[float, ...], _argument("FLOAT", "equal")] = ()
+    """Weight of each style layer within its term."""
+    layer_balance: Annotated[LayerBalance | None, _argument("equal|relative", "equal")] = None
     """equal: a layer counts as its loss comes; relative: relative to its target's square."""
-    convention: Convention = "report"
+    convention: Annotated[Convention | None, _argument("report|gatys", "report")] = None
     """Formulas of the report's program, or those of Gatys et al. that its text prints."""
+    style_scale: float = 1.0
+    """Size of the style's strokes: a factor of --style-size."""
+    picture: Annotated[tuple[str, ...], _argument("NAME=PATH", "none")] = ()
+    """Further pictures, which terms name as their reference."""
+    blend: Annotated[tuple[str, ...], _argument("NAME=WEIGHT", "the style alone")] = ()
+    """One style of several pictures: style=0.7 night=0.3."""
+    mask: Annotated[tuple[str, ...], _argument("NAME=PATH", "none")] = ()
+    """Regions of the content, which terms name: white inside; of an indexed picture PATH#INDEX."""
+    style_mask: Annotated[tuple[str, ...], _argument("NAME=PATH", "none")] = ()
+    """The regions of the style that go with those of --mask, by the same names."""
     init_noise: float = 0.0
     """Standard deviation of normal noise added to the start."""
     tolerance: Annotated[float | None, _argument("FLOAT", "never")] = None
@@ -120,8 +143,8 @@ class RunConfig:
     def longest_sides(self) -> tuple[int | None, int | None]:
         """Of content and style in pixels; None: as in the file."""
         style_size = self.size if self.style_size is None else self.style_size
-        content, style = (None if size == "full" else size for size in (self.size, style_size))
-        return content, style
+        content = None if self.size == "full" else self.size
+        return content, None if style_size == "full" else round(style_size * self.style_scale)
 
 
 # Of several bases a dataclass takes the fields of the last one first: files lead the help.
@@ -140,8 +163,10 @@ class StylizeConfig(RunConfig, _StylizeFiles):
     """Weight of the content term."""
     style_weight: Annotated[float | None, _argument("FLOAT", "1e-2; gatys: 1e3")] = None
     """Weight of the style term."""
-    tv_weight: float = 30.0
+    tv_weight: Annotated[float | None, _argument("FLOAT", "30")] = None
     """Weight of the total variation. 30 is the TensorFlow tutorial's; 0 reproduces the report."""
+    term_weights: Annotated[tuple[str, ...], _argument("TERM=FLOAT", "the objective's")] = ()
+    """Weights of any terms of the objective: style=2 smooth=0."""
     init: Annotated[str, _argument("content|noise|style|PATH")] = "content"
     """Where to start: content, noise, style, or the path of a picture."""
     seed: int = 0
@@ -166,8 +191,10 @@ class SweepConfig(RunConfig, _SweepFiles):
     """Weights of the content term."""
     style_weights: Annotated[tuple[float, ...], _argument("FLOAT", "1e-2; gatys: 1e3")] = ()
     """Weights of the style term."""
-    tv_weights: tuple[float, ...] = (30.0,)
+    tv_weights: Annotated[tuple[float, ...], _argument("FLOAT", "30")] = ()
     """Weights of the total variation."""
+    term_weights: Annotated[tuple[str, ...], _argument("TERM=FLOAT,...", "the objective's")] = ()
+    """Weights of any terms of the objective: style=1,10 smooth=0."""
     inits: tuple[str, ...] = ("content",)
     """Where to start: content, noise, style, or the path of a picture."""
     seeds: tuple[int, ...] = (0,)
@@ -189,8 +216,10 @@ def to_json(config: Config) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
     return str(value) if isinstance(value, Path) else value
 
 

@@ -11,6 +11,7 @@ from nst_jax.image.arrays import (
     to_gray,
     to_uint8,
 )
+from nst_jax.image.masks import load_mask
 from nst_jax.image.metadata import read_metadata
 from nst_jax.image.reading import (
     ImageWarning,
@@ -31,6 +32,7 @@ __all__ = [
     "initial_image",
     "is_gray",
     "load",
+    "load_mask",
     "load_part",
     "load_with_alpha",
     "longest_side",

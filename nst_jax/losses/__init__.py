@@ -22,29 +22,57 @@ matrix overflows. Derivatives of a Gram matrix in bfloat16 go backward only (no 
 """
 
 from nst_jax.losses.content import content_loss
+from nst_jax.losses.covariance import (
+    CovarianceSums,
+    covariance_distance,
+    covariance_sums,
+    mean_and_covariance,
+)
 from nst_jax.losses.gram import GramSums, gram_matrix, gram_sums, style_loss
 from nst_jax.losses.laplacian import laplacian, laplacian_loss
-from nst_jax.losses.moments import MomentSums, mean_and_covariance, moment_distance, moment_sums
-from nst_jax.losses.shifted import cross_layer_gram, shifted_gram
+from nst_jax.losses.moments import (
+    MomentTarget,
+    PowerSums,
+    channel_moments,
+    moment_distance,
+    moment_target,
+    power_sums,
+)
+from nst_jax.losses.shifted import (
+    cross_layer_gram,
+    cross_layer_sums,
+    mean_of_pairs,
+    shifted_gram,
+    shifted_sums,
+)
 from nst_jax.losses.variation import nine_point_variation, squared_variation, total_variation
 from nst_jax.losses.wasserstein import Normal, normal, wasserstein_distance
 
 __all__ = [
+    "CovarianceSums",
     "GramSums",
-    "MomentSums",
+    "MomentTarget",
     "Normal",
+    "PowerSums",
+    "channel_moments",
     "content_loss",
+    "covariance_distance",
+    "covariance_sums",
     "cross_layer_gram",
+    "cross_layer_sums",
     "gram_matrix",
     "gram_sums",
     "laplacian",
     "laplacian_loss",
     "mean_and_covariance",
+    "mean_of_pairs",
     "moment_distance",
-    "moment_sums",
+    "moment_target",
     "nine_point_variation",
     "normal",
+    "power_sums",
     "shifted_gram",
+    "shifted_sums",
     "squared_variation",
     "style_loss",
     "total_variation",

@@ -31,10 +31,11 @@ def absolute(x: Array) -> Array:
 
 
 def locations(
-    features: Float[Array, "height width channel"], where: Float[Array, "height width"] | None
+    features: Float[Array, "*batch height width channel"],
+    where: Float[Array, "height width"] | None,
 ) -> Float[Array, ""]:
     """The number of locations, or the sum of their weights, in float32 or wider."""
     kind = jnp.promote_types(features.dtype, jnp.float32)
     if where is None:
-        return jnp.asarray(features.shape[0] * features.shape[1], kind)
+        return jnp.asarray(features.shape[-3] * features.shape[-2], kind)
     return jnp.sum(where.astype(kind))

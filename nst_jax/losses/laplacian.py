@@ -1,5 +1,7 @@
 """The Laplacian loss: edges and fine lines of two pictures compared."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -28,21 +30,49 @@ def laplacian(
     return above + below + left + right - 4 * inner
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="pool")
 def laplacian_loss(
     image: Float[Array, "*batch height width channel"],
     target: Float[Array, "*#batch height width channel"],
+    where: Float[Array, "height width"] | None = None,
+    *,
+    pool: int = 1,
 ) -> Float[Array, "*batch"]:
-    """sum (D x - D p)^2: how far the fine lines of an image are from those of the content.
+    """sum_k w_k |D P (x - p)|^2: how far the fine lines of an image are from those of the content.
 
     Args:
-      image: pixels x, (..., height, width, channel), pooled beforehand for coarser lines.
+      image: pixels x, (..., height, width, channel).
       target: pixels p of the content image, of the same size.
+      where: weights of the pixels, (height, width), not negative; a line counts by the mean of
+        those of the upper left of the nine cells of which it is made. None: 1 each.
+      pool: side of the squares of pixels, the cells, of which P takes means first: larger ones give
+        coarser lines. What is left at the right and below is dropped.
 
     Returns:
-      A non-negative number an image, (...), in float32 or wider.
+      A non-negative number an image, (...), in float32 or wider. Sums of parts of a picture that
+      are told apart by `where` add up to that of the whole.
+
+    Raises:
+      ValueError: there are fewer than 3 x 3 cells.
 
     References:
       Li, Xu, Nie, Chua, "Laplacian-Steered Neural Style Transfer", ACM Multimedia 2017, equation 5.
     """
-    return jnp.sum(jnp.square(difference(laplacian(image), laplacian(target))), axis=(-3, -2, -1))
+    cells = _pooled(difference(at_least_float32(image), at_least_float32(target)), pool)
+    squares = jnp.sum(jnp.square(laplacian(cells)), axis=-1)
+    if where is not None:
+        weights = _pooled(where[..., None].astype(squares.dtype), pool)[:-2, :-2, 0]
+        squares = squares * jnp.broadcast_to(weights, squares.shape)
+    return jnp.sum(squares, axis=(-2, -1))
+
+
+def _pooled(image: Array, pool: int) -> Array:
+    """Means over squares of pool x pool pixels."""
+    *batch, height, width, channel = image.shape
+    down, right = height // pool, width // pool
+    if min(down, right) < 3:
+        raise ValueError(
+            f"`pool` must leave 3 x 3 cells or more of an image, got {pool} for {height} x {width}"
+        )
+    cells = image[..., : down * pool, : right * pool, :]
+    return jnp.mean(cells.reshape(*batch, down, pool, right, pool, channel), axis=(-4, -2))

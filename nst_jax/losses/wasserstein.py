@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from nst_jax.losses.moments import MomentSums, mean_and_covariance
+from nst_jax.losses.covariance import CovarianceSums, mean_and_covariance
 
 EPSILON = 1e-4
 """Added to the matrix whose root is taken, in parts of the square of the style's mean variance."""
@@ -38,7 +38,7 @@ class Normal(NamedTuple):
 
 
 @jax.jit
-def normal(sums: MomentSums) -> Normal:
+def normal(sums: CovarianceSums) -> Normal:
     """The style's mean, trace and root of the covariance.
 
     Args:
@@ -53,7 +53,7 @@ def normal(sums: MomentSums) -> Normal:
 
 @partial(jax.jit, static_argnames="steps")
 def wasserstein_distance(
-    sums: MomentSums, target: Normal, *, epsilon: ArrayLike = EPSILON, steps: int = ROOT_STEPS
+    sums: CovarianceSums, target: Normal, *, epsilon: ArrayLike = EPSILON, steps: int = ROOT_STEPS
 ) -> Float[Array, ""]:
     """The squared distance, a channel.
 

@@ -1,14 +1,14 @@
 """The colors of curves, on a light and on a dark background: by term, and by learning rate."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from nst_jax.runlog import TERMS, RunRecord
+from nst_jax.runlog import TOTAL, RunRecord
 
 
 class Color(NamedTuple):
@@ -25,16 +25,32 @@ _CHOSEN = {
     "total_variation": Color("#15803d", "#5cc98a"),
 }
 # A term for which no color has been chosen takes the next of these.
-_SPARE = (Color("#7e22ce", "#c084fc"), Color("#a16207", "#facc15"), Color("#0e7490", "#22d3ee"))
-
-OF_TERMS: Mapping[str, Color] = _CHOSEN | dict(
-    zip((term for term in TERMS if term not in _CHOSEN), itertools.cycle(_SPARE), strict=False)
+_SPARE = (
+    Color("#7e22ce", "#c084fc"),
+    Color("#a16207", "#facc15"),
+    Color("#0e7490", "#22d3ee"),
+    Color("#be185d", "#f472b6"),
 )
-"""The color of each term, in the order in which curves are drawn: later ones cover earlier ones."""
 
 # The ends of the color map are left out: yellow is too faint on white, violet on black.
 _LEVELS = 16
 _LIGHT, _DARK = (0.0, 0.8), (0.3, 1.0)
+
+
+def of_terms(names: Iterable[str]) -> dict[str, Color]:
+    """The color of the total and of each term of an objective.
+
+    Args:
+      names: of the terms.
+
+    Returns:
+      In the order in which curves are drawn: later ones cover earlier ones.
+    """
+    own = [TOTAL, *names]
+    spare = zip(
+        (term for term in own if term not in _CHOSEN), itertools.cycle(_SPARE), strict=False
+    )
+    return {term: color for term, color in _CHOSEN.items() if term in own} | dict(spare)
 
 
 def ramp() -> list[Color]:

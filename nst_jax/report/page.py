@@ -18,7 +18,10 @@ from nst_jax.report import charts, colors, pictures, tables, terms, words
 from nst_jax.runlog import RunRecord, parse_json
 from nst_jax.system import files
 
-_UNSHOWN = {"schema", "schema_version", "status", "config_json", "plans_json", "command", "pid"}
+_UNSHOWN = {
+    *("schema", "schema_version", "status", "command", "pid"),
+    *("config_json", "plans_json", "terms_json"),
+}
 
 
 def write(record: RunRecord, path: Path) -> None:
@@ -54,8 +57,8 @@ def render(record: RunRecord) -> str:
         thumbnail=pictures.THUMBNAIL,
         settings=_settings(record),
         device=_device(record),
-        summands=terms.SUMMANDS,
-        term_colors=colors.OF_TERMS,
+        summands=record.terms,
+        term_colors=colors.of_terms(record.terms),
         ramp=colors.ramp(),
         is_preview=record.attributes.get("weights_name") == "random",
     )
@@ -110,10 +113,11 @@ def _facts(record: RunRecord) -> list[str]:
 
 def _settings(record: RunRecord) -> dict[str, str]:
     """The settings that have a value and an influence."""
-    return {
+    own = {f"term {name}": text for name, text in terms.described(record).items()}
+    return own | {
         words.setting(name): words.text(value)
         for name, value in record.config.items()
-        if name not in PLACES and value not in (None, [])
+        if name not in (*PLACES, "terms") and value not in (None, [])
     }
 
 

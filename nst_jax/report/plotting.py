@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from nst_jax.report import colors, layout, terms
 from nst_jax.report.terms import weighted_terms
-from nst_jax.runlog import RunRecord, labels
+from nst_jax.runlog import TOTAL, RunRecord, labels
 from nst_jax.system import files
 
 # Of a sweep's curves; more do not fit beside the axes.
@@ -76,11 +76,12 @@ def loss_curves(record: RunRecord) -> Figure:
 def _curves(record: RunRecord) -> list[tuple[str, np.ndarray, dict]]:
     """Label, values and line style of each curve; "" for those that get no label."""
     if len(record.variants) == 1:
+        of_terms = colors.of_terms(record.terms)
         return [
             (
                 terms.name(term),
                 values[:, 0],
-                {"color": colors.OF_TERMS[term].light, "lw": 2 if term == terms.TOTAL else 1.3},
+                {"color": of_terms[term].light, "lw": 2 if term == TOTAL else 1.3},
             )
             for term, values in weighted_terms(record).items()
         ]
@@ -202,7 +203,7 @@ def _settings_line(record: RunRecord) -> str:
         return f"{len(record.variants)} variants, {steps}"
     rate = f", rate {first.learning_rate:g}" if first.has_rate else ""
     optimizer = labels.cut(labels.on_one_line(first.optimizer), _MOST_LETTERS)
-    weights = [f"{terms.title(x)} weight {terms.weight(first, x):g}" for x in terms.SUMMANDS]
+    weights = [f"{terms.title(x)} weight {first.weights[x]:g}" for x in record.terms]
     return ", ".join([f"{optimizer}{rate}", steps, *weights])
 
 

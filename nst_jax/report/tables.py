@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nst_jax.report import terms, words
-from nst_jax.runlog import TERMS, RunRecord, Variant, labels
+from nst_jax.runlog import TOTAL, RunRecord, Variant, labels
 
 
 class Column(NamedTuple):
@@ -71,20 +71,25 @@ def shared_settings(record: RunRecord) -> dict[str, str]:
 
 
 def layers(record: RunRecord) -> list[Column]:
-    """The style loss of each layer in each variant's last good row."""
-    losses = record.rows.style_per_layer
+    """The loss of each part of a term, mostly a layer, in each variant's last good row."""
+    group = "" if len(record.rows.parts) == 1 else "{}"
+    return [
+        _labels(record),
+        *(
+            Column(group.format(terms.title(term)), name, own.tolist(), True, _tints(own))
+            for term, losses in record.rows.parts.items()
+            for name, own in zip(record.parts[term], _last_good(losses).T, strict=True)
+        ),
+    ]
+
+
+def _last_good(losses: Float[np.ndarray, "t v part"]) -> Float[np.ndarray, "v part"]:
+    """The last row of each variant in which all parts are finite; NaN without one."""
     values = np.full(losses.shape[1:], np.nan)
     good = np.isfinite(losses).all(axis=-1)
     for i in np.flatnonzero(good.any(axis=0)):
         values[i] = losses[np.flatnonzero(good[:, i])[-1], i]
-    columns = zip(record.style_layers, values.T, strict=True)
-    return [
-        _labels(record),
-        *(
-            Column("", name, own.tolist(), is_measured=True, tints=_tints(own))
-            for name, own in columns
-        ),
-    ]
+    return values
 
 
 def groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
@@ -95,12 +100,11 @@ def groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
 
 def best(record: RunRecord) -> set[int]:
     """The variant of lowest total of each optimizer; none if the totals cannot be compared."""
-    keys = ("style", *map(terms.weight_name, terms.SUMMANDS))
-    problems = {tuple(getattr(variant, key) for key in keys) for variant in record.variants}
+    problems = {(variant.style, *variant.weights.values()) for variant in record.variants}
     if record.final is None or len(problems) > 1 or len(record.variants) == 1:
         return set()
     lowest: dict[str, int] = {}
-    totals = record.final[terms.TOTAL]
+    totals = record.final[TOTAL]
     for i in np.argsort(totals, kind="stable").tolist():
         variant = record.variants[i]
         if variant.status == "finished" and np.isfinite(totals[i]):
@@ -125,8 +129,8 @@ def _settings(record: RunRecord) -> list[Column]:
         Column("", "optimizer", [v.optimizer for v in variants]),
         Column("", "learning rate", rates),
         *(
-            Column("weights", terms.title(term), [terms.weight(v, term) for v in variants])
-            for term in terms.SUMMANDS
+            Column("weights", terms.title(term), [v.weights[term] for v in variants])
+            for term in record.terms
         ),
         Column("", "style picture", [styles[v.style] for v in variants]),
         Column("", "start", [starts[v.init] for v in variants]),
@@ -165,7 +169,8 @@ def _status(variant: Variant, done: int, steps: Any, began_at_minimum: bool) -> 
 def _finals(record: RunRecord) -> list[Column]:
     """The total and the terms of the saved pictures."""
     unknown = [None] * len(record.variants)
-    finals = {x: record.final[x].tolist() if record.final else unknown for x in TERMS}
+    names = (TOTAL, *record.terms)
+    finals = {x: record.final[x].tolist() if record.final else unknown for x in names}
     return [
         Column("final loss", terms.title(term), values, is_measured=True)
         for term, values in finals.items()

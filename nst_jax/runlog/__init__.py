@@ -2,18 +2,20 @@
 
 from nst_jax.runlog.reading import has_ended, load, parse_json
 from nst_jax.runlog.record import (
+    NAME,
     SCHEMA_VERSION,
-    TERMS,
-    Rows,
     RunRecord,
     Variant,
     ended,
     first_bad_term,
 )
+from nst_jax.runlog.series import TOTAL, Parts, Rows
 
 __all__ = [
+    "NAME",
     "SCHEMA_VERSION",
-    "TERMS",
+    "TOTAL",
+    "Parts",
     "Rows",
     "RunRecord",
     "Variant",

@@ -1,14 +1,12 @@
 """In what two logs of one run differ, byte for byte: what repeating a run comes to."""
 
-from dataclasses import fields
-
 import numpy as np
 
 from nst_jax.runlog import labels
-from nst_jax.runlog.record import Rows, RunRecord, ended
+from nst_jax.runlog.record import RunRecord, ended
 
-# Of a run's time nothing is the same twice.
-_SERIES = [field.name for field in fields(Rows) if field.name not in ("step", "wall_time")]
+# A clock gives no time twice.
+_LEFT_OUT = {"step", "wall_time"}
 
 
 def differences(first: RunRecord, second: RunRecord) -> list[str]:
@@ -31,12 +29,14 @@ def differences(first: RunRecord, second: RunRecord) -> list[str]:
 def _in_rows(first: RunRecord, second: RunRecord, variant: int) -> list[str]:
     steps = min(first.steps_done[variant], second.steps_done[variant])
     found = []
-    for name in _SERIES:
-        one, other = (getattr(each.rows, name)[:steps, variant] for each in (first, second))
+    old, new = first.rows.by_path(), second.rows.by_path()
+    # A log of version 1 does not have the parts of every term.
+    for path in (path for path in old if path in new and path not in _LEFT_OUT):
+        one, other = (each[path][:steps, variant] for each in (old, new))
         differing = np.flatnonzero(_differ(one, other).reshape(steps, -1).any(axis=1))
         if differing.size:
             found.append(
-                f"{name.replace('_', ' ')} differs from step {differing[0]} on, by "
+                f"{_in_words(path)} differs from step {differing[0]} on, by "
                 f"{_relative(one, other):.1e} at most"
             )
     return found
@@ -59,6 +59,13 @@ def _at_the_end(first: RunRecord, second: RunRecord, variant: int) -> list[str]:
         for name in terms
         if _differ(terms[name][[variant]], other_terms[name][[variant]]).any()
     ]
+
+
+def _in_words(path: str) -> str:
+    """A series by its path: `losses/style` is "style"."""
+    group, _, term = path.rpartition("/")
+    name = term.replace("_", " ")
+    return f"{name} by parts" if group == "part_losses" else name
 
 
 def _differ(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -5,30 +5,39 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from jaxtyping import Float
 
-from nst_jax.runlog.record import SCHEMA, SCHEMA_VERSION, SERIES, TERMS, Variant, style_path
+from nst_jax.runlog.record import SCHEMA, SCHEMA_VERSION, Variant, style_path
+from nst_jax.runlog.series import TOTAL, Parts, axis_of, series
 
 # Of fixed length, to be overwritten in place.
 STATUS = h5py.string_dtype(length=16)
 
 
 def check_space(
-    path: Path, num_steps: int, num_snapshots: int, variants: Sequence[Variant], content: np.ndarray
+    path: Path,
+    num_steps: int,
+    num_snapshots: int,
+    variants: Sequence[Variant],
+    parts: Parts,
+    content: np.ndarray,
 ) -> None:
     """Refuses a log that the disk cannot hold: HDF5 does not survive a full one.
 
     Raises:
       OSError: one line that says what is needed.
     """
-    # Ten series of at most 8 bytes, and five layers more.
-    needed = len(variants) * (num_steps * 15 * 8 + (num_snapshots + 1) * content.nbytes) + 2**20
+    # Five series beside the losses, all of at most 8 bytes.
+    values = 5 + 1 + len(parts) + sum(map(len, parts.values()))
+    pictures = (num_snapshots + 1) * content.nbytes
+    needed = len(variants) * (num_steps * values * 8 + pictures) + 2**20
     if not _can_be_had(needed, path.parent):
         free = shutil.disk_usage(path.parent).free
         raise OSError(
@@ -73,6 +82,10 @@ def write_variants(file: h5py.File, variants: Sequence[Variant]) -> None:
     """The settings of each variant, and how it ended."""
     for field in fields(Variant):
         values = [_text(getattr(variant, field.name)) for variant in variants]
+        if field.name == "weights":
+            for term in values[0]:
+                file[f"weights/{term}"] = [float(each[term]) for each in values]
+            continue
         dtype = h5py.string_dtype() if isinstance(values[0], str) else None
         if field.name == "status":
             dtype = STATUS
@@ -80,15 +93,23 @@ def write_variants(file: h5py.File, variants: Sequence[Variant]) -> None:
     file["variants/label"].make_scale("variant")
 
 
-def write_series(
-    file: h5py.File, variants: int, style_layers: Sequence[str], num_steps: int
+def write_terms(
+    file: h5py.File, parts: Parts, part_weights: Mapping[str, Float[np.ndarray, "v part"]]
 ) -> None:
+    """The names of the terms and of their parts, and the weights of the parts."""
+    names = h5py.string_dtype()
+    file.create_dataset("terms", data=np.array(list(parts), names))
+    for term, own in parts.items():
+        file.create_dataset(f"parts/{term}", data=np.array(own, names)).make_scale("part")
+    for term, weights in part_weights.items():
+        file.create_dataset(f"part_weights/{term}", data=np.asarray(weights, np.float32))
+
+
+def write_series(file: h5py.File, variants: int, parts: Parts, num_steps: int) -> None:
     """Room for the rows, with units and scales, so that other programs label their axes."""
-    names = np.array(style_layers, dtype=h5py.string_dtype())
-    file.create_dataset("layers/style", data=names).make_scale("layer")
-    sizes = {"v": variants, "l": len(style_layers)}
-    scales = {"v": "variants/label", "l": "layers/style"}
-    for where, dtype, axes, unit in SERIES.values():
+    sizes = {"v": variants, **{axis_of(term): len(own) for term, own in parts.items()}}
+    scales = {"v": "variants/label", **{axis_of(term): f"parts/{term}" for term in parts}}
+    for where, (dtype, axes, unit) in series(parts).items():
         shape = (num_steps, *(sizes[axis] for axis in axes))
         fill = -1 if np.issubdtype(dtype, np.integer) else np.nan
         # Written, not only declared: HDF5 gives a dataset its place with its first values.
@@ -106,6 +127,7 @@ def write_images(
     file: h5py.File,
     content: np.ndarray,
     styles: Mapping[str, np.ndarray],
+    terms: Iterable[str],
     variants: int,
     num_snapshots: int,
 ) -> None:
@@ -115,12 +137,21 @@ def write_images(
         where = style_path(number)
         file.create_dataset(where, data=style, compression="gzip").attrs["name"] = _text(name)
     shape = (variants, *content.shape)
-    for term in TERMS:
-        file.create_dataset(f"final/{term}", data=np.full(variants, np.nan, np.float32))
+    for name in (TOTAL, *terms):
+        file.create_dataset(f"final/{name}", data=np.full(variants, np.nan, np.float32))
     file.create_dataset("images/final", data=np.zeros(shape, np.uint8))
     file.create_dataset("images/snapshots", data=np.zeros((num_snapshots, *shape), np.uint8))
     steps = np.full(num_snapshots, -1, np.int32)
     file.create_dataset("images/snapshot_step", data=steps)
+
+
+def write_guides(
+    file: h5py.File, references: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]
+) -> None:
+    """Further pictures that terms read, and the masks of regions."""
+    for group, pictures in (("references", references), ("masks", masks)):
+        for name, picture in pictures.items():
+            file.create_dataset(f"{group}/{name}", data=picture, compression="gzip")
 
 
 def _text(value: Any) -> Any:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nst_jax.runlog.record import RunRecord
 from nst_jax.runlog.writing import RunLog
 from nst_jax.system import files
@@ -38,7 +40,15 @@ def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) 
             },
             config=config,
             variants=[parts[i % count].variants[i // count] for i in range(total)],
-            style_layers=first.style_layers,
+            parts=first.parts,
+            part_weights={
+                term: np.stack(
+                    [parts[i % count].part_weights[term][i // count] for i in range(total)]
+                )
+                for term in first.part_weights
+            },
+            references=first.references,
+            masks=first.masks,
             content=first.content,
             styles=styles,
             num_steps=config["steps"],

@@ -10,19 +10,19 @@ import h5py
 import numpy as np
 
 from nst_jax.choices import check_choice
+from nst_jax.runlog import schema_1
 from nst_jax.runlog.record import (
+    ENDED,
+    NAME,
     SCHEMA,
     SCHEMA_VERSION,
-    SERIES,
-    TERMS,
-    Rows,
     RunRecord,
     Status,
     Variant,
     VariantStatus,
-    ended,
     style_path,
 )
+from nst_jax.runlog.series import TOTAL, Parts, Rows, axis_of, rows, series
 from nst_jax.system import files, plain, sandbox
 from nst_jax.system.hdf5 import Reader
 
@@ -32,6 +32,7 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # large as the largest picture that `image` reads.
 _LIMIT = 3 * 178_956_970
 _MOST_LEVELS = 8
+_MOST_TERMS = 64
 _MOST_LETTERS = 20_000
 _ATTRIBUTES: dict[str, Any] = {
     "schema_version": int,
@@ -85,7 +86,8 @@ def has_ended(path: Path) -> bool:
       ValueError, OSError: it cannot be read.
     """
     with h5py.File(path, "r", locking=False) as file:
-        return all(map(ended, _read_variants(Reader(file, _LIMIT))))
+        statuses = Reader(file, _LIMIT).strings("variants/status", "v")
+    return all(status in ENDED for status in statuses)
 
 
 class _Refused(Exception):
@@ -107,20 +109,20 @@ def _read(path: Path, reader: Reader) -> RunRecord:
     attributes = {name: _typed(name, value) for name, value in reader.attributes().items()}
     for name in ("status", "config_json"):
         reader.attribute(name)
-    variants = _read_variants(reader)
-    rows = read_rows(reader)
+    parts = read_parts(reader)
+    variants = _read_variants(reader, parts)
     snapshot_steps = reader.array("images/snapshot_step", np.int32, "s")
     snapshots = int(np.count_nonzero(snapshot_steps >= 0))
     has_ended = any(variant.status != "running" for variant in variants)
     paths = itertools.takewhile(lambda path: path in reader, map(style_path, itertools.count(1)))
-    final = {term: reader.array(f"final/{term}", np.float32, "v") for term in TERMS}
+    final = {name: reader.array(f"final/{name}", np.float32, "v") for name in (TOTAL, *parts)}
     return RunRecord(
         path=path,
         attributes=attributes,
         config=parse_json(attributes["config_json"], dict),
         variants=variants,
-        style_layers=tuple(reader.strings("layers/style", "l")),
-        rows=rows,
+        parts=parts,
+        rows=read_rows(reader, parts),
         final=final if has_ended else None,
         content=_picture(reader.array("images/content", np.uint8, "hw3")),
         styles={
@@ -133,16 +135,69 @@ def _read(path: Path, reader: Reader) -> RunRecord:
         snapshots=reader.array("images/snapshots", np.uint8, "svhw3", count=snapshots),
         snapshot_steps=snapshot_steps[:snapshots],
         capacity=reader.size("t"),
+        part_weights={
+            term: reader.array(f"part_weights/{term}", np.float32, ("v", axis_of(term)))
+            for term in _members(reader, "part_weights", _MOST_TERMS)
+            if term in parts
+        },
+        references={
+            name: _picture(reader.array(f"references/{name}", np.uint8, ("", "", "3")))
+            for name in _members(reader, "references", _MOST_TERMS)
+        },
+        masks={
+            name: _picture(reader.array(f"masks/{name}", np.uint8, ("", "")))
+            for name in _members(reader, "masks", _MOST_TERMS)
+        },
     )
 
 
-def _read_variants(reader: Reader) -> tuple[Variant, ...]:
-    columns = {
+def _members(reader: Reader, group: str, most: int) -> list[str]:
+    """The names in a group, none if there is no group."""
+    names = reader.members(group) if group in reader else []
+    if len(names) > most or not all(map(NAME.fullmatch, names)):
+        raise ValueError(f"{group}: expected {most} names at most, {NAME.pattern}")
+    return names
+
+
+def _version(reader: Reader) -> int:
+    return _typed("schema_version", reader.attribute("schema_version"))
+
+
+def _place(reader: Reader, path: str) -> str:
+    """Where a file of its version has what the present one has under a path."""
+    return schema_1.PATHS.get(path, path) if _version(reader) == 1 else path
+
+
+def read_parts(reader: Reader) -> Parts:
+    """The names of the terms of an open log and of their parts.
+
+    Raises:
+      ValueError: they are no names, too many, or missing.
+    """
+    if _version(reader) == 1:
+        return schema_1.parts(reader)
+    terms = reader.strings("terms", "k")
+    different = set(terms) - {TOTAL}
+    if not 0 < len(different) == len(terms) <= _MOST_TERMS or not all(map(NAME.fullmatch, terms)):
+        raise ValueError(f"terms: expected {_MOST_TERMS} different names at most, {NAME.pattern}")
+    return {term: tuple(reader.strings(f"parts/{term}", (axis_of(term),))) for term in terms}
+
+
+def _read_variants(reader: Reader, parts: Parts) -> tuple[Variant, ...]:
+    weights = {
+        term: reader.array(_place(reader, f"weights/{term}"), np.float64, "v").tolist()
+        for term in parts
+    }
+    columns: dict[str, list] = {
         field.name: reader.strings(f"variants/{field.name}", "v")
         if field.type is str
         else reader.array(f"variants/{field.name}", _NUMBERS[field.type], "v").tolist()
         for field in fields(Variant)
+        if field.name != "weights"
     }
+    columns["weights"] = [
+        dict(zip(weights, each, strict=True)) for each in zip(*weights.values(), strict=True)
+    ]
     variants = tuple(
         Variant(**dict(zip(columns, values, strict=True)))
         for values in zip(*columns.values(), strict=True)
@@ -151,7 +206,7 @@ def _read_variants(reader: Reader) -> tuple[Variant, ...]:
         raise ValueError("it has no variants")
     for variant in variants:
         check_choice("variants/status", variant.status, VariantStatus)
-        numbers = [value for value in vars(variant).values() if isinstance(value, float)]
+        numbers = [variant.learning_rate, *variant.weights.values()]
         if not np.isfinite(numbers).all():
             raise ValueError(f"variants: expected finite settings, found {numbers}")
         if any(
@@ -167,13 +222,13 @@ def _picture(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def read_rows(reader: Reader) -> Rows:
+def read_rows(reader: Reader, parts: Parts) -> Rows:
     """The rows of an open log that have been written."""
     valid = int(np.count_nonzero(reader.array("step", np.int32, "t") >= 0))
-    return Rows(
-        **{
-            name: reader.array(where, dtype, "t" + axes, count=valid)
-            for name, (where, dtype, axes, _) in SERIES.items()
+    return rows(
+        {
+            path: reader.array(_place(reader, path), dtype, ("t", *axes), count=valid)
+            for path, (dtype, axes, _) in series(parts).items()
         }
     )
 

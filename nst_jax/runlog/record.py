@@ -1,47 +1,61 @@
 """The run log: one HDF5 file a run, single or sweep. What is in it.
 
     /            attributes: schema, schema_version, status, settings, versions, device, hashes
+    /terms       names of the terms, in their order (k,)
+    /parts       TERM: names of its parts, mostly layers (p,)
     /variants    label, optimizer, learning_rate, ..., status, diverged_step          (v,)
+    /weights     TERM (v,)   /part_weights   TERM (v, p), of terms with several parts
     /step (t,)   /wall_time (t, v) seconds   /evaluations (t, v)
-    /losses      total, content, style, total_variation (t, v), style_per_layer (t, v, layer)
+    /losses      total, TERM (t, v)   /part_losses   TERM (t, v, p), of terms with several parts
     /grad_norm, /update_norm (t, v)        NaN after a variant has diverged
-    /final       the terms of the saved picture (v,)
+    /final       total, TERM: losses of the saved picture (v,)
     /images      content, style (style_2, ... of a sweep over styles), final (v, h, w, 3),
                  snapshots (s, v, h, w, 3), snapshot_step (s,)
+    /references  NAME: further pictures that terms read   /masks   NAME: regions (h, w)
 
 Every dataset has its full size from the start (`writing` says why). What has no value yet is -1
-or NaN; of a row `evaluations` and then `step` are written last.
+or NaN; of a row `evaluations` and then `step` are written last. Version 1 is read as well
+(`schema_1`).
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Int, UInt8
+
+from nst_jax.runlog.series import TOTAL, Parts, Rows
 
 SCHEMA = "nst_jax.run"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Status = Literal["running", "finished", "interrupted", "failed"]
 VariantStatus = Literal["running", "finished", "interrupted", "diverged", "failed"]
-TERMS = ("total", "content", "style", "total_variation")
 
 
 @dataclass(frozen=True)
 class Variant:
     """The settings in which the variants of a run differ, and how each ended.
 
-    `status` is "running", "interrupted", "finished" or "diverged"; `diverged_step` is -1 unless
-    diverged.
+    Attributes:
+      label: names it among the others.
+      optimizer: by name.
+      learning_rate: 0 for an optimizer that has none.
+      weights: `{term: weight}`.
+      style: the picture whose style is taken.
+      init: where it starts.
+      seed: of the noise.
+      status: "running", "interrupted", "finished" or "diverged".
+      diverged_step: -1 unless diverged.
     """
 
     label: str
     optimizer: str
     learning_rate: float
-    content_weight: float
-    style_weight: float
-    tv_weight: float
+    weights: Mapping[str, float]
     style: str
     init: str
     seed: int
@@ -54,28 +68,14 @@ class Variant:
         return self.learning_rate != 0
 
 
+ENDED = ("finished", "diverged")
+NAME = re.compile("[a-z][a-z0-9_]{0,39}")
+"""What a term, a reference or a region may be called: it is a name in the file."""
+
+
 def ended(variant: Variant) -> bool:
     """Whether there is nothing left to do for a variant."""
-    return variant.status in ("finished", "diverged")
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The series of a run, one row a step; row i is of the image before update i.
-
-    The terms are those before their weights: total = sum of weight x term.
-    """
-
-    step: Int[np.ndarray, "t"]
-    wall_time: Float[np.ndarray, "t v"]
-    evaluations: Int[np.ndarray, "t v"]
-    total: Float[np.ndarray, "t v"]
-    content: Float[np.ndarray, "t v"]
-    style: Float[np.ndarray, "t v"]
-    total_variation: Float[np.ndarray, "t v"]
-    style_per_layer: Float[np.ndarray, "t v layer"]
-    grad_norm: Float[np.ndarray, "t v"]
-    update_norm: Float[np.ndarray, "t v"]
+    return variant.status in ENDED
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ class RunRecord:
       attributes: of the root, as in the schema (status, versions, device, hashes).
       config: the settings of the command, parsed from `config_json`.
       variants: one a column of the rows.
-      style_layers: names, in the order of `rows.style_per_layer`.
+      parts: names of the parts of each term, in the order of the objective.
       rows: the series.
-      final: terms of the saved pictures, `{term: (v,)}`; None until the run has ended.
+      final: losses of the saved pictures, `{"total" or term: (v,)}`; None until the run has ended.
       content: the content picture.
       styles: `{name: picture}`, as the variants name them.
       images: the saved pictures, (v, h, w, 3); None until a first variant has ended, black for
@@ -97,13 +97,16 @@ class RunRecord:
       snapshots: pictures of some steps, (s, v, h, w, 3); s may be 0.
       snapshot_steps: those steps, (s,).
       capacity: rows that the file has room for.
+      part_weights: `{term: (v, part)}`, of terms with several parts; older logs have none.
+      references: further pictures that terms read, by name.
+      masks: of regions, (h, w), 255 inside, by name.
     """
 
     path: Path
     attributes: dict[str, Any]
     config: dict[str, Any]
     variants: tuple[Variant, ...]
-    style_layers: tuple[str, ...]
+    parts: Parts
     rows: Rows
     final: dict[str, np.ndarray] | None
     content: UInt8[np.ndarray, "h w 3"]
@@ -112,6 +115,14 @@ class RunRecord:
     snapshots: UInt8[np.ndarray, "s v h w 3"]
     snapshot_steps: Int[np.ndarray, "s"]
     capacity: int = 0
+    part_weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    references: Mapping[str, np.ndarray] = field(default_factory=dict)
+    masks: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the terms, in the order of the objective."""
+        return tuple(self.parts)
 
     @property
     def status(self) -> Status:
@@ -155,19 +166,7 @@ class RunRecord:
         if self.final is None or not len(self.rows.step):
             return np.zeros_like(finished)
         is_flat = self.rows.grad_norm[0] == 0
-        return finished & (is_flat | (self.final["total"] > self.rows.total[0]))
-
-
-SERIES = {
-    "step": ("step", np.int32, "", "steps"),
-    "wall_time": ("wall_time", np.float64, "v", "seconds since the start of its program"),
-    "evaluations": ("evaluations", np.int32, "v", "objective evaluations in the step"),
-    **{term: (f"losses/{term}", np.float32, "v", "loss, before its weight") for term in TERMS},
-    "style_per_layer": ("losses/style_per_layer", np.float32, "vl", "loss, before its weight"),
-    "grad_norm": ("grad_norm", np.float32, "v", "L2 norm, total per unit of pixel"),
-    "update_norm": ("update_norm", np.float32, "v", "L2 norm, pixel units of [0, 1]"),
-}
-"""Of each field of `Rows`: path in the file, dtype, axes behind time, unit."""
+        return finished & (is_flat | (self.final[TOTAL] > self.rows.total[0]))
 
 
 def style_path(number: int) -> str:
@@ -179,10 +178,12 @@ def first_bad_term(rows: Rows, variant: int, step: int) -> str | None:
     """The first value of a row that is not finite, by name; None if all are, or without row."""
     if step >= len(rows.step):
         return None
-    if not np.isfinite(rows.style_per_layer[step, variant]).all():
-        return "style"
     # The total is the sum of the others: it is named only if none of them is at fault.
-    for name in ("content", "style", "total_variation", "total", "grad_norm", "update_norm"):
-        if not np.isfinite(getattr(rows, name)[step, variant]):
+    names = [*(name for name in rows.losses if name != TOTAL), TOTAL]
+    norms = {"grad_norm": rows.grad_norm, "update_norm": rows.update_norm}
+    for name, values in ({name: rows.losses[name] for name in names} | norms).items():
+        if not np.isfinite(values[step, variant]):
+            return name
+        if name in rows.parts and not np.isfinite(rows.parts[name][step, variant]).all():
             return name
     return None

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -22,8 +23,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from nst_jax.runlog import layout
-from nst_jax.runlog.reading import read_rows
-from nst_jax.runlog.record import SERIES, TERMS, Rows, RunRecord, Status, Variant
+from nst_jax.runlog.reading import read_parts, read_rows
+from nst_jax.runlog.record import RunRecord, Status, Variant
+from nst_jax.runlog.series import TOTAL, Parts, Rows, series
 from nst_jax.system import files, sandbox
 from nst_jax.system.hdf5 import Reader
 
@@ -35,8 +37,9 @@ class RunLog:
     `finish`.
     """
 
-    def __init__(self, file: h5py.File):
+    def __init__(self, file: h5py.File, parts: Parts):
         self._file = file
+        self._parts = parts
 
     @classmethod
     def create(
@@ -46,12 +49,15 @@ class RunLog:
         attributes: Mapping[str, Any],
         config: Mapping[str, Any],
         variants: Sequence[Variant],
-        style_layers: Sequence[str],
+        parts: Parts,
         content: UInt8[np.ndarray, "h w 3"],
         styles: Mapping[str, UInt8[np.ndarray, "h2 w2 3"]],
         num_steps: int,
         num_snapshots: int = 0,
         chunk_length: int,
+        part_weights: Mapping[str, Float[np.ndarray, "v part"]] = MappingProxyType({}),
+        references: Mapping[str, UInt8[np.ndarray, "h2 w2 3"]] = MappingProxyType({}),
+        masks: Mapping[str, UInt8[np.ndarray, "h3 w3"]] = MappingProxyType({}),
     ) -> "RunLog":
         """Makes the file with status "running" and no rows; an existing one is replaced.
 
@@ -60,29 +66,35 @@ class RunLog:
           attributes: of the root beside the schema's own; plain numbers, bools and strings.
           config: settings, kept as JSON.
           variants: what each column of the rows is.
-          style_layers: names for the last axis of `style_per_layer`.
+          parts: names of the terms and of their parts.
           content: the content picture as it is optimised against.
           styles: the style pictures by name, one at least.
           num_steps: rows at most.
           num_snapshots: snapshots at most.
           chunk_length: rows a call of `append`, for the record.
+          part_weights: see `RunRecord`.
+          references: see `RunRecord`.
+          masks: see `RunRecord`.
         """
-        layout.check_space(path, num_steps, num_snapshots, variants, content)
+        layout.check_space(path, num_steps, num_snapshots, variants, parts, content)
         with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
             layout.write_attributes(file, config, attributes, chunk_length)
+            layout.write_terms(file, parts, part_weights)
             layout.write_variants(file, variants)
-            layout.write_series(file, len(variants), style_layers, num_steps)
-            layout.write_images(file, content, styles, len(variants), num_snapshots)
-        return cls(_opened(path))
+            layout.write_series(file, len(variants), parts, num_steps)
+            layout.write_images(file, content, styles, parts, len(variants), num_snapshots)
+            layout.write_guides(file, references, masks)
+        return cls(_opened(path), parts)
 
     @classmethod
     def reopen(cls, path: Path) -> "RunLog":
-        """Opens a log to go on with its run.
+        """Opens a log of the present version to go on with its run.
 
         Raises:
           OSError: as `check_writable`.
         """
-        log = cls(_opened(path))
+        file = _opened(path)
+        log = cls(file, read_parts(Reader(file, sys.maxsize)))
         log.finish("running")
         return log
 
@@ -90,7 +102,8 @@ class RunLog:
         """Adds the rows of one chunk and flushes them to the file.
 
         Args:
-          rows: of the variants that ran; a row's place is its step.
+          rows: of the variants that ran; a row's place is its step. A series that they lack, as
+            those of an older log may, stays without values.
           variants: which those are.
 
         Raises:
@@ -98,10 +111,13 @@ class RunLog:
         """
         steps = slice(int(rows.step[0]), int(rows.step[-1]) + 1)
         with self._writing():
-            for name, (where, _, axes, _) in reversed(SERIES.items()):
-                if name in ("evaluations", "step"):
+            values = rows.by_path()
+            for where, (_, axes, _) in reversed(series(self._parts).items()):
+                if where not in values:
+                    continue
+                if where in ("evaluations", "step"):
                     self._file.flush()
-                self._file[where][(steps, variants) if axes else steps] = getattr(rows, name)
+                self._file[where][(steps, variants) if axes else steps] = values[where]
 
     def take_over(self, record: RunRecord, source: slice, variants: slice) -> None:
         """Adds rows and snapshots of another log.
@@ -112,7 +128,7 @@ class RunLog:
           variants: the columns here.
         """
         if len(record.rows.step):
-            self.append(_of_variants(record.rows, source), variants)
+            self.append(record.rows.of_variants(source), variants)
         for i, step in enumerate(record.snapshot_steps):
             self.append_snapshot(i, int(step), record.snapshots[i, source], variants)
 
@@ -139,8 +155,8 @@ class RunLog:
     ) -> None:
         """Adds how variants ended: the saved pictures, their losses, their status."""
         with self._writing():
-            for term in TERMS:
-                self._file[f"final/{term}"][variants] = final[term]
+            for name in (TOTAL, *self._parts):
+                self._file[f"final/{name}"][variants] = final[name]
             self._file["images/final"][variants] = images
             self._file["variants/diverged_step"][variants] = [v.diverged_step for v in ended]
             self._file.flush()
@@ -162,15 +178,15 @@ class RunLog:
 
     def rows(self) -> Rows:
         """The rows so far."""
-        return read_rows(Reader(self._file, sys.maxsize))
+        return read_rows(Reader(self._file, sys.maxsize), self._parts)
 
     def totals(self, variants: slice) -> Float[np.ndarray, "t v"]:
         """The total of each row so far, of some variants."""
         return self._file["losses/total"][: self._count(variants), variants]
 
     def start(self, variants: slice) -> dict[str, Float[np.ndarray, "v"]]:
-        """The terms of the first row, of some variants."""
-        return {term: self._file[f"losses/{term}"][0, variants] for term in TERMS}
+        """The losses of the first row, of some variants."""
+        return {name: self._file[f"losses/{name}"][0, variants] for name in (TOTAL, *self._parts)}
 
     def seconds(self, variants: slice) -> float:
         """When the last row of some variants was logged, counted from their start."""
@@ -243,8 +259,3 @@ def check_writable(path: Path) -> None:
       OSError: another program has it open, or it may not be written; one line.
     """
     _opened(path).close()
-
-
-def _of_variants(rows: Rows, variants: slice) -> Rows:
-    series = {name: getattr(rows, name)[:, variants] for name in SERIES if name != "step"}
-    return Rows(step=rows.step, **series)

@@ -2,11 +2,13 @@
 
 from nst_jax.runs.again import rerun, resume
 from nst_jax.runs.checks import check_config
-from nst_jax.runs.inputs import Network, check_same, layers_of
+from nst_jax.runs.inputs import Network, check_same
+from nst_jax.runs.objectives import layers_of
 from nst_jax.runs.preparation import (
     Run,
     load_network,
     load_pictures,
+    make_terms,
     prepare,
     problem_of,
     sources_of,
@@ -25,6 +27,7 @@ __all__ = [
     "layers_of",
     "load_network",
     "load_pictures",
+    "make_terms",
     "prepare",
     "problem_of",
     "rerun",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nst_jax import runlog
 from nst_jax.config import Config, SweepConfig
-from nst_jax.runlog import RunRecord, checkpoint, comparison, writing
+from nst_jax.runlog import RunRecord, checkpoint, comparison, upgrading, writing
 from nst_jax.runlog.writing import RunLog
 from nst_jax.runs import extension, inputs, plans, programs, results, resumption
 from nst_jax.runs.checks import LOG_SUFFIXES, check_config, check_outputs
@@ -27,6 +27,7 @@ def resume(
     *,
     steps: int | None = None,
     force: bool = False,
+    own_terms: bool = False,
     say: Say = inform,
     progress: bool | None = None,
 ) -> Outcome:
@@ -41,6 +42,7 @@ def resume(
         stay as they are, and new ones beside them have this number in their names; steps of which
         no state was kept are run again.
       force: overwrite what is there under the new names.
+      own_terms: import the functions that the log names as terms; without it such a log is refused.
       say: gets each line for the person.
       progress: as `stylize_files`.
 
@@ -53,18 +55,22 @@ def resume(
     with stop_requests() as request, locks.held(path):
         record = runlog.load(path)
         if steps not in (None, record.capacity):
-            return _extend(record, steps, force, request, say, progress, started)
+            return _extend(record, steps, force, own_terms, request, say, progress, started)
         if record.status in ("finished", "failed") and all(map(runlog.ended, record.variants)):
             more = "; --steps adds to its steps" if record.status == "finished" else ""
             say(f"{path} is {record.status}: there is nothing to resume{more}")
             return Outcome(0, record)
         writing.check_writable(path)
-        run = _prepare_again(record, lambda config: replace(config, log=path), say, request)
+        run = _prepare_again(
+            record, lambda config: replace(config, log=path), say, request, own_terms=own_terms
+        )
         variants = [
             replace(variant, status=logged.status, diverged_step=logged.diverged_step)
             for variant, logged in zip(run.variants, record.variants, strict=True)
         ]
         run = run._replace(variants=variants)
+        _check_same_terms(record, run)
+        upgrading.upgrade(record, run.problem.parts)
         with RunLog.reopen(path) as log:
             run_programs(run, log, path, request, progress)
         return results.conclude(run.outputs, path, request, say, started, alpha=run.alpha)
@@ -75,6 +81,7 @@ def rerun(
     *,
     new_log: Path | None = None,
     force: bool = False,
+    own_terms: bool = False,
     say: Say = inform,
     answer: Say = console.say,
     progress: bool | None = None,
@@ -87,6 +94,7 @@ def rerun(
       path: the run log; its pictures and weights have to be where it names them.
       new_log: where to keep the log of the repetition; None: nowhere.
       force: overwrite it.
+      own_terms: as `resume`.
       say: gets each line about what happens on the way.
       answer: gets what differs, and the verdict.
       progress: as `stylize_files`.
@@ -108,7 +116,7 @@ def rerun(
         path_of_log = new_log or Path(folder) / "run.h5"
         with locks.held(path_of_log):
             elsewhere = partial(_with_results_in, Path(folder), path_of_log)
-            run = _prepare_again(record, elsewhere, say, request)
+            run = _prepare_again(record, elsewhere, say, request, own_terms=own_terms)
             say(plan_line(run))
             with create_log(run, path_of_log) as log:
                 run_programs(run, log, path_of_log, request, progress)
@@ -120,6 +128,15 @@ def rerun(
         return Outcome(request.exit_code, again)
     answer(f"{path}: " + ("other bytes" if found else "the same bytes"))
     return Outcome(1 if found else 0, again)
+
+
+def _check_same_terms(record: RunRecord, run: Run) -> None:
+    """Refuses to write terms into a log that has no place for them."""
+    if tuple(run.problem.terms) != record.terms:
+        raise ValueError(
+            f"{record.path} cannot be gone on with: its terms are {', '.join(record.terms)}, its "
+            f"settings make {', '.join(run.problem.terms)}; nst-jax rerun repeats it"
+        )
 
 
 def _with_results_in(folder: Path, log: Path, config: Config) -> Config:
@@ -134,6 +151,7 @@ def _extend(
     record: RunRecord,
     steps: int,
     force: bool,
+    own_terms: bool,
     request: StopRequest,
     say: Say,
     progress: bool | None,
@@ -141,13 +159,14 @@ def _extend(
 ) -> Outcome:
     """Goes on with a run in a new log, which can itself be resumed from the start on."""
     with resumption.about(record.path):
-        config = resumption.read(record).config
+        config = resumption.read(record, own_terms=own_terms).config
         path = extension.beside(record.path, config.steps, steps)
         config = replace(extension.extended(record, config, steps), log=path, force=force)
     check_config(config)
     check_outputs(config)
     with locks.held(path):
-        run = _prepare_again(record, lambda _: config, say, request)
+        run = _prepare_again(record, lambda _: config, say, request, own_terms=own_terms)
+        _check_same_terms(record, run)
         states, run = _with_more_steps(record, run)
         say(f"{path} goes on from {record.path}")
         _say_repetition(record, [p for n, p in enumerate(run.plans) if n not in states], say)
@@ -190,7 +209,12 @@ def _say_repetition(record: RunRecord, anew: Sequence[Plan], say: Say) -> None:
 
 
 def _prepare_again(
-    record: RunRecord, place: Callable[[Config], Config], say: Say, request: StopRequest
+    record: RunRecord,
+    place: Callable[[Config], Config],
+    say: Say,
+    request: StopRequest,
+    *,
+    own_terms: bool,
 ) -> Run:
     """The run of a log, with the programs that it had; refused if its inputs have changed.
 
@@ -199,9 +223,10 @@ def _prepare_again(
       place: gives its settings with the places of the results.
       say: gets each line for the person.
       request: of a signal.
+      own_terms: see `resume`.
     """
     with resumption.about(record.path):
-        config, share, old_plans, form = resumption.read(record)
+        config, share, old_plans, form = resumption.read(record, own_terms=own_terms)
         config = place(config)
         check_config(config)
         # A log from elsewhere decides where results go: at least no input is overwritten.

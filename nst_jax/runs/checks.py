@@ -1,21 +1,29 @@
 """What is refused before any work: wrong settings, and results that cannot be written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from nst_jax import image as images
-from nst_jax import vgg
-from nst_jax.config import Config, RunConfig, StylizeConfig, SweepConfig
+from nst_jax.config import Config, RunConfig, StylizeConfig, SweepConfig, terms_of
 from nst_jax.driver import check_settings
-from nst_jax.objective import check_weights
 from nst_jax.optimizers import named
 from nst_jax.runlog import Variant
 from nst_jax.runs import tensorboard
 from nst_jax.runs.grid import variants_of
-from nst_jax.runs.preparation import sources_of
+from nst_jax.runs.objectives import (
+    CONTENT,
+    OF_IMAGE,
+    OF_PAIRS,
+    STYLE,
+    check_weights,
+    references_of,
+    region_of,
+)
+from nst_jax.runs.preparation import make_terms, sources_of
 from nst_jax.system import files
+from nst_jax.terms import Term
 
 LOG_SUFFIXES = (".h5", ".hdf5")
 
@@ -27,7 +35,7 @@ def check_config(config: Config) -> None:
       ValueError: one line that names the setting, what was expected and what came.
     """
     _check_ranges(config)
-    _check_layers(config)
+    _check_terms(config)
     _check_what_is_kept(config)
     check_variants(variants_of(config), config)
     if config.snapshot_every > config.steps:
@@ -44,22 +52,74 @@ def _check_ranges(config: Config) -> None:
         ("style size", style_size, 1),
         ("snapshot period", config.snapshot_every, 0),
         ("initial noise", config.init_noise, 0),
+        ("style scale", config.style_scale, 1 / 64),
         ("batch", getattr(config, "batch", None), 1),
     ):
         if value is not None and not least <= value < np.inf:
             raise ValueError(f"the {name} must be at least {least}, got {value}")
+    if config.style_scale != 1 and style_size is None:
+        raise ValueError(
+            "--style-scale is a factor of the style's size: give --style-size in pixels"
+        )
     if config.enlarge and size is None and style_size is None:
         raise ValueError("there is nothing to enlarge to: give a size in pixels, or no --enlarge")
 
 
-def _check_layers(config: Config) -> None:
-    layers = (*config.content_layers, *config.style_layers)
-    for layer in layers:
-        vgg.canonical_name(layer, config.arch)
+def _check_terms(config: Config) -> None:
+    made = make_terms(config)
+    for variant in variants_of(config):
+        check_weights(variant.weights, made)
+    _check_pictures(config, made)
+    _check_blend(config, made)
     if isinstance(config, SweepConfig) and not config.styles:
         raise ValueError("there is no style picture: name one or more after the content")
-    if not layers:
-        raise ValueError("there is nothing to match: name a content layer or a style layer")
+    if not any(term.layers for term in made.values()):
+        raise ValueError(
+            "there is nothing to match: no term reads a layer of the network; name a content layer "
+            "or a style layer"
+        )
+
+
+def _check_pictures(config: Config, made: Mapping[str, Term]) -> None:
+    """Refuses terms that read pictures or regions that are not there, and some that none reads."""
+    sources = sources_of(config)
+    given = {CONTENT: "", STYLE: ""} | dict.fromkeys(sources.references, "--picture")
+    for picture, option in ((CONTENT, "--mask"), (STYLE, "--style-mask")):
+        given |= {region_of(picture, name): option for name in sources.masks[picture]}
+    if twice := set(sources.references) & set(sources.masks[CONTENT]):
+        raise ValueError(f"{min(twice)} is the name of a picture and of a region: rename one")
+    for name, spec in terms_of(config).items():
+        if spec.kind in OF_IMAGE and spec.reference not in (None, CONTENT):
+            raise ValueError(
+                f"the term {name!r} compares location by location ({spec.kind}): its reference "
+                f"must be {CONTENT!r}, got {spec.reference!r}"
+            )
+    read = references_of(made)
+    if unknown := [name for name in read if name not in given]:
+        raise ValueError(
+            f"a term reads the picture or region {unknown[0]!r}, which is not there: give "
+            f"--picture {unknown[0]}=PATH, or --mask {unknown[0]}=PATH for a region"
+        )
+    read = (*read, *sources.blend)
+    if unread := [name for name, option in given.items() if option and name not in read]:
+        name = unread[0].removeprefix(region_of(STYLE, ""))
+        raise ValueError(f"no term reads {given[unread[0]]} {name}: name it in the objective")
+
+
+def _check_blend(config: Config, made: Mapping[str, Term]) -> None:
+    """Refuses a blend of pictures that some term cannot take for one."""
+    if not config.blend:
+        return
+    if config.style_mask:
+        raise ValueError(
+            "--blend takes whole pictures, --style-mask a part of one: leave one of them out"
+        )
+    for name, spec in terms_of(config).items():
+        if spec.kind in OF_PAIRS and STYLE in made[name].references:
+            raise ValueError(
+                f"the term {name!r} compares pairs of locations ({spec.kind}), which a blend has "
+                "not: let it read one picture, or leave out --blend"
+            )
 
 
 def _check_what_is_kept(config: Config) -> None:
@@ -90,13 +150,6 @@ def check_variants(variants: Sequence[Variant], config: RunConfig) -> None:
             num_steps=config.steps,
             learning_rate=variant.learning_rate if named(variant.optimizer).has_rate else 1.0,
             tolerance=config.tolerance,
-        )
-        check_weights(variant.content_weight, variant.style_weight, variant.tv_weight)
-        # A term without layers has no weight either.
-        check_weights(
-            variant.content_weight * bool(config.content_layers),
-            variant.style_weight * bool(config.style_layers),
-            variant.tv_weight,
         )
         if not 0 <= variant.seed < 2**63:
             raise ValueError(f"the seed must be at least 0 and below 2^63, got {variant.seed}")

@@ -12,19 +12,21 @@ import numpy as np
 
 from nst_jax import backend, compiler, driver, objective, optimizers, vgg, weights
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS, Arch, Pooling, Precision
-from nst_jax.objective import FeatureFn, LossWeights, Objective
 from nst_jax.steps import Hyperparameters, single
 from nst_jax.system import environment, memory
+from nst_jax.terms import FeatureFn, Objective, Weights
 
 _TRIED_SIZE = 512
 _TRIED_STEPS = 2
 _MOST_PIXELS = 32_000
 _MOST_VARIANTS = 10_000
-_WEIGHTS = LossWeights(
-    *objective.DEFAULT_WEIGHTS["report"],
-    total_variation=np.float32(0),
-    content_layers=np.ones(len(CONTENT_LAYERS), np.float32),
-    style_layers=np.full(len(STYLE_LAYERS), 1 / len(STYLE_LAYERS), np.float32),
+_WEIGHTS = Weights(
+    {"content": np.float32(1e4), "style": np.float32(1e-2), "total_variation": np.float32(0)},
+    {
+        "content": np.ones(len(CONTENT_LAYERS), np.float32),
+        "style": np.full(len(STYLE_LAYERS), 1 / len(STYLE_LAYERS), np.float32),
+        "total_variation": np.ones(1, np.float32),
+    },
 )
 
 

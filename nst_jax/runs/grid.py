@@ -11,8 +11,7 @@ from dataclasses import fields
 from typing import Any, NamedTuple, get_args
 
 from nst_jax.choices import OptimizerName
-from nst_jax.config import RunConfig, StylizeConfig, SweepConfig
-from nst_jax.objective import DEFAULT_WEIGHTS
+from nst_jax.config import RunConfig, StylizeConfig, SweepConfig, weights_of
 from nst_jax.optimizers import named
 from nst_jax.runlog import Variant, labels
 
@@ -44,28 +43,24 @@ def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:
     Raises:
       ValueError: a learning rate that is not a number, or for an optimizer that is not run.
     """
+    of_terms = weights_of(config)
     if isinstance(config, StylizeConfig):
         config = as_sweep(config)
-    content, style = DEFAULT_WEIGHTS[config.convention]
     rates = parse_learning_rates(config.learning_rates, config.optimizers)
-    _check_count(config, rates)
+    _check_count(config, rates, of_terms)
     settings: list[dict[str, Any]] = [
         {
             "style": str(style_path),
             "optimizer": optimizer,
             "learning_rate": rate,
-            "content_weight": content_weight,
-            "style_weight": style_weight,
-            "tv_weight": tv_weight,
+            "weights": dict(zip(of_terms, weights, strict=True)),
             "init": init,
             "seed": seed,
         }
         for style_path, optimizer in itertools.product(config.styles, config.optimizers)
-        for rate, content_weight, style_weight, tv_weight, init, seed in itertools.product(
+        for rate, weights, init, seed in itertools.product(
             rates[optimizer],
-            config.content_weights or (content,),
-            config.style_weights or (style,),
-            config.tv_weights,
+            [*itertools.product(*of_terms.values())],
             config.inits,
             config.seeds,
         )
@@ -76,10 +71,13 @@ def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:
     )
 
 
-def _check_count(config: SweepConfig, rates: Mapping[str, Sequence[float]]) -> None:
-    lists = (config.content_weights, config.style_weights, config.tv_weights, config.inits)
+def _check_count(
+    config: SweepConfig,
+    rates: Mapping[str, Sequence[float]],
+    of_terms: Mapping[str, Sequence[float]],
+) -> None:
     count = len(config.styles) * sum(len(rates[optimizer]) for optimizer in config.optimizers)
-    count *= math.prod(max(1, len(each)) for each in (*lists, config.seeds))
+    count *= math.prod(map(len, (*of_terms.values(), config.inits, config.seeds)))
     if count > _MOST_VARIANTS:
         raise ValueError(f"a sweep has at most {_MOST_VARIANTS:,} variants, got {count:,}")
 
@@ -100,7 +98,8 @@ def as_sweep(config: StylizeConfig) -> SweepConfig:
         learning_rates=(repr(config.learning_rate),),
         content_weights=one(config.content_weight),
         style_weights=one(config.style_weight),
-        tv_weights=(config.tv_weight,),
+        tv_weights=one(config.tv_weight),
+        term_weights=config.term_weights,
         inits=(config.init,),
         seeds=(config.seed,),
     )
@@ -144,33 +143,40 @@ def parse_learning_rates(
 
 
 _MOST_VARIANTS = 100_000
-_SHOWN = {
-    "content_weight": "content",
-    "style_weight": "style weight",
-    "tv_weight": "TV",
-    "init": "from",
-    "seed": "seed",
-    "style": "",
-}
-_PATHS = ("style", "init")
+_SHOWN = {"init": "from", "seed": "seed", "style": ""}
+_PATHS = ("", "from")
+# The style is also a picture.
+_TERMS = {"style": "style weight", "total_variation": "TV"}
 
 
 def _labels(
     settings: Sequence[Mapping[str, Any]], rates: Mapping[str, Sequence[float]]
 ) -> list[str]:
     rate_names = {optimizer: labels.of_numbers(own) for optimizer, own in rates.items()}
-    columns = {name: {each[name] for each in settings} for name in _SHOWN}
+    told = [_told(each) for each in settings]
+    columns = {name: {each[name] for each in told} for name in told[0]} if told else {}
     names = {
-        name: (labels.of_paths if name in _PATHS else labels.of_numbers)(values)
-        for name, values in columns.items()
+        words: (labels.of_paths if words in _PATHS else labels.of_numbers)(values)
+        for words, values in columns.items()
         if len(values) > 1
     }
 
-    def parts(own: Mapping[str, Any]) -> Iterator[str]:
+    def parts(own: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator[str]:
         yield own["optimizer"]
         if named(own["optimizer"]).has_rate:
             yield rate_names[own["optimizer"]][own["learning_rate"]]
         for name, shown in names.items():
-            yield f"{_SHOWN[name]} {shown[own[name]]}"
+            yield f"{name} {shown[told[name]]}"
 
-    return labels.distinct([" ".join(" ".join(parts(each)).split()) for each in settings])
+    texts = (" ".join(parts(*each)) for each in zip(settings, told, strict=True))
+    return labels.distinct([" ".join(text.split()) for text in texts])
+
+
+def _told(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a label tells of a variant if it differs from others, by its words there."""
+    # A space apart, no name of a term is that of a setting.
+    weights = {
+        f"{_TERMS.get(term, term.replace('_', ' '))} ": weight
+        for term, weight in settings["weights"].items()
+    }
+    return weights | {shown: settings[name] for name, shown in _SHOWN.items()}

@@ -17,7 +17,7 @@ import jax
 from jax.experimental import multihost_utils
 
 from nst_jax import backend, report, runlog
-from nst_jax.config import SweepConfig, from_json, to_json
+from nst_jax.config import SweepConfig, from_json, resolved, to_json
 from nst_jax.runlog import checkpoint, merging
 from nst_jax.runs import again, run
 from nst_jax.runs.checks import check_config, check_outputs
@@ -56,6 +56,7 @@ def sweep_files(
     Raises:
       ValueError, OSError: bad input, or no cluster.
     """
+    config = resolved(config)
     check_config(config)
     check_outputs(config)
     prepare_device(config)
@@ -132,7 +133,7 @@ def _wait_for_the_living() -> list[int]:
 
 def _run_part(part: SweepConfig, share: Share, say: Say, progress: bool | None) -> int:
     if part.log.exists() and _is_of(part.log, part):
-        outcome = again.resume(part.log, say=say, progress=progress)
+        outcome = again.resume(part.log, own_terms=True, say=say, progress=progress)
     else:
         outcome = run.sweep_files(part, share=share, say=say, progress=progress)
     return outcome.exit_code

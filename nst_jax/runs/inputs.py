@@ -1,19 +1,23 @@
 """What a run reads: pictures and a network, known again by their hashes."""
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from nst_jax import image as images
-from nst_jax import vgg
+from nst_jax import masks, vgg
 from nst_jax import weights as network_weights
 from nst_jax.choices import Alpha, Arch, Border, Pooling
-from nst_jax.objective import FeatureFn
-from nst_jax.runlog import RunRecord
-from nst_jax.runs.problem import Pictures
+from nst_jax.runlog import NAME, RunRecord
+from nst_jax.runs.objectives import CONTENT, STYLE
+from nst_jax.runs.problem import Pictures, Where
 from nst_jax.system import files
+from nst_jax.terms import FeatureFn
 
 _STARTS = ("content", "noise", "style")
 
@@ -25,11 +29,17 @@ class Sources(NamedTuple):
       content: the file of the picture whose subject is kept.
       styles: the files of those whose style is taken.
       inits: what the variants start from, sorted: files, "content", "noise" or "style".
+      references: the files of further pictures that terms read, by name.
+      masks: the files of the masks of regions, `{"content" or "style": {region: file}}`.
+      blend: see `Pictures`.
     """
 
     content: Path
     styles: tuple[Path, ...]
     inits: tuple[str, ...]
+    references: Mapping[str, Path] = MappingProxyType({})
+    masks: Mapping[str, Mapping[str, Path]] = MappingProxyType({})
+    blend: Mapping[str, float] = MappingProxyType({})
 
     @property
     def starts(self) -> tuple[str, ...]:
@@ -39,7 +49,13 @@ class Sources(NamedTuple):
     @property
     def paths(self) -> tuple[Path, ...]:
         """All files."""
-        return (self.content, *self.styles, *map(Path, self.starts))
+        return (self.content, *self.styles, *map(Path, self.starts), *self.guides)
+
+    @property
+    def guides(self) -> tuple[Path, ...]:
+        """The files of further pictures and of masks."""
+        masks = (file_of(path)[0] for named in self.masks.values() for path in named.values())
+        return (*self.references.values(), *masks)
 
     def hashes(self) -> dict[str, str]:
         """Of the files, as attributes of the run log."""
@@ -47,6 +63,7 @@ class Sources(NamedTuple):
             "content_sha256": files.sha256(self.content),
             "style_sha256": ",".join(map(files.sha256, self.styles)),
             "start_sha256": ",".join(files.sha256(Path(start)) for start in self.starts),
+            "guide_sha256": ",".join(map(files.sha256, self.guides)),
         }
 
 
@@ -91,8 +108,19 @@ def load_pictures(
         starts = {
             init: images.load_part(_path_of(init), *content.shape[:2]) for init in sources.starts
         }
+        references = {
+            name: images.load(path, size=style_size, enlarge=enlarge)
+            for name, path in sources.references.items()
+        }
+        # As large as the pictures whose regions they are; the styles of a sweep share theirs.
+        sizes = {CONTENT: content.shape[:2], STYLE: next(iter(styles.values()), content).shape[:2]}
+        regions = {
+            picture: {name: load_mask(path, *sizes[picture]) for name, path in named.items()}
+            for picture, named in sources.masks.items()
+        }
     _say_transparency(sources.content, found is not None, alpha, say)
-    pictures = Pictures(content, styles, starts, found if alpha == "keep" else None)
+    kept = found if alpha == "keep" else None
+    pictures = Pictures(content, styles, starts, kept, references, regions, sources.blend)
     if gray:
         return _in_gray(pictures)
     if all(map(images.is_gray, (content, *styles.values()))):
@@ -125,11 +153,16 @@ def _say_transparency(
 
 
 def _in_gray(pictures: Pictures) -> Pictures:
-    styles, starts = (
+    styles, starts, references = (
         {name: images.to_gray(picture) for name, picture in named.items()}
-        for named in (pictures.styles, pictures.starts)
+        for named in (pictures.styles, pictures.starts, pictures.references)
     )
-    return pictures._replace(content=images.to_gray(pictures.content), styles=styles, starts=starts)
+    return pictures._replace(
+        content=images.to_gray(pictures.content),
+        styles=styles,
+        starts=starts,
+        references=references,
+    )
 
 
 def check_sizes(pictures: Mapping[str, np.ndarray], layers: Sequence[str], arch: Arch) -> None:
@@ -143,6 +176,8 @@ def check_sizes(pictures: Mapping[str, np.ndarray], layers: Sequence[str], arch:
     Raises:
       ValueError: one line that names the file.
     """
+    if not layers:
+        return
     deepest = max(layers, key=lambda layer: vgg.smallest_side([layer], arch))
     side = vgg.smallest_side([deepest], arch)
     for path, picture in pictures.items():
@@ -193,11 +228,6 @@ def load_network(
     return Network(feature_fn, source.name, network_weights.params_sha256(params), form)
 
 
-def layers_of(names: Sequence[str], arch: Arch) -> tuple[str, ...]:
-    """Layers by Keras's names, each once."""
-    return tuple(dict.fromkeys(vgg.canonical_name(name, arch) for name in names))
-
-
 def check_same(record: RunRecord, present: Mapping[str, str]) -> None:
     """Refuses a log whose inputs are not those that its settings name any more.
 
@@ -215,3 +245,94 @@ def check_same(record: RunRecord, present: Mapping[str, str]) -> None:
                 f"{record.path} cannot be used: its {name.removesuffix('_sha256')} has "
                 "changed since it began"
             )
+
+
+def named_paths(option: str, texts: Sequence[str]) -> dict[str, Path]:
+    """`NAME=PATH` of an option as paths by name.
+
+    Args:
+      option: as it is written, for the error.
+      texts: its values.
+
+    Raises:
+      ValueError: a value without a name, with one that a log cannot hold, or with one given twice.
+    """
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not (equals and path and NAME.fullmatch(name)) or name in (CONTENT, STYLE):
+            raise ValueError(
+                f"{option} {text}: expected NAME=PATH with a name of small letters, digits and _ "
+                f"that is neither {CONTENT} nor {STYLE}"
+            )
+        if name in found:
+            raise ValueError(f"{option}: the name {name} is given twice")
+        found[name] = Path(path)
+    return found
+
+
+def blend_of(texts: Sequence[str], references: Collection[str]) -> dict[str, float]:
+    """The weights of `--blend`, `NAME=WEIGHT` each.
+
+    Args:
+      texts: its values.
+      references: the further pictures of the run.
+
+    Raises:
+      ValueError: a name of no picture, or a weight that is not positive.
+    """
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if name not in (STYLE, *references):
+            raise ValueError(
+                f"--blend {text}: expected NAME=WEIGHT of {', '.join((STYLE, *references))} "
+                "(--picture gives further names)"
+            )
+        found[name] = _weight(text, number)
+    return found
+
+
+def _weight(text: str, number: str) -> float:
+    try:
+        weight = float(number)
+    except ValueError:
+        weight = math.nan
+    if not 0 < weight < math.inf:
+        raise ValueError(f"--blend {text}: expected a weight above 0, got {number!r}")
+    return weight
+
+
+def file_of(path: Path) -> tuple[Path, int | None]:
+    """A mask's file, and its index in an indexed picture, `PATH#INDEX`; None: it is not indexed."""
+    name, mark, index = str(path).rpartition("#")
+    if mark and index.isdigit() and not path.exists():
+        return Path(name), int(index)
+    return path, None
+
+
+def load_mask(path: Path, height: int, width: int) -> Float[np.ndarray, "h w"]:
+    """The mask of a region, 1 inside and 0 outside.
+
+    Args:
+      path: white inside, black outside; or of an indexed picture `PATH#INDEX`.
+      height, width: of the picture whose region it is.
+
+    Raises:
+      ValueError, OSError: it cannot be read, or has nothing inside; one line.
+    """
+    file, index = file_of(path)
+    mask = images.load_mask(file, height, width, index=index)
+    if not mask.any():
+        raise ValueError(f"{path}: the region is empty: a mask is white inside")
+    return mask
+
+
+def regions_of(
+    named: Mapping[str, Mapping[str, np.ndarray]], layers: Sequence[str], arch: Arch
+) -> dict[str, dict[str, Where]]:
+    """The weights of locations of each region of content and style; see `masks.region`."""
+    return {
+        picture: {name: masks.region(mask, layers, arch=arch).where for name, mask in own.items()}
+        for picture, own in named.items()
+    }

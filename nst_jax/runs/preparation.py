@@ -9,10 +9,18 @@ import jax
 import numpy as np
 
 from nst_jax import backend, compiler, vgg
-from nst_jax.config import Config, RunConfig, StylizeConfig, SweepConfig, to_json
-from nst_jax.objective import FeatureFn
+from nst_jax.config import (
+    Config,
+    RunConfig,
+    StylizeConfig,
+    SweepConfig,
+    layer_balance_of,
+    terms_of,
+    to_json,
+)
+from nst_jax.config.terms import Terms
 from nst_jax.runlog import Variant
-from nst_jax.runs import inputs, plans
+from nst_jax.runs import inputs, objectives, plans
 from nst_jax.runs.grid import WHOLE, Share, variants_of
 from nst_jax.runs.inputs import Network, Sources
 from nst_jax.runs.plans import Plan
@@ -21,6 +29,7 @@ from nst_jax.runs.results import Outputs
 from nst_jax.system import environment
 from nst_jax.system.console import Say, inform, warn
 from nst_jax.system.interrupts import StopRequest
+from nst_jax.terms import FeatureFn, Term
 
 
 class Run(NamedTuple):
@@ -37,6 +46,7 @@ class Run(NamedTuple):
       share: which of all variants these are.
       batch: variants a program at most; None: what memory holds.
       settings: as plain values, for the log.
+      terms: what has been set of each term, by name.
       hashes: of the files and of the weights, as attributes of the log.
     """
 
@@ -50,6 +60,7 @@ class Run(NamedTuple):
     share: Share
     batch: int | None
     settings: dict[str, Any]
+    terms: Terms
     hashes: dict[str, str]
 
     @property
@@ -109,6 +120,7 @@ def prepare(
         share=share,
         batch=config.batch if isinstance(config, SweepConfig) else 1,
         settings=to_json(config),
+        terms=terms_of(config),
         hashes={**sources_of(config).hashes(), "weights_sha256": network.sha256},
     )
 
@@ -127,7 +139,18 @@ def sources_of(config: Config, variants: Sequence[Variant] | None = None) -> Sou
     # A share may have no variants: it needs no pictures of others.
     chosen = variants_of(config) if variants is None else variants
     inits = {variant.init for variant in chosen}
-    return Sources(config.content, styles, tuple(sorted(inits)))
+    references = inputs.named_paths("--picture", config.picture)
+    return Sources(
+        config.content,
+        styles,
+        tuple(sorted(inits)),
+        references,
+        {
+            objectives.CONTENT: inputs.named_paths("--mask", config.mask),
+            objectives.STYLE: inputs.named_paths("--style-mask", config.style_mask),
+        },
+        inputs.blend_of(config.blend, references),
+    )
 
 
 def load_pictures(config: Config, variants: Sequence[Variant], *, say: Say) -> Pictures:
@@ -142,11 +165,21 @@ def load_pictures(config: Config, variants: Sequence[Variant], *, say: Say) -> P
         say=say,
     )
     inputs.check_sizes(
-        {str(sources.content): pictures.content, **pictures.styles},
-        (*config.content_layers, *config.style_layers),
+        {
+            str(sources.content): pictures.content,
+            **pictures.styles,
+            **{str(sources.references[name]): x for name, x in pictures.references.items()},
+        },
+        objectives.layers_of(make_terms(config)),
         config.arch,
     )
     return pictures
+
+
+def make_terms(config: RunConfig) -> dict[str, Term]:
+    """The terms of a run by name; see `objectives.make_terms`."""
+    regions = inputs.named_paths("--style-mask", config.style_mask)
+    return objectives.make_terms(terms_of(config), config.arch, regions)
 
 
 def load_network(config: RunConfig, form: vgg.Form, *, say: Say) -> Network:
@@ -154,7 +187,7 @@ def load_network(config: RunConfig, form: vgg.Form, *, say: Say) -> Network:
     _say_form(form, say)
     return inputs.load_network(
         config.weights,
-        inputs.layers_of((*config.content_layers, *config.style_layers), config.arch),
+        objectives.layers_of(make_terms(config)),
         form,
         arch=config.arch,
         pooling=config.pooling,
@@ -176,13 +209,15 @@ def _say_form(form: vgg.Form, say: Say) -> None:
 
 def problem_of(config: RunConfig, feature_fn: FeatureFn, pictures: Pictures) -> Problem:
     """What the variants of a run minimise; see `problem.make_problem`."""
+    made = make_terms(config)
+    specs = terms_of(config)
     return make_problem(
         feature_fn,
         pictures,
-        content_layers=inputs.layers_of(config.content_layers, config.arch),
-        style_layers=inputs.layers_of(config.style_layers, config.arch),
-        convention=config.convention,
-        layer_balance=config.layer_balance,
+        made,
+        {name: objectives.part_weights(specs[name], term) for name, term in made.items()},
+        regions=inputs.regions_of(pictures.masks, objectives.layers_of(made), config.arch),
+        layer_balance=layer_balance_of(config),
         noise=config.init_noise,
         gray=config.gray,
     )

@@ -1,32 +1,31 @@
 """What a run minimises, how, and how long: what its settings come to, without a file or a word."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
-from jaxtyping import Float, UInt8
+from jax.tree_util import Partial
+from jaxtyping import Array, Float, UInt8
 
-from nst_jax import driver, optimizers
+from nst_jax import driver, optimizers, terms
 from nst_jax import image as images
-from nst_jax.choices import Convention, LayerBalance, OptimizerForm
+from nst_jax.choices import LayerBalance, OptimizerForm
 from nst_jax.compiler import Program
-from nst_jax.objective import (
-    FeatureFn,
-    LossWeights,
-    Objective,
-    Targets,
-    compute_targets,
-    in_gray,
-    losses_without_features,
-    make_objective,
-    make_weights,
-    relative_weights,
-)
 from nst_jax.optimizers import Optimizer
 from nst_jax.runlog import Variant
+from nst_jax.runs.objectives import CONTENT, STYLE, region_of
+from nst_jax.terms import FeatureFn, Term, View, Weights
 
 # Of a loss: what rounding leaves, or another file of the same picture; and what is no aim.
 _NOTHING, _LITTLE = 1e-6, 0.1
+
+
+Where = Mapping[str, Array]
+"""Weights of locations by layer."""
 
 
 class Pictures(NamedTuple):
@@ -37,28 +36,37 @@ class Pictures(NamedTuple):
       styles: `{name: picture}`, as the variants name them.
       starts: pictures to start from, by the path in `Variant.init`.
       alpha: (h, w), what the result shall have of the content's transparency; None: it is opaque.
+      references: further pictures that terms read, by name.
+      masks: `{"content" or "style": {region: (h, w)}}`, 1 inside and 0 outside.
+      blend: weights of the pictures that are one style together, by name; none: "style" is alone.
     """
 
     content: Float[np.ndarray, "h w 3"]
     styles: Mapping[str, np.ndarray]
     starts: Mapping[str, np.ndarray]
     alpha: np.ndarray | None = None
+    references: Mapping[str, np.ndarray] = MappingProxyType({})
+    masks: Mapping[str, Mapping[str, np.ndarray]] = MappingProxyType({})
+    blend: Mapping[str, float] = MappingProxyType({})
 
 
-class Problem(NamedTuple):
+@dataclass(frozen=True)
+class Problem:
     """What the variants minimise, and where they start.
 
     Attributes:
       objectives: one a style, by its name.
-      targets: of these.
+      terms: of each of these, by name.
+      part_weights: `{term: (part,)}`, before layers are balanced.
       pictures: of the run.
       layer_balance: how layers are weighed against one another.
       noise: standard deviation of the noise that is added to each start.
       gray: whether the images are gray.
     """
 
-    objectives: Mapping[str, Objective]
-    targets: Mapping[str, Targets]
+    objectives: Mapping[str, Partial]
+    terms: Mapping[str, Term]
+    part_weights: Mapping[str, np.ndarray]
     pictures: Pictures
     layer_balance: LayerBalance = "equal"
     noise: float = 0.0
@@ -70,9 +78,9 @@ class Problem(NamedTuple):
         return self.pictures.content.shape
 
     @property
-    def style_layers(self) -> tuple[str, ...]:
-        """Whose Gram matrices are matched, in the order of the log."""
-        return tuple(next(iter(self.targets.values())).style)
+    def parts(self) -> dict[str, tuple[str, ...]]:
+        """The names of the terms and of their parts, in the order of the log."""
+        return {name: term.parts for name, term in self.terms.items()}
 
     def start(self, variant: Variant) -> Float[np.ndarray, "h w 3"]:
         """The initial image of a variant."""
@@ -85,31 +93,50 @@ class Problem(NamedTuple):
             gray=self.gray,
         )
 
-    def weights(self, variant: Variant) -> LossWeights:
-        """Of the loss terms and of the layers, for one variant."""
-        targets = self.targets[variant.style]
-        weights = make_weights(
-            targets,
-            content=variant.content_weight,
-            style=variant.style_weight,
-            total_variation=variant.tv_weight,
-        )
-        return relative_weights(targets, weights) if self.layer_balance == "relative" else weights
+    def weights(self, variant: Variant) -> Weights:
+        """Of the terms and of their parts, for one variant."""
+        of_terms = {name: np.float32(variant.weights[name]) for name in self.terms}
+        weights = Weights(of_terms, self.part_weights)
+        if self.layer_balance == "equal":
+            return weights
+        scales = self._scales[variant.style]
+        return weights._replace(parts=terms.relative_parts(weights.parts, scales))
 
-    def is_at_minimum(self, variant: Variant, terms: Mapping[str, float]) -> bool:
-        """Whether an image of these terms leaves nothing to gain: it has all that is asked for.
+    @cached_property
+    def _scales(self) -> dict[str, dict[str, np.ndarray]]:
+        """By style and term, the losses of an image without features."""
+        return {
+            style: terms.losses_without_features(objective, self._seen)
+            for style, objective in self.objectives.items()
+        }
 
-        Content and style are then nothing beside what an image without features would have, and
-        the total variation is little.
+    @property
+    def _seen(self) -> View:
+        """A view of the size of the image, of which only the shapes count."""
+        feature_fn = terms.feature_fn_of(next(iter(self.objectives.values())))
+        shapes = jax.eval_shape(feature_fn, jax.ShapeDtypeStruct(self.shape, np.float32))
+        # Zeros of a broadcast take no memory, features of a large picture much.
+        features = {
+            name: np.broadcast_to(np.zeros((), x.dtype), x.shape) for name, x in shapes.items()
+        }
+        return View(self.pictures.content, features)
+
+    def is_at_minimum(self, variant: Variant, losses: Mapping[str, float]) -> bool:
+        """Whether an image of these losses leaves nothing to gain: it has all that is asked for.
+
+        Terms of features are then nothing beside what an image without features would have, and
+        the others are little.
         """
         weights = self.weights(variant)
-        of_content, of_style = losses_without_features(self.targets[variant.style])
-        content = variant.content_weight * float(np.dot(weights.content_layers, of_content))
-        style = variant.style_weight * float(np.dot(weights.style_layers, of_style))
-        return (
-            variant.content_weight * terms["content"] <= _NOTHING * content
-            and variant.style_weight * terms["style"] <= _NOTHING * style
-            and variant.tv_weight * terms["total_variation"] <= _LITTLE * (content + style)
+        scales = {
+            name: variant.weights[name] * float(np.dot(weights.parts[name], scale))
+            for name, scale in self._scales[variant.style].items()
+        }
+        little = _LITTLE * sum(scales.values())
+        return all(
+            variant.weights[name] * losses[name]
+            <= (_NOTHING * scales[name] if name in scales else little)
+            for name in self.terms
         )
 
     def in_8_bits(self, state: driver.State) -> UInt8[np.ndarray, "v h w 3"]:
@@ -146,10 +173,10 @@ class Schedule(NamedTuple):
 def make_problem(
     feature_fn: FeatureFn,
     pictures: Pictures,
+    terms_of_run: Mapping[str, Term],
+    part_weights: Mapping[str, np.ndarray],
     *,
-    content_layers: Sequence[str],
-    style_layers: Sequence[str],
-    convention: Convention = "report",
+    regions: Mapping[str, Mapping[str, Where]] = MappingProxyType({}),
     layer_balance: LayerBalance = "equal",
     noise: float = 0.0,
     gray: bool = False,
@@ -157,28 +184,41 @@ def make_problem(
     """The targets of every style, computed once, and the objectives.
 
     Args:
-      feature_fn: of the network, for all layers that follow.
+      feature_fn: of the network, for all layers of the terms.
       pictures: of the run.
-      content_layers: by Keras's names.
-      style_layers: by Keras's names.
-      convention: of the formulas.
+      terms_of_run: by name.
+      part_weights: of each term.
+      regions: `{"content" or "style": {region: weights of locations by layer}}`.
       layer_balance, noise, gray: see `Problem`.
     """
-    compute: Callable = Program(
-        compute_targets, static_argnames=("content_layers", "style_layers", "convention")
-    )
-    targets = {
-        name: compute(
-            feature_fn,
-            pictures.content,
-            style,
-            content_layers=tuple(content_layers),
-            style_layers=tuple(style_layers),
-            convention=convention,
+    named = tuple(terms_of_run.items())
+    objectives = {}
+    for style, picture in pictures.styles.items():
+        read = {CONTENT: pictures.content, STYLE: picture, **pictures.references}
+        targets = _compute_targets(
+            feature_fn, read, dict(regions), dict(pictures.blend), terms_of_run=named
         )
-        for name, style in pictures.styles.items()
-    }
-    objectives = {name: make_objective(feature_fn, each) for name, each in targets.items()}
-    if gray:
-        objectives = {name: in_gray(each) for name, each in objectives.items()}
-    return Problem(objectives, targets, pictures, layer_balance, noise, gray)
+        objective = terms.of_targets(feature_fn, terms_of_run, targets)
+        objectives[style] = terms.in_gray(objective) if gray else objective
+    return Problem(objectives, terms_of_run, part_weights, pictures, layer_balance, noise, gray)
+
+
+def _targets(
+    feature_fn: FeatureFn,
+    pictures: Mapping[str, Array],
+    regions: Mapping[str, Mapping[str, Where]],
+    blend: Mapping[str, Any],
+    *,
+    terms_of_run: tuple[tuple[str, Term], ...],
+) -> dict[str, Any]:
+    """The targets of all terms, in one program."""
+    views = {name: terms.view(feature_fn, picture) for name, picture in pictures.items()}
+    if blend:
+        views[STYLE] = terms.blend([views[name] for name in blend], list(blend.values()))
+    for picture, named in regions.items():
+        for region, where in named.items():
+            views[region_of(picture, region)] = views[picture]._replace(where=where)
+    return {name: term.init(views) for name, term in terms_of_run}
+
+
+_compute_targets: Callable = Program(_targets, static_argnames=("terms_of_run",))

@@ -14,7 +14,6 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from nst_jax import backend, driver, runlog
 from nst_jax import image as images
-from nst_jax.objective import Objective
 from nst_jax.optimizers import Optimizer
 from nst_jax.runlog import RunRecord, Variant, checkpoint
 from nst_jax.runlog.writing import RunLog
@@ -23,6 +22,7 @@ from nst_jax.runs.problem import Method, Problem, Schedule
 from nst_jax.system import memory
 from nst_jax.system.console import warn
 from nst_jax.system.interrupts import StopRequest
+from nst_jax.terms import Losses, Objective
 
 CHECKPOINT_SECONDS = 30.0
 
@@ -218,13 +218,23 @@ def _log_chunk(
             evaluations=history.evaluations,
             grad_norm=history.grad_norm,
             update_norm=history.update_norm,
-            **history.terms._asdict(),
+            losses=_losses_by_name(history.terms),
+            parts={
+                term: history.terms.parts[term]
+                for term, names in program.problem.parts.items()
+                if len(names) > 1
+            },
         ),
         plan.columns,
     )
     if schedule.snapshot_every and done % schedule.snapshot_every == 0:
         pictures = program.problem.in_8_bits(chunk.state)[: plan.count]
         log.append_snapshot(done // schedule.snapshot_every - 1, done, pictures, plan.columns)
+
+
+def _losses_by_name(found: Losses) -> dict[str, np.ndarray]:
+    """The total and the terms as the log has them."""
+    return {runlog.TOTAL: found.total, **found.terms}
 
 
 def _finish(program: Program, state: driver.State, log: RunLog, interrupted: bool) -> list[Variant]:
@@ -240,13 +250,13 @@ def _finish(program: Program, state: driver.State, log: RunLog, interrupted: boo
         optimizer=program.optimizer,
         driver=plan.driver,
     )
-    final = {term: getattr(losses, term)[: plan.count] for term in runlog.TERMS}
+    final = {name: loss[: plan.count] for name, loss in _losses_by_name(losses).items()}
     totals, start = log.totals(plan.columns), log.start(plan.columns)
     ended = []
     for i, variant in enumerate(program.variants):
-        first = {term: float(start[term][i]) for term in runlog.TERMS}
+        first = {name: float(values[i]) for name, values in start.items()}
         at_minimum = partial(program.problem.is_at_minimum, variant, first)
-        last = float(final["total"][i])
+        last = float(final[runlog.TOTAL][i])
         ended.append(
             _ended(variant, int(bad_steps[i]), totals[:, i], last, interrupted, at_minimum)
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,11 +27,15 @@ class Resumption(NamedTuple):
     form: vgg.Form | None
 
 
-def read(record: RunRecord) -> Resumption:
+def read(record: RunRecord, *, own_terms: bool = False) -> Resumption:
     """What is needed to go on with a run.
 
+    Args:
+      record: its log.
+      own_terms: whether functions that it names as terms may be imported.
+
     Raises:
-      ValueError: the log does not say it, or contradicts itself.
+      ValueError: the log does not say it, contradicts itself, or names functions.
     """
     attributes = record.attributes
     for name in _NEEDED:
@@ -38,7 +43,12 @@ def read(record: RunRecord) -> Resumption:
             raise ValueError(f"its attribute {name} is missing")
     if not isinstance(environment.versions_of(attributes).get("nst_jax"), str):
         raise ValueError("its attribute versions_json does not tell the version of nst_jax")
-    config = from_json(record.config)
+    config = replace(from_json(record.config), own_terms=own_terms)
+    if config.term and not own_terms:
+        raise ValueError(
+            f"its terms {', '.join(config.term)} are functions that would be imported: if they are "
+            "your own, add --own-terms"
+        )
     share = Share(*(attributes.get(name, part) for name, part in SHARE.items()))
     if not 0 <= share.number < share.total:
         raise ValueError(f"its share is {share.number} of {share.total}")

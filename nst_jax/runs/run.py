@@ -12,19 +12,23 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
+
 from nst_jax import image as images
 from nst_jax import runlog
-from nst_jax.config import Config, StylizeConfig, SweepConfig
+from nst_jax.config import Config, StylizeConfig, SweepConfig, resolved
 from nst_jax.driver import Chunk
 from nst_jax.runlog import checkpoint
 from nst_jax.runlog.writing import RunLog
 from nst_jax.runs import plans, programs, results
 from nst_jax.runs.checks import check_config, check_outputs
 from nst_jax.runs.grid import SHARE, WHOLE, Share
+from nst_jax.runs.objectives import CONTENT
 from nst_jax.runs.plans import Plan
 from nst_jax.runs.preparation import Run, prepare
 from nst_jax.runs.progress import ProgressBar
@@ -84,6 +88,7 @@ def _run_files(
     config: Config, share: Share, say: Say, progress: bool | None, on_chunk: OnChunk
 ) -> Outcome:
     started = time.perf_counter()
+    config = resolved(config)
     check_config(config)
     check_outputs(config)
     with stop_requests() as request, _log_path(config.log) as path, locks.held(path):
@@ -150,17 +155,28 @@ def create_log(run: Run, path: Path, origin: Mapping[str, str] = MappingProxyTyp
             "variants_per_program": max(plan.width for plan in run.plans),
             "plans_json": json.dumps(plans.as_json(run.plans)),
             "weights_name": run.network.name,
+            "terms_json": json.dumps({name: asdict(spec) for name, spec in run.terms.items()}),
             **origin,
         },
         config=run.settings,
         variants=run.variants,
-        style_layers=run.problem.style_layers,
+        parts=run.problem.parts,
+        part_weights=_part_weights(run),
+        references={name: images.to_uint8(x) for name, x in pictures.references.items()},
+        masks={name: images.to_uint8(x) for name, x in pictures.masks[CONTENT].items()},
         content=images.to_uint8(pictures.content),
         styles={name: images.to_uint8(style) for name, style in pictures.styles.items()},
         num_steps=steps,
         num_snapshots=steps // every if every else 0,
         chunk_length=run.plans[0].chunk_length,
     )
+
+
+def _part_weights(run: Run) -> dict[str, np.ndarray]:
+    """By term, the weights of the parts in each variant; of terms with several."""
+    weights = [run.problem.weights(variant).parts for variant in run.variants]
+    several = [term for term, names in run.problem.parts.items() if len(names) > 1]
+    return {term: np.stack([np.asarray(each[term]) for each in weights]) for term in several}
 
 
 def run_programs(

@@ -12,7 +12,7 @@ import numpy as np
 from nst_jax import driver
 from nst_jax import image as images
 from nst_jax.driver import Chunk
-from nst_jax.runlog import TERMS, Variant, labels
+from nst_jax.runlog import TOTAL, Variant, labels
 from nst_jax.runs.grid import Share
 from nst_jax.runs.plans import Plan
 from nst_jax.system import files
@@ -97,7 +97,8 @@ class TensorBoard:
     @staticmethod
     def _write_rows(writer: Any, chunk: Chunk, lane: int, first: int) -> None:
         history = chunk.history
-        curves = {f"loss/{term}": getattr(history.terms, term) for term in TERMS}
+        losses = {TOTAL: history.terms.total, **history.terms.terms}
+        curves = {f"loss/{name}": values for name, values in losses.items()}
         curves |= {"norm/gradient": history.grad_norm, "norm/update": history.update_norm}
         # Rows in which a diverged variant stands still say nothing.
         for row in np.flatnonzero(np.asarray(history.evaluations)[:, lane]):

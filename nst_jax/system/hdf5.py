@@ -34,6 +34,20 @@ class Reader:
         group, _, name = where.rpartition("/")
         return self._object(group).get(name, getlink=True) is not None
 
+    def members(self, where: str) -> list[str]:
+        """The names in a group.
+
+        Args:
+          where: its path in the file.
+
+        Raises:
+          ValueError: it is missing, or no group.
+        """
+        group = self._object(where)
+        if not isinstance(group, h5py.Group):
+            raise ValueError(f"{where}: expected a group")
+        return list(group)
+
     def size(self, axis: str) -> int:
         """The size of an axis, by the datasets read so far.
 

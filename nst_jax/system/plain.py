@@ -19,8 +19,9 @@ def read(value: Any, kind: Any) -> Any:
 
     Args:
       value: of JSON.
-      kind: bool, int, float, str, Path, None, a Literal of texts, a tuple of one type, a union, or
-        a dataclass of these, whose fields may be absent if they have a default.
+      kind: bool, int, float, str, Path, None, a Literal of texts, a tuple of one type, a dict of
+        texts to one type, a union, or a dataclass of these, whose fields may be absent if they have
+        a default.
 
     Raises:
       OtherFields: a field is missing or unknown.
@@ -36,6 +37,9 @@ def read(value: Any, kind: Any) -> Any:
     elif get_origin(kind) is tuple:
         if isinstance(value, list):
             return tuple(read(each, arguments[0]) for each in value)
+    elif get_origin(kind) is dict:
+        if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+            return {name: _read_named(name, each, arguments[1]) for name, each in value.items()}
     elif arguments:
         return _read_one_of(value, arguments)
     elif kind is float:
@@ -45,14 +49,18 @@ def read(value: Any, kind: Any) -> Any:
         # The system refuses a path with a NUL.
         if isinstance(value, str) and "\0" not in value:
             return kind(value)
-    elif kind is object or type(value) is kind:  # a bool is no int
+    elif kind in (object, Any) or type(value) is kind:  # a bool is no int
         return value
     raise TypeError(f"expected {_in_words(kind)}, found {value!r:.200}")
 
 
 def _read_fields(values: Any, kind: Any) -> Any:
     known = {field.name: field for field in fields(kind)}
-    needed = {name for name, field in known.items() if field.default is MISSING}
+    needed = {
+        name
+        for name, field in known.items()
+        if field.default is MISSING and field.default_factory is MISSING
+    }
     if not isinstance(values, dict) or not needed <= set(values) <= set(known):
         raise OtherFields(f"expected the fields {', '.join(known)}, found {values!r:.200}")
     types = get_type_hints(kind)
@@ -82,4 +90,6 @@ def _in_words(kind: Any) -> str:
         return " or ".join(get_args(kind))
     if get_origin(kind) is tuple:
         return "a list"
+    if get_origin(kind) is dict or is_dataclass(kind):
+        return "a table"
     return f"an {kind.__name__}" if kind is int else f"a {kind.__name__}"

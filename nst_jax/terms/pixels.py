@@ -1,0 +1,77 @@
+"""Terms of the pixels of the image."""
+
+from collections.abc import Callable
+from functools import cache
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from nst_jax import losses
+from nst_jax.terms.options import is_whole
+from nst_jax.terms.term import IMAGE, Targets, Term, View
+
+
+@cache
+def total_variation() -> Term:
+    """See `losses.total_variation`."""
+    return of_pixels(losses.total_variation, reach=1)
+
+
+@cache
+def squared_variation() -> Term:
+    """See `losses.squared_variation`."""
+    return of_pixels(losses.squared_variation, reach=1)
+
+
+@cache
+def nine_point_variation() -> Term:
+    """See `losses.nine_point_variation`."""
+    return of_pixels(losses.nine_point_variation, reach=1)
+
+
+@cache
+def laplacian(*, pools: tuple[int, ...] = (4,), reference: str = "content") -> Term:
+    """The lines of a picture, by the Laplacian; see `losses.laplacian_loss`.
+
+    Args:
+      pools: sides in pixels of the squares over which means are taken first; a part each, "pool4".
+      reference: the picture whose lines are kept, of the image's size.
+
+    Raises:
+      ValueError: the pools are no different whole numbers from 1 up; in `compose`, or when an
+        objective is traced: the image has fewer than three squares along an axis.
+    """
+    if not (isinstance(pools, tuple) and pools and all(is_whole(x) and x > 0 for x in pools)):
+        raise ValueError(f"`pools` must be whole numbers from 1 up, got {pools!r}")
+
+    def measure(targets: Targets, seen: View) -> Array:
+        target, where = targets.maps[IMAGE], seen.weights(IMAGE)
+        return jnp.stack(
+            [losses.laplacian_loss(seen.image, target, where, pool=pool) for pool in pools]
+        )
+
+    return Term(
+        init=lambda pictures: Targets({IMAGE: pictures[reference].image}, ()),
+        measure=measure,
+        loss=lambda targets, found: found,
+        parts=tuple(f"pool{pool}" for pool in pools),
+        references=(reference,),
+        # Three squares, less the pixel itself.
+        reach=3 * max(pools) - 1,
+    )
+
+
+def of_pixels(function: Callable[[Array], Array], *, reach: int = 0) -> Term:
+    """A term of the image alone.
+
+    Args:
+      function: from (h, w, 3) to a number, a sum over pixels.
+      reach: how far it looks beyond a pixel, see `Term`.
+    """
+    return Term(
+        init=lambda pictures: Targets({}, ()),
+        measure=lambda targets, seen: function(seen.image),
+        loss=lambda targets, found: found[None],
+        parts=(IMAGE,),
+        reach=reach,
+    )
