@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from nst_jax import vgg
-from nst_jax.choices import Arch
+from nst_jax.choices import Arch, Border
 
 LEAST = 16
 """Locations that a region needs at a layer: fewer make no statistic."""
@@ -42,7 +42,11 @@ class Region(NamedTuple):
 
 
 def region(
-    mask: Float[Array | np.ndarray, "h w"], layers: Sequence[str], *, arch: Arch = "vgg19"
+    mask: Float[Array | np.ndarray, "h w"],
+    layers: Sequence[str],
+    *,
+    arch: Arch = "vgg19",
+    border: Border = "zeros",
 ) -> Region:
     """A mask at each layer, eroded as far as `LEAST` locations are left, by half at most.
 
@@ -50,12 +54,15 @@ def region(
       mask: 1 in the region, 0 outside, (h, w) as the picture.
       layers: of the network.
       arch: of the network.
+      border: of the network, see `vgg.feature_fn`.
 
     Raises:
       ValueError: the region leaves no layer `LEAST` locations, or the mask is none.
     """
     mask = _checked(mask)
     where, erosion = {"image": mask}, {}
+    # Features of a reflected border come as well: what they see is in the region as its pixels are.
+    mask = vgg.with_border(mask[..., None], border)[..., 0]
     for layer in layers:
         where[layer], erosion[layer] = _eroded_as_far_as_possible(mask, layer, arch)
     return Region(where, erosion)

@@ -527,7 +527,7 @@ class _Extractor:
             # block can be computed once more.
             policy = jax.checkpoint_policies.save_only_these_names(_POOLED)
             apply = jax.checkpoint(apply, policy=policy)
-        features = apply(params, _reflected(x) if self.border == "reflect" else x)
+        features = apply(params, with_border(x, self.border))
         return {name: features[canonical_name(name, arch)] for name in self.names}
 
     def _apply(self, params: Any, x: Array) -> dict[str, Array]:
@@ -537,8 +537,16 @@ class _Extractor:
         return features
 
 
-def _reflected(x: Array) -> Array:
-    """x with its reflection added on each side, `_MARGIN` pixels wide."""
+def with_border(x: Float[Array, "*batch h w c"], border: Border) -> Float[Array, "*batch h2 w2 c"]:
+    """What the network sees of an image, or of a mask with one channel.
+
+    Args:
+      x: (..., h, w, c).
+      border: "zeros": nothing is added, the network pads by itself; "reflect": the reflection of
+        x, 16 pixels wide, on each side.
+    """
+    if border == "zeros":
+        return x
     # The network still pads with zeros, around the margin: what they spoil lies mostly within it.
     margins = [(0, 0)] * (x.ndim - 3) + [(_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)]
     return jnp.pad(x, margins, mode="reflect")

@@ -56,8 +56,8 @@ class RunLog:
         num_snapshots: int = 0,
         chunk_length: int,
         part_weights: Mapping[str, Float[np.ndarray, "v part"]] = MappingProxyType({}),
-        references: Mapping[str, UInt8[np.ndarray, "h2 w2 3"]] = MappingProxyType({}),
-        masks: Mapping[str, UInt8[np.ndarray, "h3 w3"]] = MappingProxyType({}),
+        references: Mapping[str, UInt8[np.ndarray, "h3 w3 3"]] = MappingProxyType({}),
+        masks: Mapping[str, UInt8[np.ndarray, "h w"]] = MappingProxyType({}),
     ) -> "RunLog":
         """Makes the file with status "running" and no rows; an existing one is replaced.
 

@@ -86,6 +86,11 @@ def _check_pictures(config: Config, made: Mapping[str, Term]) -> None:
     given = {CONTENT: "", STYLE: ""} | dict.fromkeys(sources.references, "--picture")
     for picture, option in ((CONTENT, "--mask"), (STYLE, "--style-mask")):
         given |= {region_of(picture, name): option for name in sources.masks[picture]}
+    if sources.masks[STYLE] and len(sources.styles) > 1:
+        raise ValueError(
+            f"--style-mask is of one style picture, and there are {len(sources.styles)}: sweep "
+            "over one style, or leave it out"
+        )
     if twice := set(sources.references) & set(sources.masks[CONTENT]):
         raise ValueError(f"{min(twice)} is the name of a picture and of a region: rename one")
     for name, spec in terms_of(config).items():

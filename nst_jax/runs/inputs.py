@@ -14,10 +14,10 @@ from nst_jax import masks, vgg
 from nst_jax import weights as network_weights
 from nst_jax.choices import Alpha, Arch, Border, Pooling
 from nst_jax.runlog import NAME, RunRecord
-from nst_jax.runs.objectives import CONTENT, STYLE
+from nst_jax.runs.objectives import CONTENT, STYLE, layers_in, region_of
 from nst_jax.runs.problem import Pictures, Where
 from nst_jax.system import files
-from nst_jax.terms import FeatureFn
+from nst_jax.terms import FeatureFn, Term
 
 _STARTS = ("content", "noise", "style")
 
@@ -329,10 +329,38 @@ def load_mask(path: Path, height: int, width: int) -> Float[np.ndarray, "h w"]:
 
 
 def regions_of(
-    named: Mapping[str, Mapping[str, np.ndarray]], layers: Sequence[str], arch: Arch
+    named: Mapping[str, Mapping[str, np.ndarray]],
+    made: Mapping[str, Term],
+    *,
+    arch: Arch,
+    border: Border,
+    say: Callable[[str], None],
 ) -> dict[str, dict[str, Where]]:
-    """The weights of locations of each region of content and style; see `masks.region`."""
-    return {
-        picture: {name: masks.region(mask, layers, arch=arch).where for name, mask in own.items()}
-        for picture, own in named.items()
-    }
+    """The weights of locations of each region of content and style; see `masks.region`.
+
+    Args:
+      named: the masks, `{"content" or "style": {region: (h, w)}}`.
+      made: the terms of the run; a region is asked for at the layers of those that name it.
+      arch: of the network.
+      border: of the network.
+      say: gets a line for each region that is small for a layer.
+
+    Raises:
+      ValueError: a region is too small for a layer; one line that names it.
+    """
+    found: dict[str, dict[str, Where]] = {}
+    for picture, own in named.items():
+        found[picture] = {}
+        for name, mask in own.items():
+            try:
+                layers = layers_in(region_of(picture, name), made)
+                region = masks.region(mask, layers, arch=arch, border=border)
+            except ValueError as error:
+                raise ValueError(f"the region {name} of the {picture}: {error}") from None
+            if small := [layer for layer, share in region.erosion.items() if share < 0.5]:
+                say(
+                    f"note: the region {name} of the {picture} is small for {', '.join(small)}: "
+                    "their statistics hold some of what lies beside it"
+                )
+            found[picture][name] = region.where
+    return found

@@ -89,6 +89,11 @@ def layers_of(made: Mapping[str, Term]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(layer for term in made.values() for layer in term.layers))
 
 
+def layers_in(reference: str, made: Mapping[str, Term]) -> tuple[str, ...]:
+    """The layers that terms read of a picture or region, each once."""
+    return layers_of({name: term for name, term in made.items() if reference in term.references})
+
+
 def references_of(made: Mapping[str, Term]) -> tuple[str, ...]:
     """All pictures that terms read, each once."""
     return tuple(dict.fromkeys(name for term in made.values() for name in term.references))

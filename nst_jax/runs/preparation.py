@@ -105,7 +105,7 @@ def prepare(
     request.check()
     network = load_network(config, form or vgg.fastest_form(config.precision), say=say)
     request.check()
-    problem = problem_of(config, network.feature_fn, pictures)
+    problem = problem_of(config, network.feature_fn, pictures, say=say)
     # Wait for XLA: an interpreter that ends during a computation crashes.
     jax.block_until_ready(problem.objectives)
     request.check()
@@ -207,7 +207,9 @@ def _say_form(form: vgg.Form, say: Say) -> None:
         warn(f"bfloat16 is slower than float32 here: {obstacle}")
 
 
-def problem_of(config: RunConfig, feature_fn: FeatureFn, pictures: Pictures) -> Problem:
+def problem_of(
+    config: RunConfig, feature_fn: FeatureFn, pictures: Pictures, *, say: Say = inform
+) -> Problem:
     """What the variants of a run minimise; see `problem.make_problem`."""
     made = make_terms(config)
     specs = terms_of(config)
@@ -216,7 +218,13 @@ def problem_of(config: RunConfig, feature_fn: FeatureFn, pictures: Pictures) -> 
         pictures,
         made,
         {name: objectives.part_weights(specs[name], term) for name, term in made.items()},
-        regions=inputs.regions_of(pictures.masks, objectives.layers_of(made), config.arch),
+        regions=inputs.regions_of(
+            pictures.masks,
+            made,
+            arch=config.arch,
+            border=config.border,
+            say=say,
+        ),
         layer_balance=layer_balance_of(config),
         noise=config.init_noise,
         gray=config.gray,
