@@ -28,7 +28,9 @@ from nst_jax import image as images
 from nst_jax.command import cli, main
 from nst_jax.runs import grid
 
-SHALLOW = ["--content-layers", "relu2_1", "--style-layers", "relu1_1", "relu2_1"]
+CONTENT_LAYERS = ["--content-layers", "relu2_1"]
+STYLE_LAYERS = ["--style-layers", "relu1_1", "relu2_1"]
+SHALLOW = [*CONTENT_LAYERS, *STYLE_LAYERS]
 # From the content picture a random network has almost nothing to lose.
 NOISE = ["--init", "noise"]
 RANDOM = ["--weights", "random"]
@@ -54,7 +56,8 @@ def pixels(path: Path) -> np.ndarray:
 
 def stylize(pictures, tmp_path, *options: str) -> int:
     output = [] if "--output" in options else ["--output", str(tmp_path / "out.png")]
-    return cli.main(["stylize", *pictures, *output, *RANDOM, *SHALLOW, *options])
+    layers = [x for own in (CONTENT_LAYERS, STYLE_LAYERS) if own[0] not in options for x in own]
+    return cli.main(["stylize", *pictures, *output, *RANDOM, *layers, *options])
 
 
 def test_stylize_writes_picture_log_and_figures(pictures, tmp_path, capsys):

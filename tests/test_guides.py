@@ -67,7 +67,10 @@ def test_pictures_and_masks_are_in_the_log_and_the_run_is_repeated(settings):
     assert (record.masks["left"] + record.masks["right"] == 255).all()
     np.testing.assert_array_equal(record.references["night"], np.asarray(Image.open("night.png")))
     assert record.part_weights["night"].tolist() == [[0.5, 0.5]]
-    assert "gram of relu1_1, relu2_1; reference night; region right" in report.render(record)
+    page = report.render(record)
+    assert "gram of relu1_1, relu2_1; reference night; region right" in page
+    for caption in ("picture: night", "region: left", "region: right"):
+        assert caption in page
     answers = []
     assert runs.rerun(settings.log, say=quiet, answer=answers.append, progress=False).exit_code == 0
     assert answers[-1].endswith("the same bytes")

@@ -94,11 +94,11 @@ def problem(arguments: Sequence[str], commands: Mapping[str, type]) -> str | Non
 
 
 def _twice(words: Sequence[str], name: str, command: type) -> str | None:
-    """An option with a value that is written again, of which the parser would keep the last."""
+    """An option of several values that is written again: the parser would keep the last ones."""
     count = Counter(map(_field, _options(words)))
-    for field, shown in _own(command).items():
-        option, _, value = shown.partition(" ")
-        if count[field] > 1 and value:
+    for field, kind in get_type_hints(command).items():
+        if count[field] > 1 and tuple in (get_origin(kind), *map(get_origin, get_args(kind))):
+            option = _written(field)
             return f"nst-jax {name} has {option} twice: write it once, with all that belongs to it"
     return None
 

@@ -24,7 +24,7 @@ def shown(record: RunRecord) -> list[bool]:
     return [record.images is not None and v.status != "running" for v in record.variants]
 
 
-def jpeg(picture: UInt8[np.ndarray, "h w 3"], size: int | None = None) -> str:
+def jpeg(picture: UInt8[np.ndarray, "h w *c"], size: int | None = None) -> str:
     """A picture as a data URI, `size` pixels at most if given."""
     image = Image.fromarray(picture)
     most = size or _LONGEST_SIDE
