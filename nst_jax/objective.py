@@ -250,7 +250,7 @@ def relative_weights(targets: ReportTargets, weights: Weights) -> Weights:
       weights: of the objective, without leading axes; their layer weights are divided.
 
     Returns:
-      New weights. A layer whose target is all zeros is divided by 1e-30.
+      New weights. A layer whose target is all zeros has no scale, and keeps its weight.
     """
     # The mean of a Gram matrix does not depend on how many zeros it is the mean of.
     style = {x: np.zeros((1, 1, len(gram)), np.float32) for x, gram in targets.style.items()}

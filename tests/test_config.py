@@ -73,8 +73,7 @@ def test_an_objective_by_name_is_printed_and_is_the_convention(name, capsys, sty
         from_file == by_name == config.terms_of(replace(stylize, objective=None, convention=name))
     )
     made = make_terms(replace(stylize, objective=name))
-    convention = {} if name == "report" else {"convention": name}
-    assert made["content"] is terms.content(("block5_conv2",), **convention)
+    assert made["content"] is terms.content(["block5_conv2"], convention=name)
     assert made["total_variation"] is terms.total_variation()
 
 
@@ -134,7 +133,7 @@ def test_words_of_a_mask_or_picture_are_names_and_paths(stylize):
         ({"style_weight": 1.0, "term_weights": ("style=2",)}, "say the same"),
         ({"term_weights": ("style=-1",)}, "style weight must be finite and not negative"),
         ({"term_weights": ("style=0", "content=0", "smooth=0")}, "are all zero"),
-        ({"style_layers": ("relu1_1",)}, "'style': expected 1 weights of layers"),
+        ({"style_layers": ("relu1_1",)}, "'style': expected 1 weights, one a layer"),
         ({"style_layer_weights": (1.0, -1.0)}, "not all 0, got 1.0, -1.0"),
         ({"style_layer_weights": (0.0, 0.0)}, "not all 0, got 0.0, 0.0"),
         ({"term": ("no_such_module:smooth",)}, "has a term 'smooth' already"),
@@ -146,7 +145,9 @@ def test_words_of_a_mask_or_picture_are_names_and_paths(stylize):
         ({"mask": ("sky=m.png",)}, "no term reads --mask sky"),
         ({"blend": ("style=1", "night=1")}, "expected NAME=WEIGHT of style"),
         ({"blend": ("style=0",)}, "expected a weight above 0"),
-        ({"style_scale": 0.0}, "style size must be at least"),
+        ({"style_scale": float("nan")}, "style scale must be from 1/64 to 64, got nan"),
+        ({"blend": ("style=1", "style=2")}, "style is given twice"),
+        ({"blend": ("style=1e-50",)}, "expected a weight above 0"),
         ({"style_scale": 2.0, "style_size": "full"}, "--style-scale is a factor"),
     ],
 )
@@ -168,7 +169,10 @@ def test_settings_that_contradict_the_objective_are_refused(stylize, settings, w
         ("[terms.a]\nkind = 'grm'\nlayers = ['relu1_1']", "'a': there is no kind of term 'grm'"),
         ("[terms.a]\nkind = 'gram'\nlayers = ['relu9_1']", "'a': .*relu9_1"),
         ("[terms.a]\nkind = 'gram'\nlayers = ['relu1_1']\nreference = 'x'", "--picture x=PATH"),
-        ("[terms.a]\nkind = 'gram'\nlayers = ['relu1_1']\nregion = 'sky'", "--mask sky=PATH"),
+        (
+            "[terms.a]\nkind = 'gram'\nlayers = ['relu1_1']\nregion = 'sky'",
+            "names the region 'sky', .* --mask sky=PATH",
+        ),
         ("[terms.a]\nkind = 'os:getcwd'", "os:getcwd are functions .* add --own-terms"),
         (
             "[terms.a]\nkind = 'content'\nlayers = ['relu1_1']\nreference = 'style'",
@@ -178,6 +182,12 @@ def test_settings_that_contradict_the_objective_are_refused(stylize, settings, w
             "[terms.a]\nkind = 'wasserstein'\nlayers = ['relu1_1']\noptions = {steps = 1e9}",
             "`steps` must be a whole number from 1 to 200",
         ),
+        (
+            "[terms.a]\nkind = 'gram'\nlayers = ['relu1_1']\nreference = 'a\\nb'",
+            "is no TOML|no name",
+        ),
+        ("n = " + "9" * 5000, "is no TOML"),
+        ("n = " + "[" * 5000, "is no TOML"),
         ("[terms.A-b]\nkind = 'total_variation'", "small letters"),
         ("[terms.total]\nkind = 'total_variation'", "not 'total'"),
         ("[terms.a]\nkind = 'total_variation'", "nothing to match"),

@@ -19,7 +19,7 @@ def make_log(tmp_path):
     """`make_log(variants, steps=15)`: a log of so many variants; the last has run `steps` alone."""
 
     def make_log(variants, steps=15, snapshots=STEPS, status="interrupted", config=()):
-        settings = ("adam", 0.02, 1e4, 1e-2, 30.0, "s.png", "content")
+        settings = ("adam", 0.02, logs.WEIGHTS, "s.png", "content")
         series = np.ones((15, variants))
         series[steps:, -1] = 0
         rng = np.random.default_rng(0)

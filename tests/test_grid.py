@@ -176,7 +176,7 @@ def test_labels_that_were_distinct_are_those_of_older_logs():
 )
 def test_variants_that_cannot_work_are_refused(settings, words):
     with pytest.raises(ValueError, match=words):
-        checks.check_variants(grid.variants_of(sweep(**settings)), sweep())
+        checks.check_config(sweep(**settings))
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_pictures_and_masks_are_in_the_log_and_the_run_is_repeated(settings):
     assert answers[-1].endswith("the same bytes")
     with Image.open("night.png") as picture:
         picture.rotate(90).save("night.png")
-    with pytest.raises(ValueError, match="its guide has changed since it began"):
+    with pytest.raises(ValueError, match="its picture has changed since it began"):
         runs.rerun(settings.log, say=quiet, answer=quiet, progress=False)
 
 
@@ -164,7 +164,8 @@ def test_a_style_scale_is_a_factor_of_its_size(settings):
     [
         ({"mask": ("left=black.png", "right=left.png")}, "the region is empty"),
         ({"mask": ("left=left.png#1", "right=left.png")}, "not indexed .* white inside"),
-        ({"mask": ("left=halves.png#9", "right=left.png")}, "the region is empty"),
+        ({"mask": ("left=halves.png#9", "right=left.png")}, "no pixel has the index 9"),
+        ({"mask": ("left=night.png", "right=left.png")}, "has colors: a mask is white inside"),
         ({"mask": ("left=none.png", "right=left.png")}, "none.png: no such file"),
         ({"mask": ("left=dot.png", "right=left.png")}, "region left of the content: .* too small"),
         ({"picture": ("night=none.png",)}, "none.png: no such file"),

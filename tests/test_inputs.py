@@ -139,7 +139,7 @@ def test_a_gray_run_starts_from_gray(stylize):
         config = replace(stylize, gray=True, init=init)
         (variant,) = grid.variants_of(config)
         pictures, _ = load(config)
-        problem = runs.Problem({}, {}, pictures, noise=0.2, gray=True)
+        problem = runs.Problem({}, {}, {}, pictures, noise=0.2, gray=True)
         assert is_gray(problem.start(variant))
 
 

@@ -57,7 +57,7 @@ def test_losses_and_gradients_of_extreme_pictures_are_finite(
             if image == content:
                 assert terms.terms["content"] == 0
             if image == style:
-                scale = objective.relative_weights(targets, weights).style_layers
+                scale = objective.relative_weights(targets, weights).parts["style"]
                 assert float(terms.parts["style"] @ scale) < 1e-9
 
 

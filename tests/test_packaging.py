@@ -98,9 +98,10 @@ def test_each_file_of_the_package_is_in_the_wheel():
     names = {".".join(path.relative_to(ROOT).parts) for path in folders}
     assert names == set(tool["packages"])
     data = {
-        f"{name.replace('.', '/')}/{pattern}"
+        str(path.relative_to(ROOT))
         for name, patterns in tool["package-data"].items()
         for pattern in patterns
+        for path in (ROOT / name.replace(".", "/")).glob(pattern)
     }
     files = set(try_wheel.package_files())
     assert {name for name in files if not name.endswith(".py")} == data

@@ -64,8 +64,8 @@ def test_random_weights_get_the_settings_of_a_preview():
     trained, preview = (presets.apply("painterly", run_of(weights=w)) for w in (None, "random"))
     assert preview.style_weight > trained.style_weight
     assert preview.learning_rate < trained.learning_rate
-    deepest = [vgg.smallest_side((*c.content_layers, *c.style_layers)) for c in (preview, trained)]
-    assert deepest == [8, 16]
+    layers = [runs.layers_of(runs.make_terms(each)) for each in (preview, trained)]
+    assert list(map(vgg.smallest_side, layers)) == [8, 16]
 
 
 def parsed(command: str, *options: str):

@@ -331,11 +331,8 @@ def test_a_sweep_has_weights_and_starts_of_its_own_for_each_variant(toy_objectiv
         (0.1, {}, "a list of at least one"),
         ([0.1, -1.0], {}, "the learning rate must be positive"),
         ([0.1, 0.2], {"style": np.ones(3)}, "the 2 learning rates, got the shape \\(3,\\)"),
-        ([0.1, 0.2], {"style_layers": np.ones((3, 2))}, "`style_layers` must have 1 axes"),
-        ([0.1], {"style_layers": np.ones(1)}, "2 layers need as many weights"),
-        ([0.1], {"style_layers": np.ones(3)}, "2 layers need as many weights"),
-        ([0.1], {"style": np.float32(-1)}, "`style` must be finite and not negative"),
-        ([0.1], {"content": np.float32("nan")}, "`content` must be finite and not negative"),
+        ([0.1], {"style": np.float32(-1)}, r"`terms\.style` must be finite and not negative"),
+        ([0.1], {"content": np.float32("nan")}, r"`terms\.content` must be finite and not"),
     ],
 )
 def test_a_sweep_refuses_what_is_not_one_a_variant(
@@ -343,7 +340,22 @@ def test_a_sweep_refuses_what_is_not_one_a_variant(
 ):
     loss, weights, image = toy_objective
     with pytest.raises(ValueError, match=message):
-        nst_jax.sweep(loss, image, weights._replace(**change), learning_rates=rates)
+        nst_jax.sweep(loss, image, weights.with_terms(**change), learning_rates=rates)
+
+
+@pytest.mark.parametrize(
+    ("rates", "parts", "message"),
+    [
+        ([0.1, 0.2], np.ones((3, 2)), r"`parts\.style` must have 1 axes"),
+        ([0.1], np.ones(1), "has 2 parts and needs as many weights"),
+        ([0.1], np.ones(3), "has 2 parts and needs as many weights"),
+    ],
+)
+def test_a_sweep_refuses_other_weights_of_layers(toy_objective, rates, parts, message):
+    loss, weights, image = toy_objective
+    other = weights._replace(parts={**weights.parts, "style": parts})
+    with pytest.raises(ValueError, match=message):
+        nst_jax.sweep(loss, image, other, learning_rates=rates)
 
 
 # Optimizers of one's own

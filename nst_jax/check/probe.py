@@ -217,7 +217,7 @@ def _compare(params: weights.Params, precision: Precision) -> tuple[Parity, np.n
         column = features[name][height // 2, width // 2].astype(np.float64)
         off.append(np.max(np.abs(column - expected[f"features/{name}"])) / scale)
     of_keras = [expected["content_loss"], *expected["style_layer_losses"], expected["total"]]
-    ours = np.array([terms.content, *terms.style_per_layer, terms.total], np.float64)
+    ours = np.array([terms.terms["content"], *terms.parts["style"], terms.total], np.float64)
     difference = gradient.astype(np.float64) - expected["gradient"]
     return Parity(
         _finite(np.max(off)),

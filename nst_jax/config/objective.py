@@ -107,7 +107,7 @@ def weights_of(config: StylizeConfig | SweepConfig) -> dict[str, tuple[float, ..
     typed = _by_terms(config.term_weights, terms)
     for name in typed:
         if name in own:
-            word = _option(_WEIGHT_WORDS[name])
+            word = _option(_WEIGHT_WORDS[name] + "s" * isinstance(config, SweepConfig))
             raise ValueError(f"{word} and --term-weights {name}= say the same: leave one out")
         if isinstance(config, StylizeConfig) and len(typed[name]) > 1:
             raise ValueError(

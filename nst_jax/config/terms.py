@@ -100,9 +100,18 @@ def text_of(source: str) -> str:
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f"{source} is no file of terms: it has more than {_MOST_BYTES:,} bytes")
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{source} is no file of terms: it is not text") from None
+
+
+def _parsed(source: str) -> dict[str, Any]:
+    text = text_of(source)
+    try:
+        return tomllib.loads(text)
+    # Python limits the digits of an int and the depth of a call.
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{source} is no TOML: {files.reason(error)}") from None
 
 
 def load(source: str) -> ObjectiveSpec:
@@ -112,9 +121,7 @@ def load(source: str) -> ObjectiveSpec:
       ValueError: besides, what the file holds is not an objective; one line.
     """
     try:
-        found = plain.read(tomllib.loads(text_of(source)), _File)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{source} is no TOML: {error}") from None
+        found = plain.read(_parsed(source), _File)
     except TypeError as error:
         raise ValueError(f"{source}: {error}") from None
     return ObjectiveSpec(found.terms, found.layer_balance)

@@ -28,7 +28,13 @@ def load_mask(
       ValueError, OSError: as `load`; or the picture is not indexed.
     """
     if index is None:
-        return _sharp(load_part(path, height, width))
+        image = load_part(path, height, width)
+        if not arrays.is_gray(image):
+            raise ValueError(
+                f"{path} has colors: a mask is white inside and black outside; of an indexed "
+                "picture give PATH#INDEX"
+            )
+        return _sharp(image)
     with decoding.opened(path) as picture:
         mode, inside = picture.mode, np.asarray(picture) == index
     if mode != "P":

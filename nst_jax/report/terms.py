@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from nst_jax.config import TermSpec
 from nst_jax.report import colors, words
-from nst_jax.runlog import TOTAL, RunRecord, parse_json
+from nst_jax.runlog import TOTAL, RunRecord, labels, parse_json
 from nst_jax.system import plain
 
 _TITLES = {"total_variation": "TV"}
@@ -54,7 +54,10 @@ def described(record: RunRecord) -> dict[str, str]:
     # A log of version 1 does not say it, and one from elsewhere may say anything.
     except (KeyError, TypeError, ValueError):
         return {term: _of("", names) for term, names in record.parts.items()}
-    return {name: _described(spec) for name, spec in specs.items()}
+    return {
+        labels.on_one_line(name): labels.on_one_line(_described(spec))
+        for name, spec in specs.items()
+    }
 
 
 def _described(spec: TermSpec) -> str:

@@ -66,9 +66,9 @@ def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) 
 
 
 def _check_alike(path: Path, parts: Sequence[RunRecord]) -> None:
-    for name in ("content_sha256", "style_sha256", "weights_sha256"):
-        if len({part.attributes.get(name) for part in parts}) > 1:
+    for what in ("content", "style", "start", "picture", "mask", "weights"):
+        if len({part.attributes.get(f"{what}_sha256") for part in parts}) > 1:
             raise ValueError(
-                f"the parts of {path} have different {name.removesuffix('_sha256')}: remove them "
-                f"({parts[0].path} and so on) and start again"
+                f"the parts of {path} have different {what}: remove them ({parts[0].path} and so "
+                "on) and start again"
             )

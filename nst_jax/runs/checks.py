@@ -46,13 +46,14 @@ def check_config(config: Config) -> None:
 
 
 def _check_ranges(config: Config) -> None:
+    if not 1 / 64 <= config.style_scale <= 64:
+        raise ValueError(f"the style scale must be from 1/64 to 64, got {config.style_scale}")
     size, style_size = config.longest_sides
     for name, value, least in (
         ("size", size, 1),
         ("style size", style_size, 1),
         ("snapshot period", config.snapshot_every, 0),
         ("initial noise", config.init_noise, 0),
-        ("style scale", config.style_scale, 1 / 64),
         ("batch", getattr(config, "batch", None), 1),
     ):
         if value is not None and not least <= value < np.inf:
@@ -99,16 +100,26 @@ def _check_pictures(config: Config, made: Mapping[str, Term]) -> None:
                 f"the term {name!r} compares location by location ({spec.kind}): its reference "
                 f"must be {CONTENT!r}, got {spec.reference!r}"
             )
+        if spec.region and spec.region not in sources.masks[CONTENT]:
+            raise ValueError(
+                f"the term {name!r} names the region {spec.region!r}, which is not there: give "
+                f"--mask {spec.region}=PATH"
+            )
     read = references_of(made)
     if unknown := [name for name in read if name not in given]:
         raise ValueError(
-            f"a term reads the picture or region {unknown[0]!r}, which is not there: give "
-            f"--picture {unknown[0]}=PATH, or --mask {unknown[0]}=PATH for a region"
+            f"a term reads the picture {unknown[0]!r}, which is not there: give "
+            f"--picture {unknown[0]}=PATH"
         )
     read = (*read, *sources.blend)
     if unread := [name for name, option in given.items() if option and name not in read]:
         name = unread[0].removeprefix(region_of(STYLE, ""))
-        raise ValueError(f"no term reads {given[unread[0]]} {name}: name it in the objective")
+        whose = " (it is of the terms of this region that read STYLE)" * (name != unread[0])
+        raise ValueError(
+            f"no term reads {given[unread[0]]} {name}{whose}: name it in the objective"
+        )
+    if sources.blend and STYLE not in read:
+        raise ValueError(f"no term reads the blend: it takes the place of the picture {STYLE!r}")
 
 
 def _check_blend(config: Config, made: Mapping[str, Term]) -> None:

@@ -49,13 +49,18 @@ class Sources(NamedTuple):
     @property
     def paths(self) -> tuple[Path, ...]:
         """All files."""
-        return (self.content, *self.styles, *map(Path, self.starts), *self.guides)
+        return (
+            self.content,
+            *self.styles,
+            *map(Path, self.starts),
+            *self.references.values(),
+            *self.mask_files,
+        )
 
     @property
-    def guides(self) -> tuple[Path, ...]:
-        """The files of further pictures and of masks."""
-        masks = (file_of(path)[0] for named in self.masks.values() for path in named.values())
-        return (*self.references.values(), *masks)
+    def mask_files(self) -> tuple[Path, ...]:
+        """The files of masks."""
+        return tuple(file_of(path)[0] for named in self.masks.values() for path in named.values())
 
     def hashes(self) -> dict[str, str]:
         """Of the files, as attributes of the run log."""
@@ -63,7 +68,8 @@ class Sources(NamedTuple):
             "content_sha256": files.sha256(self.content),
             "style_sha256": ",".join(map(files.sha256, self.styles)),
             "start_sha256": ",".join(files.sha256(Path(start)) for start in self.starts),
-            "guide_sha256": ",".join(map(files.sha256, self.guides)),
+            "picture_sha256": ",".join(map(files.sha256, self.references.values())),
+            "mask_sha256": ",".join(map(files.sha256, self.mask_files)),
         }
 
 
@@ -289,13 +295,17 @@ def blend_of(texts: Sequence[str], references: Collection[str]) -> dict[str, flo
                 f"--blend {text}: expected NAME=WEIGHT of {', '.join((STYLE, *references))} "
                 "(--picture gives further names)"
             )
+        if name in found:
+            raise ValueError(f"--blend: the name {name} is given twice")
         found[name] = _weight(text, number)
     return found
 
 
 def _weight(text: str, number: str) -> float:
     try:
-        weight = float(number)
+        # Programs compute in float32, where 1e39 is infinite and 1e-50 is zero.
+        with np.errstate(over="ignore", under="ignore"):
+            weight = float(np.float32(number))
     except ValueError:
         weight = math.nan
     if not 0 < weight < math.inf:
@@ -306,7 +316,7 @@ def _weight(text: str, number: str) -> float:
 def file_of(path: Path) -> tuple[Path, int | None]:
     """A mask's file, and its index in an indexed picture, `PATH#INDEX`; None: it is not indexed."""
     name, mark, index = str(path).rpartition("#")
-    if mark and index.isdigit() and not path.exists():
+    if mark and index.isascii() and index.isdigit() and not path.exists():
         return Path(name), int(index)
     return path, None
 
@@ -324,7 +334,8 @@ def load_mask(path: Path, height: int, width: int) -> Float[np.ndarray, "h w"]:
     file, index = file_of(path)
     mask = images.load_mask(file, height, width, index=index)
     if not mask.any():
-        raise ValueError(f"{path}: the region is empty: a mask is white inside")
+        wanted = "is white" if index is None else f"has the index {index}"
+        raise ValueError(f"{path}: the region is empty: no pixel {wanted}")
     return mask
 
 

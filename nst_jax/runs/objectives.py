@@ -1,6 +1,7 @@
 """The terms of a run, made of what its settings say of them."""
 
 from collections.abc import Collection, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -43,18 +44,15 @@ def _make(name: str, spec: TermSpec, arch: Arch, style_regions: Collection[str])
             f"the term {name!r} must have a name of small letters, digits and _, 40 at most, and "
             f"not {TOTAL!r}"
         )
-    reference = spec.reference
-    if spec.region and spec.region in style_regions and reference in (None, STYLE):
-        reference = region_of(STYLE, spec.region)
+    for word, value in (("reference", spec.reference), ("region", spec.region)):
+        if value is not None and not NAME.fullmatch(value):
+            raise ValueError(f"the term {name!r}: the {word} {value!r} is no name")
+    layers = tuple(vgg.canonical_name(layer, arch) for layer in spec.layers)
+    make = partial(terms.named, spec.kind, layers=layers, region=spec.region, options=spec.options)
     try:
-        layers = tuple(vgg.canonical_name(layer, arch) for layer in spec.layers)
-        term = terms.named(
-            spec.kind,
-            layers=layers,
-            reference=reference,
-            region=spec.region,
-            options=spec.options,
-        )
+        term = make(reference=spec.reference)
+        if spec.region in style_regions and STYLE in term.references:
+            term = make(reference=region_of(STYLE, str(spec.region)))
         for layer in term.layers:
             vgg.canonical_name(layer, arch)
         part_weights(spec, term)
@@ -78,7 +76,8 @@ def part_weights(spec: TermSpec, term: Term) -> np.ndarray:
     is_good = np.isfinite(weights) & (weights >= 0)
     if len(weights) != count or not is_good.all() or not weights.any():
         raise ValueError(
-            f"expected {count} weights of layers, finite, not negative and not all 0, got "
+            f"expected {count} weights, one a layer or pair of layers, finite, not negative and "
+            "not all 0, got "
             f"{', '.join(map(str, spec.layer_weights))}"
         )
     return weights

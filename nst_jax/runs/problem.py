@@ -218,7 +218,7 @@ def _targets(
     for picture, named in regions.items():
         for region, where in named.items():
             views[region_of(picture, region)] = views[picture]._replace(where=where)
-    return {name: term.init(views) for name, term in terms_of_run}
+    return terms.targets_from(dict(terms_of_run), views)
 
 
 _compute_targets: Callable = Program(_targets, static_argnames=("terms_of_run",))

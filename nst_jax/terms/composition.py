@@ -20,10 +20,6 @@ from jaxtyping import Array
 from nst_jax.scalars import is_number
 from nst_jax.terms.term import FeatureFn, Losses, Objective, Term, View, Weights
 
-# Divides in place of a loss of 0, that of a part whose target is all zeros. Far below any loss
-# that counts, yet large enough that 1 / _TINY is finite in float32.
-_TINY = 1e-30
-
 
 @dataclass(frozen=True)
 class _Composed:
@@ -38,13 +34,18 @@ class _Composed:
         parts, terms = {}, {}
         for name, term in self.terms:
             parts[name] = term.losses_of(targets[name], seen)
-            terms[name] = _sum_of_parts(name, parts[name], weights.parts[name])
+            terms[name] = _sum_of_parts(name, term, parts[name], weights.parts[name])
         # In the order of the terms: another order would round the total otherwise.
         total = sum((weights.terms[name] * terms[name] for name in terms), start=jnp.zeros(()))
         return total, Losses(total, terms, parts)
 
 
-def _sum_of_parts(name: str, parts: Array, weights: ArrayLike) -> Array:
+def _sum_of_parts(name: str, term: Term, parts: Array, weights: ArrayLike) -> Array:
+    if np.shape(parts) != (len(term.parts),):
+        raise ValueError(
+            f"the loss of the term {name!r} must be an array of as many numbers as it has parts "
+            f"({', '.join(term.parts)}), got the shape {np.shape(parts)}"
+        )
     # JAX takes the last weight for an index beyond the end: too few would go unnoticed.
     if np.shape(weights) != np.shape(parts):
         raise ValueError(
@@ -83,17 +84,32 @@ def blend(views: Sequence[View], weights: Sequence[Any]) -> View:
 
     Returns:
       A view in which all locations stand in one row, (1, M_1 + M_2 + ..., c_l), each with its
-      picture's weight over the number of that picture's locations.
+      picture's weight over the number of that picture's locations; weights of locations of the
+      views are kept. Its image is that of the first.
+
+    Raises:
+      ValueError: there is no view, or another number of weights.
     """
+    if not views or len(views) != len(weights):
+        raise ValueError(
+            f"a blend needs views and a weight each, got {len(views)} and {len(weights)} weights"
+        )
     shares = jnp.asarray(weights, jnp.float32) / jnp.sum(jnp.asarray(weights, jnp.float32))
     features, where = {}, {}
     for layer in views[0].features:
-        rows = [view.features[layer] for view in views]
-        rows = [row.reshape(1, -1, row.shape[-1]) for row in rows]
+        rows, counts = zip(*(_in_a_row(view, layer) for view in views), strict=True)
         features[layer] = jnp.concatenate(rows, axis=1)
-        counts = [jnp.full(row.shape[:2], 1 / row.shape[1]) for row in rows]
         where[layer] = jnp.concatenate([s * n for s, n in zip(shares, counts, strict=True)], axis=1)
     return View(views[0].image, features, where)
+
+
+def _in_a_row(view: View, layer: str) -> tuple[Array, Array]:
+    """The features of a layer, (1, M, c), and the weights of their locations, with the sum 1."""
+    features = view.features[layer]
+    row = features.reshape(1, -1, features.shape[-1])
+    own = view.weights(layer)
+    counts = jnp.ones(row.shape[:2]) if own is None else own.reshape(1, -1)
+    return row, counts / jnp.sum(counts)
 
 
 def compose(
@@ -115,13 +131,30 @@ def compose(
     Raises:
       ValueError: there is no term; a term refers to a picture or to a layer that is not there.
     """
-    if not terms:
-        raise ValueError("an objective needs a term at least, got none")
+    if not isinstance(terms, Mapping) or not terms:
+        raise ValueError(f"`terms` must be a dict of one term at least, got {terms!r:.80}")
     for name, term in terms.items():
         _check_references(name, term, pictures)
-    return of_targets(
-        feature_fn, terms, {name: term.init(pictures) for name, term in terms.items()}
-    )
+    return of_targets(feature_fn, terms, targets_from(terms, pictures))
+
+
+def targets_from(terms: Mapping[str, Term], pictures: Mapping[str, View]) -> dict[str, Any]:
+    """The targets of each term, by its name.
+
+    Raises:
+      ValueError: a term reads a picture that its `references` do not name.
+    """
+    targets = {}
+    for name, term in terms.items():
+        named = {picture: pictures[picture] for picture in term.references}
+        try:
+            targets[name] = term.init(named)
+        except KeyError as error:
+            raise ValueError(
+                f"the term {name!r} reads {error}, which is not among its references: "
+                f"{', '.join(named) or 'none'}"
+            ) from error
+    return targets
 
 
 def of_targets(
@@ -275,7 +308,7 @@ def relative(objective: jax.tree_util.Partial, weights: Weights, seen: View) -> 
       seen: any picture of the size of the image: only the shapes count.
 
     Returns:
-      New weights. A part whose target is all zeros is divided by 1e-30.
+      New weights. A part whose target is all zeros has no scale, and keeps its weight.
     """
     scales = losses_without_features(objective, seen)
     return weights._replace(parts=relative_parts(weights.parts, scales))
@@ -283,7 +316,8 @@ def relative(objective: jax.tree_util.Partial, weights: Weights, seen: View) -> 
 
 def relative_parts(parts: Mapping[str, Any], scales: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Weights of parts over the scales of `losses_without_features`, where there is one."""
-    divided = {name: parts[name] / np.maximum(scale, _TINY) for name, scale in scales.items()}
+    # A part that an image without features satisfies has no scale of its own.
+    divided = {name: parts[name] / np.where(scale > 0, scale, 1) for name, scale in scales.items()}
     return {**parts, **divided}
 
 

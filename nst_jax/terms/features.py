@@ -1,7 +1,6 @@
 """Terms of the features of layers: the content, and statistics of style."""
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,15 +12,21 @@ from nst_jax.losses.arithmetic import at_least_float32, locations
 from nst_jax.losses.moments import EPSILON as LEAST_VARIANCE
 from nst_jax.losses.moments import WEIGHTS as MOMENT_WEIGHTS
 from nst_jax.losses.wasserstein import EPSILON, ROOT_STEPS
-from nst_jax.terms.options import check_layers, check_positive, check_weights, check_whole
-from nst_jax.terms.sums import Located, compared, of_sums, stack
+from nst_jax.terms.options import (
+    check_layers,
+    check_numbers,
+    check_positive,
+    check_whole,
+    constructor,
+)
+from nst_jax.terms.sums import Located, compared, of_sums, stack, where_of
 from nst_jax.terms.term import Targets, Term, View
 
 MOST_STEPS = 200
 """Of the root in a Wasserstein distance: all are computed, and it converges in thirty."""
 
 
-@cache
+@constructor
 def content(
     layers: tuple[str, ...],
     *,
@@ -41,8 +46,7 @@ def content(
     check_choice("convention", convention, Convention)
 
     def init(pictures: Mapping[str, View]) -> Targets:
-        kept = pictures[reference].features
-        where = {} if region is None else pictures[region].where or {}
+        kept, where = pictures[reference].features, where_of(region, pictures, layers)
         return Targets({x: (kept[x], where.get(x)) for x in layers}, ())
 
     def measure(targets: Targets, seen: View) -> dict[str, Any]:
@@ -70,7 +74,7 @@ def _squares(features: Array, target: Array, where: Array | None) -> tuple[Array
     return locations(features, where) * features.shape[-1], jnp.sum(squares)
 
 
-@cache
+@constructor
 def gram(
     layers: tuple[str, ...],
     *,
@@ -101,7 +105,7 @@ def _gram(sums: losses.GramSums) -> Array:
     return sums.products / sums.weight
 
 
-@cache
+@constructor
 def covariance(
     layers: tuple[str, ...], *, reference: str = "style", region: str | None = None
 ) -> Term:
@@ -116,7 +120,7 @@ def covariance(
     )
 
 
-@cache
+@constructor
 def moments(
     layers: tuple[str, ...],
     *,
@@ -138,7 +142,7 @@ def moments(
       ValueError: an argument is out of its range.
     """
     check_layers(layers)
-    check_weights("moment_weights", moment_weights, count=4)
+    check_numbers("moment_weights", moment_weights, count=4)
     check_positive("epsilon", epsilon)
 
     def sums_of(target: losses.MomentTarget, seen: Located) -> losses.PowerSums:
@@ -158,7 +162,7 @@ def moments(
     )
 
 
-@cache
+@constructor
 def wasserstein(
     layers: tuple[str, ...],
     *,

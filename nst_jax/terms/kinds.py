@@ -109,7 +109,13 @@ def _called(
         bound = signature.bind(**arguments)
     except TypeError as error:
         raise ValueError(f"{kind} must take its arguments by their names: {error}") from error
-    return constructor(*bound.args, **bound.kwargs)
+    if kind in KINDS:
+        return constructor(*bound.args, **bound.kwargs)
+    try:
+        return constructor(*bound.args, **bound.kwargs)
+    # A function of others may fail in any way.
+    except Exception as error:
+        raise ValueError(f"{kind} failed: {_line(error)}") from error
 
 
 def _takes_all(known: Mapping[str, inspect.Parameter]) -> bool:

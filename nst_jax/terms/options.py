@@ -1,10 +1,36 @@
-"""What constructors of terms refuse, each in one line."""
+"""How terms are made: each once, and what their constructors refuse, in one line."""
 
+import inspect
+from collections.abc import Callable
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
 
 from nst_jax.scalars import is_number
+from nst_jax.terms.term import Term
+
+
+def constructor(function: Callable[..., Term]) -> Callable[..., Term]:
+    """A function that makes a term, made to give the same one for the same arguments.
+
+    A program that has been compiled for a term is found again by the term itself. Lists are taken
+    as tuples, and a default that is written out is the default.
+    """
+    cached, signature = cache(function), inspect.signature(function)
+
+    @wraps(function)
+    def make(*args: Any, **kwargs: Any) -> Term:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        named = {name: _hashable(value) for name, value in bound.kwargs.items()}
+        return cached(*map(_hashable, bound.args), **named)
+
+    return make
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(map(_hashable, value)) if isinstance(value, list | tuple) else value
 
 
 def check_layers(layers: Any, *, least: int = 0) -> None:
@@ -47,7 +73,7 @@ def check_positive(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be a finite number above 0, got {value!r}")
 
 
-def check_weights(name: str, values: Any, *, count: int) -> None:
+def check_numbers(name: str, values: Any, *, count: int) -> None:
     """Refuses what is no tuple of so many finite numbers, none negative and one positive.
 
     Raises:

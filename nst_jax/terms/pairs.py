@@ -1,7 +1,6 @@
 """Terms of pairs of features: of places beside each other, and of two layers at one place."""
 
 from collections.abc import Iterable
-from functools import cache
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -9,14 +8,14 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from nst_jax import losses
-from nst_jax.terms.options import check_layers, is_whole
+from nst_jax.terms.options import check_layers, constructor, is_whole
 from nst_jax.terms.sums import Located, compared
 from nst_jax.terms.term import Term
 
 Shift = tuple[int, int]
 
 
-@cache
+@constructor
 def shifted_gram(
     layers: tuple[str, ...],
     *,
@@ -54,10 +53,11 @@ def shifted_gram(
 
 
 def _check_shifts(shifts: Any) -> None:
-    if not isinstance(shifts, tuple) or not shifts or not all(map(_is_shift, shifts)):
+    is_tuple = isinstance(shifts, tuple) and shifts and all(map(_is_shift, shifts))
+    if not is_tuple or len(set(shifts)) < len(shifts):
         raise ValueError(
-            "`shifts` must be pairs (down, right) of whole numbers from 0 up, not both 0, got "
-            f"{shifts!r}"
+            "`shifts` must be different pairs (down, right) of whole numbers from 0 up, not both "
+            f"0, got {shifts!r}"
         )
 
 
@@ -66,7 +66,7 @@ def _is_shift(shift: Any) -> bool:
     return is_pair and min(shift) >= 0 and max(shift) > 0
 
 
-@cache
+@constructor
 def cross_layer_gram(
     layers: tuple[str, ...], *, reference: str = "style", region: str | None = None
 ) -> Term:
@@ -85,7 +85,7 @@ def cross_layer_gram(
     return _of_pairs(combinations(layers, 2), reference, region)
 
 
-@cache
+@constructor
 def adjacent_gram(
     layers: tuple[str, ...], *, reference: str = "style", region: str | None = None
 ) -> Term:

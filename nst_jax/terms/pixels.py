@@ -1,35 +1,34 @@
 """Terms of the pixels of the image."""
 
 from collections.abc import Callable
-from functools import cache
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from nst_jax import losses
-from nst_jax.terms.options import is_whole
+from nst_jax.terms.options import constructor, is_whole
 from nst_jax.terms.term import IMAGE, Targets, Term, View
 
 
-@cache
+@constructor
 def total_variation() -> Term:
     """See `losses.total_variation`."""
     return of_pixels(losses.total_variation, reach=1)
 
 
-@cache
+@constructor
 def squared_variation() -> Term:
     """See `losses.squared_variation`."""
     return of_pixels(losses.squared_variation, reach=1)
 
 
-@cache
+@constructor
 def nine_point_variation() -> Term:
     """See `losses.nine_point_variation`."""
     return of_pixels(losses.nine_point_variation, reach=1)
 
 
-@cache
+@constructor
 def laplacian(*, pools: tuple[int, ...] = (4,), reference: str = "content") -> Term:
     """The lines of a picture, by the Laplacian; see `losses.laplacian_loss`.
 
@@ -41,8 +40,9 @@ def laplacian(*, pools: tuple[int, ...] = (4,), reference: str = "content") -> T
       ValueError: the pools are no different whole numbers from 1 up; in `compose`, or when an
         objective is traced: the image has fewer than three squares along an axis.
     """
-    if not (isinstance(pools, tuple) and pools and all(is_whole(x) and x > 0 for x in pools)):
-        raise ValueError(f"`pools` must be whole numbers from 1 up, got {pools!r}")
+    is_tuple = isinstance(pools, tuple) and pools and all(is_whole(x) and x > 0 for x in pools)
+    if not is_tuple or len(set(pools)) < len(pools):
+        raise ValueError(f"`pools` must be different whole numbers from 1 up, got {pools!r}")
 
     def measure(targets: Targets, seen: View) -> Array:
         target, where = targets.maps[IMAGE], seen.weights(IMAGE)

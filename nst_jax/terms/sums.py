@@ -86,8 +86,7 @@ def compared(
         style = pictures[reference]
         whole = style._replace(where=None)
         values = {x: target_of(*_located(parts[x], whole, style.where)) for x in parts}
-        where = None if region is None else pictures[region].where
-        return Targets({} if where is None else {x: where[x] for x in layers}, values)
+        return Targets(where_of(region, pictures, layers), values)
 
     def measure(targets: Targets, seen: View) -> dict[str, Any]:
         maps = targets.maps or None
@@ -98,6 +97,25 @@ def compared(
 
     references = (reference,) if region is None else (reference, region)
     return Term(init, measure, loss, tuple(parts), layers, references)
+
+
+def where_of(
+    region: str | None, pictures: Mapping[str, View], layers: tuple[str, ...]
+) -> dict[str, Any]:
+    """The weights of the locations of a region, `{layer: (h_l, w_l)}`; none: all of the picture.
+
+    Raises:
+      ValueError: the picture of that name is no region, or not at these layers.
+    """
+    if region is None:
+        return {}
+    where = pictures[region].where or {}
+    if missing := [layer for layer in layers if layer not in where]:
+        raise ValueError(
+            f"the picture {region!r} has no weights of locations at {missing[0]}: give its view "
+            "`where`, see masks.region"
+        )
+    return {layer: where[layer] for layer in layers}
 
 
 def _located(
