@@ -234,7 +234,7 @@ def test_other_pictures_and_weights_compile_nothing(toy_fn, views, image, pictur
 @pytest.mark.parametrize(
     ("named", "words"),
     [
-        ({}, "needs a term at least"),
+        ({}, "must be a dict of one term at least"),
         ({"style": terms.gram(STYLE, reference="night")}, "refers to the picture 'night', got"),
         ({"style": terms.gram(("block9",))}, "reads the layer 'block9', the network gives"),
     ],
@@ -385,10 +385,26 @@ def test_a_function_of_one_s_own_is_a_kind():
         ("wasserstein", {"layers": STYLE, "options": {"steps": 2.5}}, "`steps` must be a whole"),
         ("moments", {"layers": STYLE, "options": {"moment_weights": [1]}}, "must be 4 finite"),
         ("moments", {"layers": STYLE, "options": {"moment_weights": [0] * 4}}, "must be 4 finite"),
-        ("shifted_gram", {"layers": STYLE, "options": {"shifts": [1, 2]}}, "must be pairs"),
-        ("shifted_gram", {"layers": STYLE, "options": {"shifts": [[0, 0]]}}, "must be pairs"),
-        ("laplacian", {"options": {"pools": []}}, "`pools` must be whole numbers from 1 up"),
-        ("laplacian", {"options": {"pools": [0]}}, "`pools` must be whole numbers from 1 up"),
+        (
+            "shifted_gram",
+            {"layers": STYLE, "options": {"shifts": [1, 2]}},
+            "must be different pairs",
+        ),
+        (
+            "shifted_gram",
+            {"layers": STYLE, "options": {"shifts": [[0, 0]]}},
+            "must be different pairs",
+        ),
+        (
+            "laplacian",
+            {"options": {"pools": []}},
+            "`pools` must be different whole numbers from 1 up",
+        ),
+        (
+            "laplacian",
+            {"options": {"pools": [0]}},
+            "`pools` must be different whole numbers from 1 up",
+        ),
         ("missing_terms:x", {}, "cannot import the term 'missing_terms:x': ModuleNotFoundError"),
         ("own_terms:missing", {}, "cannot import the term 'own_terms:missing': AttributeError"),
         ("broken_terms:x", {}, "cannot import the term 'broken_terms:x': RuntimeError: not today"),

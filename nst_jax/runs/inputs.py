@@ -303,12 +303,13 @@ def blend_of(texts: Sequence[str], references: Collection[str]) -> dict[str, flo
 
 def _weight(text: str, number: str) -> float:
     try:
-        # Programs compute in float32, where 1e39 is infinite and 1e-50 is zero.
-        with np.errstate(over="ignore", under="ignore"):
-            weight = float(np.float32(number))
+        weight = float(number)
     except ValueError:
         weight = math.nan
-    if not 0 < weight < math.inf:
+    # Programs compute in float32, where 1e39 is infinite and 1e-50 is zero.
+    with np.errstate(over="ignore", under="ignore"):
+        is_good = 0 < np.float32(weight) < math.inf
+    if not is_good:
         raise ValueError(f"--blend {text}: expected a weight above 0, got {number!r}")
     return weight
 

@@ -47,12 +47,12 @@ def _make(name: str, spec: TermSpec, arch: Arch, style_regions: Collection[str])
     for word, value in (("reference", spec.reference), ("region", spec.region)):
         if value is not None and not NAME.fullmatch(value):
             raise ValueError(f"the term {name!r}: the {word} {value!r} is no name")
-    layers = tuple(vgg.canonical_name(layer, arch) for layer in spec.layers)
-    make = partial(terms.named, spec.kind, layers=layers, region=spec.region, options=spec.options)
+    make = partial(terms.named, spec.kind, region=spec.region, options=spec.options)
     try:
-        term = make(reference=spec.reference)
+        layers = tuple(vgg.canonical_name(layer, arch) for layer in spec.layers)
+        term = make(layers=layers, reference=spec.reference)
         if spec.region in style_regions and STYLE in term.references:
-            term = make(reference=region_of(STYLE, str(spec.region)))
+            term = make(layers=layers, reference=region_of(STYLE, str(spec.region)))
         for layer in term.layers:
             vgg.canonical_name(layer, arch)
         part_weights(spec, term)
