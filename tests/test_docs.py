@@ -77,8 +77,12 @@ def folder(tmp_path, monkeypatch, quick_to_compile):
     return tmp_path
 
 
+RUN_ELSEWHERE = "docs/how-to/perceptual-loss.md"
+"""By `test_use_from_jax`, on several devices."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if runs(page)])
+@pytest.mark.parametrize("page", [page for page in PAGES if runs(page) and page != RUN_ELSEWHERE])
 def test_the_examples_of_a_page_run(page, folder, capsys):
     scope: dict = {}
     for block in blocks_of(page):
