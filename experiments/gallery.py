@@ -5,9 +5,9 @@
         --mask sky.png
 
 Hardware: two CPU cores; time: a quarter of an hour at 256 pixels. Each picture has the same content
-term and the same steps; only the term of the style differs. Layers are balanced, so that a weight
+term and the same steps; only the terms of the style differ. Layers are balanced, so that a weight
 means the same for each statistic. Written are statistics.jpg, and with --other styles.jpg: both
-pictures as one style, and, with --mask, each in its own region.
+pictures as one style, and, with --mask, the second inside of a region and the first outside.
 """
 
 import sys
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 from measuring import samples
+from PIL import Image
 
 from nst_jax import image as images
 from nst_jax import runs
@@ -108,10 +109,24 @@ def styles(settings: Gallery, other: Path) -> dict[str, np.ndarray]:
         "a blend": painted(replace(base, blend=("style=1", "other=1")), style=whole),
     }
     if settings.mask:
-        second = replace(whole, reference="other", region="inside")
-        masked = replace(base, mask=(f"inside={settings.mask}",))
-        found["by region"] = painted(masked, style=whole, second=second)
+        outside = write_outside(settings, settings.mask)
+        masked = replace(base, mask=(f"inside={settings.mask}", f"outside={outside}"))
+        found["by region"] = painted(
+            masked,
+            style=replace(whole, region="outside"),
+            second=replace(whole, reference="other", region="inside"),
+        )
+        outside.unlink()
     return found
+
+
+def write_outside(settings: Gallery, mask: str) -> Path:
+    """Writes the mask of everything but a region."""
+    height, width = images.load(settings.content, size=settings.size).shape[:2]
+    inside = images.to_uint8(runs.load_mask(Path(mask), height, width))
+    path = settings.output_dir / "outside.png"
+    Image.fromarray(255 - inside).save(path)
+    return path
 
 
 def main(settings: Gallery) -> list[Path]:

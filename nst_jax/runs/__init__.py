@@ -2,7 +2,7 @@
 
 from nst_jax.runs.again import rerun, resume
 from nst_jax.runs.checks import check_config
-from nst_jax.runs.inputs import Network, check_same
+from nst_jax.runs.inputs import Network, check_same, load_mask
 from nst_jax.runs.objectives import layers_of
 from nst_jax.runs.preparation import (
     Run,
@@ -25,6 +25,7 @@ __all__ = [
     "check_same",
     "grid",
     "layers_of",
+    "load_mask",
     "load_network",
     "load_pictures",
     "make_terms",
