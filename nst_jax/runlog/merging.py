@@ -26,43 +26,43 @@ def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) 
     Raises:
       ValueError: the parts were not made from the same pictures and weights.
     """
-    first, count = parts[0], len(parts)
     _check_alike(path, parts)
-    total = sum(len(part.variants) for part in parts)
-    styles = {name: style for part in parts for name, style in part.styles.items()}
-    with (
-        files.replacing(path) as temporary,
-        RunLog.create(
-            temporary,
-            attributes={
-                **{name: value for name, value in first.attributes.items() if name not in _OWN},
-                "processes": count,
-            },
-            config=config,
-            variants=[parts[i % count].variants[i // count] for i in range(total)],
-            parts=first.parts,
-            part_weights={
-                term: np.stack(
-                    [parts[i % count].part_weights[term][i // count] for i in range(total)]
-                )
-                for term in first.part_weights
-            },
-            references=first.references,
-            masks=first.masks,
-            content=first.content,
-            styles=styles,
-            num_steps=config["steps"],
-            num_snapshots=max(len(part.snapshot_steps) for part in parts),
-            chunk_length=first.attributes["chunk_length"],
-        ) as log,
-    ):
+    with files.replacing(path) as temporary, _new_log(temporary, parts, config) as log:
         for number, part in enumerate(parts):
-            columns = slice(number, None, count)
+            columns = slice(number, None, len(parts))
             log.take_over(part, slice(None), columns)
-            pictures, terms = part.results()
-            log.finish_variants(part.variants, final=terms, images=pictures, variants=columns)
+            pictures, losses = part.results()
+            log.finish_variants(part.variants, final=losses, images=pictures, variants=columns)
             log.add_compile_seconds(part.attributes["compile_seconds"])
         log.finish("finished")
+
+
+def _new_log(path: Path, parts: Sequence[RunRecord], config: Mapping[str, Any]) -> RunLog:
+    """A log with room for the variants of all parts, dealt out one by one."""
+    first, count = parts[0], len(parts)
+    total = sum(len(part.variants) for part in parts)
+    dealt = [(parts[i % count], i // count) for i in range(total)]
+    return RunLog.create(
+        path,
+        attributes={
+            **{name: value for name, value in first.attributes.items() if name not in _OWN},
+            "processes": count,
+        },
+        config=config,
+        variants=[part.variants[column] for part, column in dealt],
+        parts=first.parts,
+        part_weights={
+            term: np.stack([part.part_weights[term][column] for part, column in dealt])
+            for term in first.part_weights
+        },
+        references=first.references,
+        masks=first.masks,
+        content=first.content,
+        styles={name: style for part in parts for name, style in part.styles.items()},
+        num_steps=config["steps"],
+        num_snapshots=max(len(part.snapshot_steps) for part in parts),
+        chunk_length=first.attributes["chunk_length"],
+    )
 
 
 def _check_alike(path: Path, parts: Sequence[RunRecord]) -> None:

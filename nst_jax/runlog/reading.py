@@ -135,27 +135,35 @@ def _read(path: Path, reader: Reader) -> RunRecord:
         snapshots=reader.array("images/snapshots", np.uint8, "svhw3", count=snapshots),
         snapshot_steps=snapshot_steps[:snapshots],
         capacity=reader.size("t"),
-        part_weights={
-            term: reader.array(f"part_weights/{term}", np.float32, ("v", axis_of(term)))
-            for term in _members(reader, "part_weights", _MOST_TERMS)
-            if term in parts
-        },
-        references={
-            name: _picture(reader.array(f"references/{name}", np.uint8, ("", "", "3")))
-            for name in _members(reader, "references", _MOST_TERMS)
-        },
-        masks={
-            name: _picture(reader.array(f"masks/{name}", np.uint8, ("", "")))
-            for name in _members(reader, "masks", _MOST_TERMS)
-        },
+        **_read_guides(reader, parts),
     )
 
 
-def _members(reader: Reader, group: str, most: int) -> list[str]:
+def _read_guides(reader: Reader, parts: Parts) -> dict[str, dict[str, np.ndarray]]:
+    """What a log may have or not: weights of parts, further pictures, masks; by field and name."""
+    axes = {term: ("v", axis_of(term)) for term in parts}
+    return {
+        "part_weights": {
+            term: reader.array(f"part_weights/{term}", np.float32, axes[term])
+            for term in _members(reader, "part_weights")
+            if term in parts
+        },
+        "references": {
+            name: _picture(reader.array(f"references/{name}", np.uint8, ("", "", "3")))
+            for name in _members(reader, "references")
+        },
+        "masks": {
+            name: _picture(reader.array(f"masks/{name}", np.uint8, ("", "")))
+            for name in _members(reader, "masks")
+        },
+    }
+
+
+def _members(reader: Reader, group: str) -> list[str]:
     """The names in a group, none if there is no group."""
     names = reader.members(group) if group in reader else []
-    if len(names) > most or not all(map(NAME.fullmatch, names)):
-        raise ValueError(f"{group}: expected {most} names at most, {NAME.pattern}")
+    if len(names) > _MOST_TERMS or not all(map(NAME.fullmatch, names)):
+        raise ValueError(f"{group}: expected {_MOST_TERMS} names at most, {NAME.pattern}")
     return names
 
 

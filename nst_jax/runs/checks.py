@@ -1,6 +1,6 @@
 """What is refused before any work: wrong settings, and results that cannot be written."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +12,10 @@ from nst_jax.optimizers import named
 from nst_jax.runlog import Variant
 from nst_jax.runs import tensorboard
 from nst_jax.runs.grid import variants_of
-from nst_jax.runs.objectives import (
-    CONTENT,
-    OF_IMAGE,
-    OF_PAIRS,
-    STYLE,
-    check_weights,
-    references_of,
-    region_of,
-)
+from nst_jax.runs.guides import check_guides
+from nst_jax.runs.objectives import check_weights
 from nst_jax.runs.preparation import make_terms, sources_of
 from nst_jax.system import files
-from nst_jax.terms import Term
 
 LOG_SUFFIXES = (".h5", ".hdf5")
 
@@ -70,8 +62,7 @@ def _check_terms(config: Config) -> None:
     made = make_terms(config)
     for variant in variants_of(config):
         check_weights(variant.weights, made)
-    _check_pictures(config, made)
-    _check_blend(config, made)
+    check_guides(terms_of(config), sources_of(config), made)
     if isinstance(config, SweepConfig) and not config.styles:
         raise ValueError("there is no style picture: name one or more after the content")
     if not any(term.layers for term in made.values()):
@@ -79,63 +70,6 @@ def _check_terms(config: Config) -> None:
             "there is nothing to match: no term reads a layer of the network; name a content layer "
             "or a style layer"
         )
-
-
-def _check_pictures(config: Config, made: Mapping[str, Term]) -> None:
-    """Refuses terms that read pictures or regions that are not there, and some that none reads."""
-    sources = sources_of(config)
-    given = {CONTENT: "", STYLE: ""} | dict.fromkeys(sources.references, "--picture")
-    for picture, option in ((CONTENT, "--mask"), (STYLE, "--style-mask")):
-        given |= {region_of(picture, name): option for name in sources.masks[picture]}
-    if sources.masks[STYLE] and len(sources.styles) > 1:
-        raise ValueError(
-            f"--style-mask is of one style picture, and there are {len(sources.styles)}: sweep "
-            "over one style, or leave it out"
-        )
-    if twice := set(sources.references) & set(sources.masks[CONTENT]):
-        raise ValueError(f"{min(twice)} is the name of a picture and of a region: rename one")
-    for name, spec in terms_of(config).items():
-        if spec.kind in OF_IMAGE and spec.reference not in (None, CONTENT):
-            raise ValueError(
-                f"the term {name!r} compares location by location ({spec.kind}): its reference "
-                f"must be {CONTENT!r}, got {spec.reference!r}"
-            )
-        if spec.region and spec.region not in sources.masks[CONTENT]:
-            raise ValueError(
-                f"the term {name!r} names the region {spec.region!r}, which is not there: give "
-                f"--mask {spec.region}=PATH"
-            )
-    read = references_of(made)
-    if unknown := [name for name in read if name not in given]:
-        raise ValueError(
-            f"a term reads the picture {unknown[0]!r}, which is not there: give "
-            f"--picture {unknown[0]}=PATH"
-        )
-    read = (*read, *sources.blend)
-    if unread := [name for name, option in given.items() if option and name not in read]:
-        name = unread[0].removeprefix(region_of(STYLE, ""))
-        whose = " (it is of the terms of this region that read STYLE)" * (name != unread[0])
-        raise ValueError(
-            f"no term reads {given[unread[0]]} {name}{whose}: name it in the objective"
-        )
-    if sources.blend and STYLE not in read:
-        raise ValueError(f"no term reads the blend: it takes the place of the picture {STYLE!r}")
-
-
-def _check_blend(config: Config, made: Mapping[str, Term]) -> None:
-    """Refuses a blend of pictures that some term cannot take for one."""
-    if not config.blend:
-        return
-    if config.style_mask:
-        raise ValueError(
-            "--blend takes whole pictures, --style-mask a part of one: leave one of them out"
-        )
-    for name, spec in terms_of(config).items():
-        if spec.kind in OF_PAIRS and STYLE in made[name].references:
-            raise ValueError(
-                f"the term {name!r} compares pairs of locations ({spec.kind}), which a blend has "
-                "not: let it read one picture, or leave out --blend"
-            )
 
 
 def _check_what_is_kept(config: Config) -> None:

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -143,33 +144,41 @@ def create_log(run: Run, path: Path, origin: Mapping[str, str] = MappingProxyTyp
     pictures = run.problem.pictures
     return RunLog.create(
         path,
-        attributes={
-            **environment.describe(),
-            **run.hashes,
-            "command": shlex.join(["nst-jax", *sys.argv[1:]]),
-            "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-            "driver": run.plans[0].driver,
-            **run.network.form._asdict(),
-            "seed": run.variants[0].seed,
-            **dict(zip(SHARE, run.share, strict=True)),
-            "variants_per_program": max(plan.width for plan in run.plans),
-            "plans_json": json.dumps(plans.as_json(run.plans)),
-            "weights_name": run.network.name,
-            "terms_json": json.dumps({name: asdict(spec) for name, spec in run.terms.items()}),
-            **origin,
-        },
+        attributes={**_attributes(run), **origin},
         config=run.settings,
         variants=run.variants,
         parts=run.problem.parts,
         part_weights=_part_weights(run),
-        references={name: images.to_uint8(x) for name, x in pictures.references.items()},
-        masks={name: images.to_uint8(x) for name, x in pictures.masks[CONTENT].items()},
         content=images.to_uint8(pictures.content),
-        styles={name: images.to_uint8(style) for name, style in pictures.styles.items()},
+        styles=_in_8_bits(pictures.styles),
+        references=_in_8_bits(pictures.references),
+        masks=_in_8_bits(pictures.masks[CONTENT]),
         num_steps=steps,
         num_snapshots=steps // every if every else 0,
         chunk_length=run.plans[0].chunk_length,
     )
+
+
+def _attributes(run: Run) -> dict[str, Any]:
+    """Where a run is made, of what, and how."""
+    return {
+        **environment.describe(),
+        **run.hashes,
+        "command": shlex.join(["nst-jax", *sys.argv[1:]]),
+        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "driver": run.plans[0].driver,
+        **run.network.form._asdict(),
+        "seed": run.variants[0].seed,
+        **dict(zip(SHARE, run.share, strict=True)),
+        "variants_per_program": max(plan.width for plan in run.plans),
+        "plans_json": json.dumps(plans.as_json(run.plans)),
+        "weights_name": run.network.name,
+        "terms_json": json.dumps({name: asdict(spec) for name, spec in run.terms.items()}),
+    }
+
+
+def _in_8_bits(pictures: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: images.to_uint8(picture) for name, picture in pictures.items()}
 
 
 def _part_weights(run: Run) -> dict[str, np.ndarray]:
