@@ -2,7 +2,7 @@
 
     python experiments/gallery.py
     python experiments/gallery.py --content photo.jpg --style painting.jpg --other night.jpg \\
-        --mask sky.png
+        --mask sky.png --style-mask sky_of_the_painting.png
 
 Hardware: two CPU cores; time: a quarter of an hour at 256 pixels. Each picture has the same content
 term and the same steps; only the terms of the style differ. Layers are balanced, so that a weight
@@ -55,6 +55,8 @@ class Gallery:
     """A second style."""
     mask: str | None = None
     """A region of the content for the second style, as `nst-jax stylize --mask` takes it."""
+    style_mask: str | None = None
+    """The same region of the first style, likewise: only what lies outside is taken of it."""
     size: int = 256
     """Longest side in pixels."""
     steps: int = 150
@@ -109,24 +111,31 @@ def styles(settings: Gallery, other: Path) -> dict[str, np.ndarray]:
         "a blend": painted(replace(base, blend=("style=1", "other=1")), style=whole),
     }
     if settings.mask:
-        outside = write_outside(settings, settings.mask)
-        masked = replace(base, mask=(f"inside={settings.mask}", f"outside={outside}"))
+        first, second = replace(whole, region="outside"), replace(whole, region="inside")
+        by_region = replace(base, **masks(settings, settings.mask))
         found["by region"] = painted(
-            masked,
-            style=replace(whole, region="outside"),
-            second=replace(whole, reference="other", region="inside"),
+            by_region, style=first, second=replace(second, reference="other")
         )
-        outside.unlink()
     return found
 
 
-def write_outside(settings: Gallery, mask: str) -> Path:
-    """Writes the mask of everything but a region."""
-    height, width = images.load(settings.content, size=settings.size).shape[:2]
+def masks(settings: Gallery, mask: str) -> dict[str, tuple[str, ...]]:
+    """The region and all but it, of the content and, if it has a mask, of the first style."""
+    outside = settings.output_dir / "outside.png"
+    write_outside(mask, settings.content, outside)
+    found = {"mask": (f"inside={mask}", f"outside={outside}")}
+    if settings.style_mask:
+        outside_of_style = settings.output_dir / "outside_of_style.png"
+        write_outside(settings.style_mask, settings.style, outside_of_style)
+        found["style_mask"] = (f"outside={outside_of_style}",)
+    return found
+
+
+def write_outside(mask: str, picture: Path, path: Path) -> None:
+    """Writes the mask of everything in a picture but a region."""
+    height, width = images.load(picture).shape[:2]
     inside = images.to_uint8(runs.load_mask(Path(mask), height, width))
-    path = settings.output_dir / "outside.png"
     Image.fromarray(255 - inside).save(path)
-    return path
 
 
 def main(settings: Gallery) -> list[Path]:
