@@ -36,6 +36,8 @@ Alpha = Literal["white", "keep"]
 """What becomes of a picture's transparency: laid on white, or put back at the end."""
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+MOST_TERMS = 64
+"""Terms of an objective, and pictures and regions that they read."""
 CONTENT_LAYERS = ("block5_conv2",)
 """The layer of the content term, by the report, section 4.1."""
 STYLE_LAYERS = tuple(f"block{n}_conv1" for n in range(1, 6))

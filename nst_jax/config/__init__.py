@@ -1,7 +1,13 @@
 """The settings of a run: what can be set, and how they are written down and read again."""
 
 from nst_jax.config import terms
-from nst_jax.config.objective import layer_balance_of, resolved, terms_of, weights_of
+from nst_jax.config.objective import (
+    check_functions,
+    layer_balance_of,
+    resolved,
+    terms_of,
+    weights_of,
+)
 from nst_jax.config.settings import (
     PLACES,
     Config,
@@ -22,6 +28,7 @@ __all__ = [
     "StylizeConfig",
     "SweepConfig",
     "TermSpec",
+    "check_functions",
     "from_json",
     "layer_balance_of",
     "resolved",

@@ -3,13 +3,13 @@
 What is set by a word of its own wins over the objective; what contradicts it is refused.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from nst_jax.choices import LayerBalance
+from nst_jax.choices import MOST_TERMS, LayerBalance
 from nst_jax.config.settings import RunConfig, StylizeConfig, SweepConfig
-from nst_jax.config.terms import MOST_TERMS, ObjectiveSpec, Terms, TermSpec, load, names
+from nst_jax.config.terms import ObjectiveSpec, Terms, TermSpec, load, names
 
 _Config = TypeVar("_Config", bound=RunConfig)
 
@@ -46,7 +46,7 @@ def terms_of(config: RunConfig) -> dict[str, TermSpec]:
       ValueError: settings that contradict one another; one line.
     """
     terms = dict(_base(config).terms)
-    _check_functions(terms, config.own_terms)
+    check_functions([spec.kind for spec in terms.values() if ":" in spec.kind], config.own_terms)
     for text in config.term:
         name = text.rpartition(":")[2]
         if name in terms:
@@ -67,13 +67,20 @@ def terms_of(config: RunConfig) -> dict[str, TermSpec]:
     return terms
 
 
-def _check_functions(terms: Terms, own_terms: bool) -> None:
-    """Refuses to import code that a file or a log names: it may come from a stranger."""
-    kinds = [spec.kind for spec in terms.values() if ":" in spec.kind]
-    if kinds and not own_terms:
+def check_functions(functions: Sequence[str], own_terms: bool) -> None:
+    """Refuses to import code that a file or a log names: it may come from a stranger.
+
+    Args:
+      functions: "module:function" each.
+      own_terms: whether they have been said to be one's own.
+
+    Raises:
+      ValueError: there are some, and they have not.
+    """
+    if functions and not own_terms:
         raise ValueError(
-            f"the terms {', '.join(kinds)} are functions that would be imported: if they are your "
-            "own, add --own-terms"
+            f"the terms {', '.join(functions)} are functions that would be imported: if they are "
+            "your own, add --own-terms"
         )
 
 

@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 from nst_jax.choices import LayerBalance
 from nst_jax.system import files, plain
 
-MOST_TERMS = 64
 _MOST_BYTES = 100_000
 
 

@@ -20,6 +20,12 @@ from nst_jax.runlog.series import TOTAL, Parts, axis_of, series
 # Of fixed length, to be overwritten in place.
 STATUS = h5py.string_dtype(length=16)
 
+ATTRIBUTES = {
+    *("schema", "schema_version", "status"),
+    *("config_json", "chunk_length", "compile_seconds"),
+}
+"""Attributes of the root that the schema itself writes."""
+
 
 def check_space(
     path: Path,

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from nst_jax.runlog import layout
 from nst_jax.runlog.record import RunRecord
 from nst_jax.runlog.writing import RunLog
 from nst_jax.system import files
 
 # Of no meaning when the variants of several processes stand side by side.
-_OF_A_PART = {"compile_seconds", "plans_json", "pid", "share", "shares"}
-_OWN = {"schema", "schema_version", "status", "config_json", "chunk_length", *_OF_A_PART}
+_OF_A_PART = {"plans_json", "pid", "share", "shares"}
 
 
 def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) -> None:
@@ -41,11 +41,12 @@ def _new_log(path: Path, parts: Sequence[RunRecord], config: Mapping[str, Any]) 
     """A log with room for the variants of all parts, dealt out one by one."""
     first, count = parts[0], len(parts)
     total = sum(len(part.variants) for part in parts)
+    left_out = layout.ATTRIBUTES | _OF_A_PART
     dealt = [(parts[i % count], i // count) for i in range(total)]
     return RunLog.create(
         path,
         attributes={
-            **{name: value for name, value in first.attributes.items() if name not in _OWN},
+            **{name: value for name, value in first.attributes.items() if name not in left_out},
             "processes": count,
         },
         config=config,

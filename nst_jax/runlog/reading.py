@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from nst_jax.choices import check_choice
+from nst_jax.choices import MOST_TERMS, check_choice
 from nst_jax.runlog import schema_1
 from nst_jax.runlog.record import (
     ENDED,
@@ -32,7 +32,6 @@ _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # large as the largest picture that `image` reads.
 _LIMIT = 3 * 178_956_970
 _MOST_LEVELS = 8
-_MOST_TERMS = 64
 _MOST_LETTERS = 20_000
 _ATTRIBUTES: dict[str, Any] = {
     "schema_version": int,
@@ -162,8 +161,8 @@ def _read_guides(reader: Reader, parts: Parts) -> dict[str, dict[str, np.ndarray
 def _members(reader: Reader, group: str) -> list[str]:
     """The names in a group, none if there is no group."""
     names = reader.members(group) if group in reader else []
-    if len(names) > _MOST_TERMS or not all(map(NAME.fullmatch, names)):
-        raise ValueError(f"{group}: expected {_MOST_TERMS} names at most, {NAME.pattern}")
+    if len(names) > MOST_TERMS or not all(map(NAME.fullmatch, names)):
+        raise ValueError(f"{group}: expected {MOST_TERMS} names at most, {NAME.pattern}")
     return names
 
 
@@ -186,8 +185,8 @@ def read_parts(reader: Reader) -> Parts:
         return schema_1.parts(reader)
     terms = reader.strings("terms", "k")
     different = set(terms) - {TOTAL}
-    if not 0 < len(different) == len(terms) <= _MOST_TERMS or not all(map(NAME.fullmatch, terms)):
-        raise ValueError(f"terms: expected {_MOST_TERMS} different names at most, {NAME.pattern}")
+    if not 0 < len(different) == len(terms) <= MOST_TERMS or not all(map(NAME.fullmatch, terms)):
+        raise ValueError(f"terms: expected {MOST_TERMS} different names at most, {NAME.pattern}")
     return {term: tuple(reader.strings(f"parts/{term}", (axis_of(term),))) for term in terms}
 
 

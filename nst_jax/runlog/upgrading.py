@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
+from nst_jax.runlog import layout
 from nst_jax.runlog.record import SCHEMA_VERSION, RunRecord
 from nst_jax.runlog.series import Parts
 from nst_jax.runlog.writing import RunLog
 from nst_jax.system import files
-
-_OWN = {"schema", "schema_version", "status", "config_json", "chunk_length", "compile_seconds"}
 
 
 def upgrade(record: RunRecord, parts: Parts) -> None:
@@ -32,7 +31,7 @@ def upgrade(record: RunRecord, parts: Parts) -> None:
 
 def _copy(record: RunRecord, parts: Parts, path: Path) -> RunLog:
     """A log of the same settings, without rows."""
-    attributes = {name: x for name, x in record.attributes.items() if name not in _OWN}
+    attributes = {name: x for name, x in record.attributes.items() if name not in layout.ATTRIBUTES}
     every = record.config.get("snapshot_every") or record.capacity + 1
     return RunLog.create(
         path,

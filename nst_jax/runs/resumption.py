@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from nst_jax import backend, compiler, vgg
 from nst_jax.choices import Convolutions, Precision, check_choice
-from nst_jax.config import Config, from_json
+from nst_jax.config import Config, check_functions, from_json
 from nst_jax.runlog import RunRecord, parse_json
 from nst_jax.runs import plans
 from nst_jax.runs.grid import SHARE, Share, variants_of
@@ -44,11 +44,7 @@ def read(record: RunRecord, *, own_terms: bool = False) -> Resumption:
     if not isinstance(environment.versions_of(attributes).get("nst_jax"), str):
         raise ValueError("its attribute versions_json does not tell the version of nst_jax")
     config = replace(from_json(record.config), own_terms=own_terms)
-    if config.term and not own_terms:
-        raise ValueError(
-            f"its terms {', '.join(config.term)} are functions that would be imported: if they are "
-            "your own, add --own-terms"
-        )
+    check_functions(config.term, own_terms)
     share = Share(*(attributes.get(name, part) for name, part in SHARE.items()))
     if not 0 <= share.number < share.total:
         raise ValueError(f"its share is {share.number} of {share.total}")

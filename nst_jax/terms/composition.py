@@ -142,7 +142,7 @@ def targets_from(terms: Mapping[str, Term], pictures: Mapping[str, View]) -> dic
     """The targets of each term, by its name.
 
     Raises:
-      ValueError: a term reads a picture that its `references` do not name.
+      ValueError: a term reads a picture or layer that it does not name.
     """
     targets = {}
     for name, term in terms.items():
@@ -151,8 +151,8 @@ def targets_from(terms: Mapping[str, Term], pictures: Mapping[str, View]) -> dic
             targets[name] = term.init(named)
         except KeyError as error:
             raise ValueError(
-                f"the term {name!r} reads {error}, which is not among its references: "
-                f"{', '.join(named) or 'none'}"
+                f"the term {name!r} looks for {error}, which is neither one of its references "
+                f"({', '.join(named) or 'none'}) nor one of its layers"
             ) from error
     return targets
 

@@ -55,8 +55,7 @@ def named(
     if isinstance(layers, str):
         raise ValueError(f"`layers` must be a list of layers, got {layers!r}: give [{layers!r}]")
     constructor = KINDS[kind] if kind in KINDS else _imported(kind)
-    signature = _signature(kind, constructor)
-    known = signature.parameters
+    known = _parameters(kind, constructor)
     given = {"layers": tuple(layers), "reference": reference, "region": region}
     arguments = {name: value for name, value in given.items() if value not in (None, ())}
     for name in given:
@@ -64,7 +63,7 @@ def named(
     options = dict(options or {})
     _check_options(kind, options, known, given)
     arguments |= {name: _plain(kind, name, value) for name, value in options.items()}
-    term = _called(kind, constructor, signature, arguments)
+    term = _called(kind, constructor, arguments)
     if not isinstance(term, Term):
         raise ValueError(f"{kind} must return a nst_jax.terms.Term, got {_line(term)}")
     return term
@@ -94,25 +93,18 @@ def _unknown(kind: str) -> str:
     )
 
 
-def _signature(kind: str, constructor: Callable) -> inspect.Signature:
+def _parameters(kind: str, constructor: Callable) -> Mapping[str, inspect.Parameter]:
     try:
-        return inspect.signature(constructor)
+        return inspect.signature(constructor).parameters
     except (TypeError, ValueError) as error:
         raise ValueError(f"cannot tell what {kind} takes: {_line(error)}") from error
 
 
-def _called(
-    kind: str, constructor: Callable, signature: inspect.Signature, arguments: Mapping[str, Any]
-) -> Any:
-    # In the order of the signature: a cached constructor knows its arguments by their order.
-    try:
-        bound = signature.bind(**arguments)
-    except TypeError as error:
-        raise ValueError(f"{kind} must take its arguments by their names: {error}") from error
+def _called(kind: str, constructor: Callable, arguments: Mapping[str, Any]) -> Any:
     if kind in KINDS:
-        return constructor(*bound.args, **bound.kwargs)
+        return constructor(**arguments)
     try:
-        return constructor(*bound.args, **bound.kwargs)
+        return constructor(**arguments)
     # A function of others may fail in any way.
     except Exception as error:
         raise ValueError(f"{kind} failed: {_line(error)}") from error
