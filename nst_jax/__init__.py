@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from nst_jax.version import __version__ as __version__
 
 if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
+    from nst_jax import alexnet as alexnet
     from nst_jax import config as config
     from nst_jax import driver as driver
     from nst_jax import image as image
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax import runlog as runlog
     from nst_jax import runs as runs
     from nst_jax import solve as solve
+    from nst_jax import squeezenet as squeezenet
     from nst_jax import terms as terms
     from nst_jax import vgg as vgg
     from nst_jax import weights as weights
@@ -51,6 +53,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax.weights import load_params as load_params
 
 _MODULES = {
+    "alexnet": "alexnet",
     "config": "config",
     "driver": "driver",
     "environment": "system.environment",
@@ -67,6 +70,7 @@ _MODULES = {
     "runs": "runs",
     "samples": "image.samples",
     "solve": "solve",
+    "squeezenet": "squeezenet",
     "terms": "terms",
     "vgg": "vgg",
     "weights": "weights",

@@ -31,6 +31,8 @@ Driver = Literal["python", "scan"]
 """What repeats the steps: a loop in Python, or one within the program."""
 InputConvention = Literal["auto", "torchvision", "caffe", "caffe_rgb"]
 """The pixels for which the weights of a network were trained."""
+SqueezeNetConvention = Literal["caffe", "torchvision"]
+"""The form of SqueezeNet for which weights were trained, see `squeezenet.architecture`."""
 PresetName = Literal["painterly"]
 Alpha = Literal["white", "keep"]
 """What becomes of a picture's transparency: laid on white, or put back at the end."""
