@@ -8,6 +8,10 @@ from typing import Any, Literal, get_args
 
 Arch = Literal["vgg16", "vgg19"]
 """The network, see `vgg.architecture`."""
+JudgeArch = Literal["alexnet", "squeezenet"]
+"""A network that judges pictures, see `weights.load_judges`."""
+AnyArch = Literal["vgg16", "vgg19", "alexnet", "squeezenet"]
+"""A network whose weights are converted, see `weights.convert`."""
 Pooling = Literal["max", "average"]
 """How a block of the network hands on: "max", as it was trained, or "average", as Gatys et al."""
 Border = Literal["zeros", "reflect"]

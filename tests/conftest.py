@@ -70,14 +70,15 @@ def pictures(rng):
 def random_weights_drawn_once():
     """Drawing a whole network takes longer than a small run with it: tests get copies."""
     from nst_jax import weights
-    from nst_jax.weights import loading, names
+    from nst_jax.weights import loading
+    from nst_jax.weights.parameters import parameter_shapes
 
     draw = loading.random_params
     kept = cache(lambda arch, seed, shapes: draw(arch, seed))
 
     def random_params(arch="vgg19", seed=0):
         # Some tests narrow the networks.
-        params = kept(arch, seed, repr(names.parameter_shapes(arch)))
+        params = kept(arch, seed, repr(parameter_shapes(arch)))
         return {
             layer: {name: value.copy() for name, value in parameters.items()}
             for layer, parameters in params.items()

@@ -1,8 +1,9 @@
-"""The weights of VGG16 and VGG19: found, downloaded, verified, converted, loaded."""
+"""The weights of VGG16 and VGG19, and of judges: found, downloaded, verified, converted, loaded."""
 
+from nst_jax.weights.conversion import convert
 from nst_jax.weights.download import WeightsNotFound, fetch
 from nst_jax.weights.finding import VARIABLE, Resolution, resolve
-from nst_jax.weights.formats import Params, convert, infer_arch
+from nst_jax.weights.formats import Params, infer_arch
 from nst_jax.weights.loading import (
     describe,
     load_params,

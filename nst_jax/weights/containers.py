@@ -22,7 +22,7 @@ from nst_jax.system.files import absence, reason
 from nst_jax.weights import foreign
 
 SCHEMA = "nst_jax.weights"
-"""The attribute by which `formats.convert` marks its files."""
+"""The attribute by which `convert` marks its files."""
 
 _KINDS = "HDF5, safetensors, npz, a .keras archive or a torch state dict"
 _MAX_OBJECTS = 10_000
@@ -44,7 +44,7 @@ class Tensor(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """The arrays of a file by their stored names, and what `formats.convert` says of one."""
+    """The arrays of a file by their stored names, and what `convert` says of one."""
 
     tensors: dict[str, Tensor]
     attributes: dict[str, str]

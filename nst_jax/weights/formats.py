@@ -1,4 +1,4 @@
-"""Weight files: VGG16 and VGG19 as anyone has written them, in one convention.
+"""Weight files: VGG16 and VGG19 as anyone has written them, in one convention; judges as they are.
 
 Whatever the file, the result is one plain pytree in one convention,
 `{layer: {"kernel": (3, 3, in, out), "bias": (out,)}}` in float32 for an input that is BGR, 0 to
@@ -7,18 +7,18 @@ Whatever the file, the result is one plain pytree in one convention,
 `containers` opens the file, `names` finds the parameters in it.
 """
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import h5py
 import numpy as np
 
-from nst_jax.choices import Arch, InputConvention
-from nst_jax.system.files import check_output, reason, replacing, sha256
+from nst_jax.choices import AnyArch, Arch, InputConvention
+from nst_jax.system.files import reason, replacing
 from nst_jax.weights import names as weight_names
-from nst_jax.weights.containers import SCHEMA, Tensor, opened
-from nst_jax.weights.names import ARCHS, parameter_shapes
+from nst_jax.weights.containers import SCHEMA, Contents, Tensor, opened
+from nst_jax.weights.parameters import ARCHS, JUDGE_ARCHS, Family, parameter_shapes
 
 Params = dict[str, dict[str, np.ndarray]]
 """{layer: {"kernel": (3, 3, in, out), "bias": (out,)}} in float32."""
@@ -89,27 +89,28 @@ def check_file(path: Path, arch: Arch = "vgg19") -> None:
         weight_names.select(contents, arch, path)
 
 
-def infer_arch(path: Path) -> Arch:
+def infer_arch(path: Path) -> AnyArch:
     """Which network a file holds.
 
     Args:
       path: the file, in any of the formats.
 
     Returns:
-      "vgg19" or "vgg16".
+      "vgg19" or "vgg16"; or "alexnet" or "squeezenet", the judges.
 
     Raises:
-      ValueError: neither of them, or not a weight file.
+      ValueError: none of them, or not a weight file.
       OSError: the file cannot be read.
     """
     with opened(path) as contents:
-        for arch in ARCHS:
+        for arch in (*ARCHS, *JUDGE_ARCHS):
             if weight_names.fits(contents, arch, path):
                 return arch
         try:
             weight_names.match(contents, ARCHS[0], path)
         except ValueError as error:
-            raise ValueError(f"{error}; {path.name} is no VGG16 either") from None
+            others = "no VGG16 either, and neither AlexNet nor SqueezeNet"
+            raise ValueError(f"{error}; {path.name} is {others}") from None
     raise AssertionError("unreachable")
 
 
@@ -138,27 +139,54 @@ def read_file(
       OSError: the file is missing, truncated or damaged.
     """
     with opened(path) as contents:
-        selected = weight_names.select(contents, arch, path)
-        params: Params = {layer: {} for layer in parameter_shapes(arch)}
-        for (layer, parameter), tensor in selected.tensors.items():
-            params[layer][parameter] = _read(tensor, f"{path}: {layer} {parameter}")
+        params, families = read_params(contents, arch, path)
         attributes = contents.attributes
     first = params["block1_conv1"]
     if convention == "auto":
-        convention = "caffe" if selected.is_keras else _recognize(first["kernel"], path)
+        convention = "caffe" if "keras" in families else _recognize(first["kernel"], path)
     params["block1_conv1"] = _to_caffe(first["kernel"], first["bias"], convention)
     licence = attributes.get("licence", _PREPARATIONS[convention].licence)
     provenance = attributes.get("source", f"{path.name}, {convention} convention")
     return WeightFile(params, convention, licence, provenance)
 
 
-def write_file(path: Path, params: Params, *, attributes: dict[str, str]) -> None:
+def read_params(contents: Contents, arch: AnyArch, path: Path) -> tuple[Params, frozenset[Family]]:
+    """The parameters of a network as they are stored, in float32.
+
+    Args:
+      contents: of the file.
+      arch: the network that the file must hold.
+      path: of the file, for errors.
+
+    Returns:
+      The parameters, and whose names they have there.
+
+    Raises:
+      ValueError: the file lacks a layer, or one has another shape, type or a number that is not
+        finite.
+      OSError: the file is damaged.
+    """
+    selected = weight_names.select(contents, arch, path)
+    params: Params = {layer: {} for layer in parameter_shapes(arch)}
+    for (layer, parameter), tensor in selected.tensors.items():
+        params[layer][parameter] = read_array(tensor, f"{path}: {layer} {parameter}")
+    return params, selected.families
+
+
+def write_file(
+    path: Path,
+    params: Params,
+    *,
+    attributes: dict[str, str],
+    vectors: Mapping[str, np.ndarray] | None = None,
+) -> None:
     """Writes parameters as HDF5, one dataset a parameter, whole or not at all.
 
     Args:
       path: the file; replaced if it exists.
-      params: in the convention of `INPUT`.
+      params: in the convention of `INPUT`, unless the attribute "convention" tells another.
       attributes: texts for the root of the file.
+      vectors: more arrays, for the root of the file.
 
     Raises:
       OSError: the file cannot be written.
@@ -168,44 +196,21 @@ def write_file(path: Path, params: Params, *, attributes: dict[str, str]) -> Non
         for layer, parameters in params.items():
             for name, value in parameters.items():
                 file[f"{layer}/{name}"] = np.asarray(value, np.float32)
+        for name, value in (vectors or {}).items():
+            file[name] = np.asarray(value, np.float32)
 
 
-def convert(
-    source: str | os.PathLike[str],
-    destination: str | os.PathLike[str],
-    *,
-    arch: Arch | None = None,
-    convention: InputConvention = "auto",
-) -> Path:
-    """Converts a weight file of any format to this library's HDF5.
+def read_array(tensor: Tensor, what: str) -> np.ndarray:
+    """The numbers of an array in float32.
 
     Args:
-      source: as `read_file`.
-      destination: ends in .h5 or .hdf5; replaced, if it exists, when all has gone well.
-      arch: inferred from the file if None.
-      convention: as `read_file`.
-
-    Returns:
-      The path of the converted file.
+      tensor: of a file that is open.
+      what: the file and the array, for errors.
 
     Raises:
-      ValueError, OSError: as `read_file`, or the destination cannot be written.
+      ValueError: a number is not finite.
+      OSError: the file is damaged there.
     """
-    source, destination = Path(source), Path(destination)
-    arch = arch or infer_arch(source)
-    weights = read_file(source, arch, convention=convention)
-    check_output(destination, force=True, suffixes=(".h5", ".hdf5"))
-    attributes = {
-        "arch": arch,
-        "source": weights.provenance,
-        "source_sha256": sha256(source),
-        "licence": weights.licence,
-    }
-    write_file(destination, weights.params, attributes=attributes)
-    return destination
-
-
-def _read(tensor: Tensor, what: str) -> np.ndarray:
     try:
         with np.errstate(over="ignore"):
             value = np.ascontiguousarray(tensor.read(), np.float32)

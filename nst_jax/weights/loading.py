@@ -17,7 +17,7 @@ from nst_jax.system import files
 from nst_jax.weights import download, official
 from nst_jax.weights.finding import VARIABLE, Resolution, resolve
 from nst_jax.weights.formats import CREDIT, Params, read_file
-from nst_jax.weights.names import parameter_shapes
+from nst_jax.weights.parameters import parameter_shapes
 
 
 def load_params(

@@ -1,46 +1,32 @@
 """Which array of a file is which parameter of a network: by its name, or by shapes and order.
 
-Known names are Keras's (`block1_conv1/kernel`), torchvision's (`features.0.weight`) and Caffe's
-(`conv1_1_W`), behind any prefix. In a file without them, kernels whose names differ by numbers
-alone are taken in the order of the numbers, if all their shapes are those of the network.
+Known names are those of `vgg_names` and `judge_names`, behind any prefix. In a file without them,
+kernels whose names differ by numbers alone are taken in the order of the numbers, if all their
+shapes are those of the network.
 """
 
-import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from nst_jax.choices import Arch
+from nst_jax.choices import AnyArch
+from nst_jax.weights import judge_names, vgg_names
 from nst_jax.weights.containers import Contents, Tensor
+from nst_jax.weights.parameters import ARCHS, Family, Key, Named, parameter_shapes
 
-ARCHS: tuple[Arch, ...] = ("vgg19", "vgg16")
+FLOATS = ("float16", "float32", "float64")
+"""The types of numbers that are read."""
 
-_FLOATS = ("float16", "float32", "float64")
-
-# `block1_conv1/kernel`, `block1_conv1/block1_conv1_W_1:0`, `model_weights/vgg19/block1_conv1/...`,
-# `layers/block1_conv1/vars/0`.
-_KERAS = re.compile(
-    r"(?:.+[/.])?(block\d+_conv\d+)[/.](?:.+/)?(?:\w+_)?(kernel|bias|W|b|(?<=vars/)[01])(?:_\d+)?"
-)
-# Keras 3 (`*.weights.h5`) counts the layers of a kind: `layers/conv2d_3/vars/0`.
-_KERAS_COUNT = re.compile(r"(?:.+/)?conv2d(?:_(\d+))?/vars/([01])")
-_TORCH = re.compile(r"(?:.+\.)?features\.(\d+)\.(weight|bias)")
-# `conv1_1_W`, `vgg_16/conv1/conv1_1/weights`, `conv1_1.bias`.
-_CAFFE = re.compile(r"(?:.+[/.])?conv(\d)_(\d)[/._](W|weights?|filters?|kernel|b|bias(?:es)?)")
-_PARAMETER = {
-    **dict.fromkeys(("W", "0", "weight", "weights", "filter", "filters"), "kernel"),
-    **dict.fromkeys(("b", "1", "biases"), "bias"),
-}
-_EXAMPLES = "block1_conv1/kernel (Keras), features.0.weight (torchvision), conv1_1_W (Caffe)"
 # Height, width and input channels of fully connected layers that are written as convolutions.
 _CLASSIFIER = ((7, 7, 512), (1, 1, 4096))
 
-# No program writes longer names; a regular expression might take very long for one.
-_LONGEST = 300
+# Families whose kernels are (height, width, in, out) whatever their shape.
+_UPRIGHT = ("own", "keras")
 
-Key = tuple[str, str]
-"""(layer, "kernel" or "bias")."""
+# No program writes longer names; a regular expression might take very long for one.
+LONGEST = 300
+"""Characters of a name."""
 
 
 class Match(NamedTuple):
@@ -48,33 +34,15 @@ class Match(NamedTuple):
 
     Attributes:
       tensors: by layer and parameter.
-      is_keras: the names are Keras's, so that the input convention is known to be "caffe".
+      families: whose names they have, which tells what input the network expects; none of arrays
+        that were found by shapes and order.
     """
 
     tensors: dict[Key, Tensor]
-    is_keras: bool
+    families: frozenset[Family]
 
 
-def parameter_shapes(arch: Arch = "vgg19") -> dict[str, dict[str, tuple[int, ...]]]:
-    """The shapes of a network's parameters, in the order of its layers.
-
-    Args:
-      arch: "vgg19" or "vgg16".
-
-    Returns:
-      For each convolution "kernel" (3, 3, in, out) and "bias" (out,).
-    """
-    # `vgg` brings JAX and Flax; who only looks for files does without them.
-    from nst_jax.vgg import architecture
-
-    return {
-        layer.name: {"kernel": layer.kernel_shape, "bias": (layer.channels,)}
-        for layer in architecture(arch)
-        if layer.kind == "conv"
-    }
-
-
-def select(contents: Contents, arch: Arch, path: Path) -> Match:
+def select(contents: Contents, arch: AnyArch, path: Path) -> Match:
     """The arrays of a network's parameters; everything about them but the values is checked.
 
     Args:
@@ -89,13 +57,13 @@ def select(contents: Contents, arch: Arch, path: Path) -> Match:
     try:
         return match(contents, arch, path)
     except ValueError as error:
-        for other in ARCHS:
+        for other in ARCHS if arch in ARCHS else ():
             if other != arch and fits(contents, other, path):
                 raise ValueError(f"{error}; the file holds {other}: use --arch {other}") from None
         raise
 
 
-def fits(contents: Contents, arch: Arch, path: Path) -> bool:
+def fits(contents: Contents, arch: AnyArch, path: Path) -> bool:
     """Whether a file holds a network; arguments as `select`."""
     try:
         match(contents, arch, path)
@@ -104,7 +72,7 @@ def fits(contents: Contents, arch: Arch, path: Path) -> bool:
     return True
 
 
-def match(contents: Contents, arch: Arch, path: Path) -> Match:
+def match(contents: Contents, arch: AnyArch, path: Path) -> Match:
     """As `select`, but the error does not look whether the file holds the other network.
 
     Raises:
@@ -112,24 +80,28 @@ def match(contents: Contents, arch: Arch, path: Path) -> Match:
     """
     found: dict[Key, Tensor] = {}
     names: dict[Key, str] = {}
+    families: set[Family] = set()
     for name, tensor in contents.tensors.items():
         if name.endswith("running_mean"):
             raise ValueError(f"{path}: networks with batch normalization are not supported")
-        key = _key(name, arch)
+        named = _named(name, arch)
+        if named is None:
+            continue
+        key, family = named
         if key in found:
             raise ValueError(f"{path}: {' '.join(key)} is ambiguous: {names[key]} and {name}")
-        if key:
-            found[key] = tensor if _is_keras(name) else _upright(tensor)
-            names[key] = name
+        found[key] = tensor if family in _UPRIGHT else _upright(tensor)
+        names[key] = name
+        families.add(family)
     if not found:
         found = _in_order(contents.tensors, arch)
     if not found:
         raise ValueError(f"{path}: {_unknown(contents.tensors, arch)}")
     _check(found, arch, path)
-    return Match(found, any(map(_is_keras, names.values())))
+    return Match(found, frozenset(families))
 
 
-def _check(found: Mapping[Key, Tensor], arch: Arch, path: Path) -> None:
+def _check(found: Mapping[Key, Tensor], arch: AnyArch, path: Path) -> None:
     for layer, shapes in parameter_shapes(arch).items():
         for parameter, shape in shapes.items():
             what = f"{path}: {layer} {parameter}"
@@ -138,8 +110,8 @@ def _check(found: Mapping[Key, Tensor], arch: Arch, path: Path) -> None:
             tensor = found[layer, parameter]
             if tensor.shape != shape:
                 raise ValueError(f"{what}: expected the shape {shape}, found {tensor.shape}")
-            if tensor.dtype not in _FLOATS:
-                raise ValueError(f"{what}: expected {' or '.join(_FLOATS)}, found {tensor.dtype}")
+            if tensor.dtype not in FLOATS:
+                raise ValueError(f"{what}: expected {' or '.join(FLOATS)}, found {tensor.dtype}")
     surplus = sorted({layer for layer, _ in found} - set(parameter_shapes(arch)))
     if surplus:
         raise ValueError(f"{path}: expected {arch}, found {', '.join(surplus)}, which it lacks")
@@ -148,42 +120,14 @@ def _check(found: Mapping[Key, Tensor], arch: Arch, path: Path) -> None:
 # By names
 
 
-def _key(name: str, arch: Arch) -> Key | None:
-    """Which parameter has that name; None if it belongs to no convolution.
-
-    A layer that the network does not have keeps a name of its own, for the error.
-    """
-    if name.startswith("optimizer") or len(name) > _LONGEST:
+def _named(name: str, arch: AnyArch) -> Named | None:
+    """Which parameter has that name; None if it belongs to no convolution."""
+    if name.startswith("optimizer") or len(name) > LONGEST:
         return None
     name = name.removesuffix(":0")
-    if found := _KERAS.fullmatch(name):
-        layer, parameter = found.groups()
-    elif found := _KERAS_COUNT.fullmatch(name):
-        position, parameter = int(found[1] or 0), found[2]
-        layer = dict(enumerate(parameter_shapes(arch))).get(position, f"convolution {position}")
-    elif found := _TORCH.fullmatch(name):
-        layer = _torch_layers(arch).get(int(found[1]), f"features.{found[1]}")
-        parameter = found[2]
-    elif found := _CAFFE.fullmatch(name):
-        layer, parameter = f"block{found[1]}_conv{found[2]}", found[3]
-    else:
-        return None
-    return layer, _PARAMETER.get(parameter, parameter)
-
-
-def _is_keras(name: str) -> bool:
-    name = name.removesuffix(":0")
-    return bool(_KERAS.fullmatch(name) or _KERAS_COUNT.fullmatch(name))
-
-
-def _torch_layers(arch: Arch) -> dict[int, str]:
-    """Layers by their index in torchvision's `features`, which counts ReLU and pooling too."""
-    from nst_jax.vgg import architecture
-
-    layers = architecture(arch)
-    sizes = (2 if layer.kind == "conv" else 1 for layer in layers)
-    indices = itertools.accumulate(sizes, initial=0)
-    return {i: layer.name for i, layer in zip(indices, layers, strict=False)}
+    if arch == "alexnet" or arch == "squeezenet":
+        return judge_names.named(name, arch)
+    return vgg_names.named(name, arch)
 
 
 def _upright(tensor: Tensor) -> Tensor:
@@ -197,7 +141,7 @@ def _upright(tensor: Tensor) -> Tensor:
 # By shapes and order
 
 
-def _in_order(tensors: Mapping[str, Tensor], arch: Arch) -> dict[Key, Tensor]:
+def _in_order(tensors: Mapping[str, Tensor], arch: AnyArch) -> dict[Key, Tensor]:
     """The parameters of a network under unknown names; none if anything is uncertain."""
     shapes = parameter_shapes(arch)
     names = sorted(tensors, key=_by_numbers)
@@ -246,13 +190,14 @@ def _by_numbers(name: str) -> list[tuple[int, str]]:
     return [(len(part) if number % 2 else 0, part) for number, part in enumerate(parts)]
 
 
-def _unknown(names: Iterable[str], arch: Arch) -> str:
+def _unknown(names: Iterable[str], arch: AnyArch) -> str:
     found = sorted(names, key=_by_numbers)
+    examples = vgg_names.EXAMPLES if arch in ARCHS else judge_names.EXAMPLES
     if not found:
         return "it holds no arrays"
     some = ", ".join(f"{name!r:.60}" for name in found[:4])
     more = f" and {len(found) - 4} more" if len(found) > 4 else ""
     return (
         f"no convolution has a known name, and shapes and order are not those of {arch}: expected "
-        f"names such as {_EXAMPLES}, found {some}{more}"
+        f"names such as {examples}, found {some}{more}"
     )
