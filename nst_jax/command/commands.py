@@ -6,7 +6,15 @@ from typing import Annotated, Any, get_args
 
 import tyro
 
-from nst_jax.choices import Arch, InputConvention, LogLevel, Pooling, PrecisionSetting, PresetName
+from nst_jax.choices import (
+    AnyArch,
+    Arch,
+    InputConvention,
+    LogLevel,
+    Pooling,
+    PrecisionSetting,
+    PresetName,
+)
 from nst_jax.config import StylizeConfig, SweepConfig
 
 
@@ -212,10 +220,12 @@ class WeightsConvert:
     """The file to read."""
     destination: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DESTINATION")]
     """The file to write (.h5)."""
-    arch: Arch | None = None
+    arch: AnyArch | None = None
     """The network (default: found out from the file)."""
     convention: InputConvention = "auto"
-    """What input the first layer expects, if its names are not Keras's."""
+    """What input the first layer of a VGG expects, if its names are not Keras's."""
+    lpips: Annotated[Path | None, _argument("PATH", "none")] = None
+    """LPIPS's layers for AlexNet (alex.pth), to be put into the same file."""
     force: bool = False
     """Overwrite an existing file."""
 

@@ -204,7 +204,11 @@ def _weights_convert(command: WeightsConvert) -> int:
 
     files.check_output(command.destination, force=command.force, suffixes=(".h5", ".hdf5"))
     weights.convert(
-        command.source, command.destination, arch=command.arch, convention=command.convention
+        command.source,
+        command.destination,
+        arch=command.arch,
+        convention=command.convention,
+        lpips=command.lpips,
     )
     inform(f"wrote {command.destination}")
     return 0

@@ -4,6 +4,7 @@ from nst_jax.weights.conversion import convert
 from nst_jax.weights.download import WeightsNotFound, fetch
 from nst_jax.weights.finding import VARIABLE, Resolution, resolve
 from nst_jax.weights.formats import Params, infer_arch
+from nst_jax.weights.judges import JUDGE_FILES, JUDGES_VARIABLE, Judges, load_judges
 from nst_jax.weights.loading import (
     describe,
     load_params,
@@ -13,7 +14,10 @@ from nst_jax.weights.loading import (
 )
 
 __all__ = [
+    "JUDGES_VARIABLE",
+    "JUDGE_FILES",
     "VARIABLE",
+    "Judges",
     "Params",
     "Resolution",
     "WeightsNotFound",
@@ -21,6 +25,7 @@ __all__ = [
     "describe",
     "fetch",
     "infer_arch",
+    "load_judges",
     "load_params",
     "params_sha256",
     "random_params",
