@@ -10,15 +10,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nst_jax.choices import JudgeArch, SqueezeNetConvention, check_choice
+from nst_jax.choices import JudgeArch, SqueezeNetConvention
 from nst_jax.weights.containers import Contents, Tensor, opened
 from nst_jax.weights.formats import Params, read_array, read_params
 from nst_jax.weights.names import FLOATS, LONGEST
 from nst_jax.weights.parameters import Family, parameter_shapes
 
-LICENCES: dict[JudgeArch, str] = {
-    "alexnet": "AlexNet by torchvision, BSD 3-Clause; LPIPS by Zhang et al., BSD 2-Clause",
-    "squeezenet": "SqueezeNet by Iandola et al., BSD; trained by torchvision, BSD 3-Clause",
+_LICENCES: dict[JudgeArch, dict[SqueezeNetConvention, str]] = {
+    "alexnet": {
+        "torchvision": "AlexNet by torchvision, BSD 3-Clause; LPIPS by Zhang et al., BSD 2-Clause"
+    },
+    "squeezenet": {
+        "torchvision": "SqueezeNet by Iandola et al., trained by torchvision, BSD 3-Clause",
+        "caffe": "SqueezeNet by Iandola et al., BSD",
+    },
 }
 
 # LPIPS's own files count from 0; `lin1` is ours.
@@ -62,12 +67,15 @@ def read_judge(path: Path, arch: JudgeArch) -> JudgeFile:
         lpips = _linear_layers(contents, path) if arch == "alexnet" else None
         attributes = contents.attributes
     convention: Any = attributes.get("convention", _convention(arch, families))
-    check_choice(f"convention of {path}", convention, SqueezeNetConvention)
+    licences = _LICENCES[arch]
+    if convention not in licences:
+        known = " or ".join(licences)
+        raise ValueError(f"{path}: expected the convention {known}, found {convention!r:.60}")
     return JudgeFile(
         params,
         lpips,
         convention,
-        attributes.get("licence", LICENCES[arch]),
+        attributes.get("licence", licences[convention]),
         attributes.get("source", f"{path.name}, {convention} convention"),
     )
 
