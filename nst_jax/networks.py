@@ -1,4 +1,4 @@
-"""Networks that are tables of layers, one behind the other: what AlexNet and SqueezeNet share.
+"""Networks that are tables of layers, one behind the other: AlexNet and SqueezeNet; checks for all.
 
 A row of a table is a hashable value that knows its parameters, the size of its output, and how it
 is computed. Input is RGB in [0, 1]; what the weights expect is applied inside.
@@ -230,6 +230,52 @@ def _count_locations(table: Sequence[Layer], side: int) -> int:
     return reduce(lambda length, layer: layer.count(length), table, side)
 
 
+def check_layers(layers: Sequence[str]) -> None:
+    """Refuses what is no list of layers, or an empty one.
+
+    Raises:
+      ValueError: the message has what came.
+    """
+    if isinstance(layers, str) or not layers:
+        raise ValueError(f"`layers` must be a list of at least one layer, got {layers!r}")
+
+
+def check_size(image: Array, layers: Sequence[str], side: int) -> None:
+    """Refuses an image of which a layer has no location.
+
+    Args:
+      image: (..., h, w, 3).
+      layers: for the error.
+      side: the shortest that will do.
+
+    Raises:
+      ValueError: the message has that side.
+    """
+    height, width = image.shape[-3:-1]
+    if min(height, width) < side:
+        raise ValueError(
+            f"an image of {width} x {height} pixels is too small for {', '.join(layers)}: both "
+            f"sides must be at least {side} pixels"
+        )
+
+
+def needed_params(params: Params, needed: Sequence[str], layers: Sequence[str]) -> Params:
+    """Some of the parameters.
+
+    Args:
+      params: by the names of convolutions.
+      needed: names of convolutions.
+      layers: what they are needed for.
+
+    Raises:
+      ValueError: one is missing; the message names it.
+    """
+    missing = [name for name in needed if name not in params]
+    if missing:
+        raise ValueError(f"`params` lacks {', '.join(missing)}, which {', '.join(layers)} needs")
+    return {name: params[name] for name in needed}
+
+
 def check_name(name: str, valid: Sequence[str], network: str) -> str:
     """The name of a layer, if the network has it.
 
@@ -273,25 +319,15 @@ def feature_fn(
       ValueError: an unknown layer, or parameters that lack one; when called, an image too small.
       RuntimeError: JAX has no device; one line that says what to do.
     """
-    if isinstance(layers, str) or not layers:
-        raise ValueError(f"`layers` must be a list of at least one layer, got {layers!r}")
+    check_layers(layers)
     names = tuple((name, own_name(name)) for name in layers)
     own_names = tuple(dict.fromkeys(own for _, own in names))
     network = Network(up_to(table, own_names), own_names)
-    needed = _needed_params(params, network)
+    needed = needed_params(params, list(parameter_shapes(network.table)), own_names)
     backend.start()
     # Moved to the device once: arrays of NumPy would be copied there at every call.
     parameters = jax.tree.map(jnp.asarray, needed)
     return jax.tree_util.Partial(_Extractor(network, names, prepare), parameters)
-
-
-def _needed_params(params: Params, network: Network) -> Params:
-    needed = parameter_shapes(network.table)
-    missing = [name for name in needed if name not in params]
-    if missing:
-        wanted = ", ".join(network.layers)
-        raise ValueError(f"`params` lacks {', '.join(missing)}, which {wanted} needs")
-    return {name: params[name] for name in needed}
 
 
 @dataclass(frozen=True)
@@ -309,15 +345,7 @@ class _Extractor:
 
     def __call__(self, params: Params, image: Array | np.ndarray) -> dict[str, Array]:
         x = self.prepare(image)
-        self._check_size(*x.shape[-3:-1])
+        asked = [name for name, _ in self.names]
+        check_size(x, asked, smallest_side(self.network.table))
         features: Any = self.network.apply({"params": params}, x)
         return {name: features[own_name] for name, own_name in self.names}
-
-    def _check_size(self, height: int, width: int) -> None:
-        table = self.network.table
-        if _count_locations(table, min(height, width)) < 1:
-            raise ValueError(
-                f"an image of {width} x {height} pixels is too small for "
-                f"{', '.join(name for name, _ in self.names)}: both sides must be at least "
-                f"{smallest_side(table)} pixels"
-            )

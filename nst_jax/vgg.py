@@ -22,7 +22,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from nst_jax import backend, compiler, pixels
+from nst_jax import backend, compiler, networks
 
 # Not by its own name, which is that of an argument of `feature_fn`.
 from nst_jax import convolutions as fixed_layers
@@ -299,9 +299,7 @@ def preprocess(image: Float[Array | np.ndarray, "*batch h w 3"]) -> Float[Array,
     References:
       `keras.applications.vgg19.preprocess_input`, which is Caffe's convention.
     """
-    x = jnp.asarray(pixels.check_picture("image", image, batch=True))
-    # Half precision has steps of up to 1/8 (float16) or 1 (bfloat16) at the levels that follow.
-    x = x.astype(jnp.float32) if x.dtype.itemsize < 4 else x
+    x = networks.as_input(image)
     return x[..., ::-1] * 255 - jnp.broadcast_to(_MEAN_BGR, x.shape)
 
 
@@ -389,8 +387,7 @@ def feature_fn(
       `rematerialize`: Chen, Xu, Zhang, Guestrin, "Training Deep Nets with Sublinear Memory Cost",
       2016, section 4.
     """
-    if isinstance(layers, str) or not layers:
-        raise ValueError(f"`layers` must be a list of at least one layer, got {layers!r}")
+    networks.check_layers(layers)
     names = tuple(layers)
     keras_names = tuple(dict.fromkeys(canonical_name(name, arch) for name in names))
     check_choice("pooling", pooling, Pooling)
@@ -514,13 +511,7 @@ class _Extractor:
     ) -> dict[str, Array]:
         arch = self.network.arch
         x = preprocess(image)
-        side = smallest_side(self.names, arch)
-        height, width = x.shape[-3:-1]
-        if min(height, width) < side:
-            raise ValueError(
-                f"an image of {width} x {height} pixels is too small for "
-                f"{', '.join(self.names)}: both sides must be at least {side} pixels"
-            )
+        networks.check_size(x, self.names, smallest_side(self.names, arch))
         apply: Callable[..., Any] = self._apply
         if self.rematerialize:
             # The outputs of the poolings are a quarter of their inputs: few bytes, from which each
@@ -557,7 +548,4 @@ def _needed_params(params: Params, names: tuple[str, ...], arch: Arch) -> Params
     layers = architecture(arch)
     deepest = max(i for i, layer in enumerate(layers) if layer.name in names)
     needed = [layer.name for layer in layers[: deepest + 1] if layer.kind == "conv"]
-    missing = [name for name in needed if name not in params]
-    if missing:
-        raise ValueError(f"`params` lacks {', '.join(missing)}, which {', '.join(names)} needs")
-    return {name: params[name] for name in needed}
+    return networks.needed_params(params, needed, names)
