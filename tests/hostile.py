@@ -28,11 +28,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nst_jax import image, runlog, vgg, weights
+from nst_jax import alexnet, image, runlog, vgg, weights
 from nst_jax.config import StylizeConfig, to_json
 from nst_jax.runlog import checkpoint, reading, writing
 from nst_jax.system import sandbox
 from nst_jax.weights import formats as weight_formats
+from nst_jax.weights import judge_files
+from nst_jax.weights.parameters import parameter_shapes
 
 GIGABYTE = 2**30
 # The process itself takes a quarter of a gigabyte, the trial of a file one at most.
@@ -57,6 +59,16 @@ def narrow(arch="vgg19"):
 
 
 # Small valid files.
+
+
+def narrow_alexnet():
+    """AlexNet as narrow: its widths are multiples of 64, but for the image's."""
+    return tuple(
+        dataclasses.replace(
+            layer, in_channels=-(-layer.in_channels // 64), channels=layer.channels // 64
+        )
+        for layer in alexnet._TABLE
+    )
 
 
 def write_log(path: Path) -> None:
@@ -100,6 +112,20 @@ def write_log(path: Path) -> None:
 def write_own_weights(path: Path) -> None:
     attributes = {"arch": "vgg19", "licence": "none", "source": "here"}
     weight_formats.write_file(path, weights.random_params(), attributes=attributes)
+
+
+def write_judge(path: Path) -> None:
+    """As others write it: without our attributes, which are read in a process of its own."""
+    with h5py.File(path, "w") as file:
+        for n, (layer, shapes) in enumerate(parameter_shapes("alexnet").items(), start=1):
+            for name, shape in shapes.items():
+                value = np.ones(shape, np.float32)
+                file.create_dataset(f"{layer}/{name}", data=value, compression="gzip")
+            file[f"lin{n}"] = np.ones(shapes["bias"], np.float32)
+
+
+def _read_judge(path: Path) -> None:
+    judge_files.read_judge(path, "alexnet")
 
 
 def write_keras_weights(path: Path) -> None:
@@ -193,6 +219,7 @@ KINDS = {
     "log": Kind(".h5", write_log, reading._load, may_die=True),
     "guarded": Kind(".h5", write_log, runlog.load),
     "own": Kind(".h5", write_own_weights, weight_formats.read_file),
+    "judge": Kind(".h5", write_judge, _read_judge),
     "keras": Kind(".h5", write_keras_weights, weight_formats.read_file),
     "safetensors": Kind(".safetensors", write_safetensors, weight_formats.read_file),
     "torch": Kind(".pth", write_torch, weight_formats.read_file),
@@ -788,6 +815,12 @@ def licence_of_4_gigabytes(path):
     path.write_bytes(data)
 
 
+@hdf5_case("judge", "LPIPS's lin1: expected the shape")
+def linear_layer_of_4_terabytes(file):
+    del file["lin1"]
+    file.create_dataset("lin1", (2**40,), np.float32, chunks=(2**20,))
+
+
 @case("safetensors", "is not that of a weight file")
 def long_header(path):
     write_safetensors(path)
@@ -1055,6 +1088,7 @@ def try_table(folder: Path) -> dict[str, str]:
 
 if __name__ == "__main__":
     vgg.architecture = narrow
+    alexnet.architecture = narrow_alexnet
     sandbox._CPU_SECONDS = 2
     os.chdir(sys.argv[-1])
     if sys.argv[1] == "table":
