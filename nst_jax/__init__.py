@@ -1,8 +1,8 @@
 """Neural style transfer by optimisation, in JAX.
 
 What lies at the top of this folder is the library: pure functions on JAX, without a file, a log or
-a screen. What lies in a folder, but for `losses` and `terms`, is the machinery of the `nst-jax`
-command.
+a screen. What lies in a folder, but for `losses`, `terms` and `metrics`, is the machinery of the
+`nst-jax` command.
 
 The modules are loaded when they are first used (PEP 562): `from nst_jax import losses` brings
 JAX and nothing else, and `import nst_jax` brings nothing at all.
@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax import image as image
     from nst_jax import losses as losses
     from nst_jax import masks as masks
+    from nst_jax import metrics as metrics
     from nst_jax import objective as objective
     from nst_jax import optimizers as optimizers
     from nst_jax import presets as presets
@@ -61,6 +62,7 @@ _MODULES = {
     "image": "image",
     "losses": "losses",
     "masks": "masks",
+    "metrics": "metrics",
     "objective": "objective",
     "optimizers": "optimizers",
     "plotting": "report.plotting",
