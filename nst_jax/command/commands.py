@@ -114,6 +114,28 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Metrics:
+    """Judge pictures by networks and statistics that were not optimized.
+
+    Example: nst-jax metrics out.png --content portrait.jpg --style painting.jpg. Networks are
+    looked for in $NST_JAX_JUDGES and in the cache; without them their metrics are left out.
+    """
+
+    pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """Pictures, or run logs (HDF5), which hold their own content and style."""
+    content: Annotated[Path | None, _argument("PATH", "that of a run log")] = None
+    """The picture whose subject was kept."""
+    style: Annotated[Path | None, _argument("PATH", "that of a run log")] = None
+    """The picture whose style was taken."""
+    style_size: Annotated[int | None, _argument("INT", "that of the picture")] = None
+    """Longest side of the style in pixels; --style-size times --style-scale of the run."""
+    judges: Annotated[Path | None, _argument("DIR", "$NST_JAX_JUDGES, then the cache")] = None
+    """The folder of alexnet_lpips.h5 and squeezenet_imagenet.h5."""
+    json: bool = False
+    """Print a flat JSON object for each picture, a line each."""
+
+
+@dataclass(frozen=True)
 class Frames:
     """Write the snapshots of a run as pictures, and as an animation of each variant."""
 
@@ -250,6 +272,7 @@ Command = (
     | Annotated[Plot, tyro.conf.subcommand("plot")]
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Metrics, tyro.conf.subcommand("metrics")]
     | Annotated[Frames, tyro.conf.subcommand("frames")]
     | Annotated[Features, tyro.conf.subcommand("features")]
     | Annotated[Samples, tyro.conf.subcommand("samples")]

@@ -7,6 +7,7 @@ from nst_jax.command.commands import (
     Check,
     Features,
     Frames,
+    Metrics,
     Objective,
     Plan,
     Plot,
@@ -120,6 +121,17 @@ def _frames(command: Frames) -> int:
     from nst_jax.report import frames
 
     frames.write(command.log, command.folder, force=command.force)
+    return 0
+
+
+@run.register
+def _metrics(command: Metrics) -> int:
+    with ended_by_ctrl_c():
+        from nst_jax.command import judging
+        from nst_jax.system import environment
+
+    environment.keep_compiled_programs()
+    judging.judge(command)
     return 0
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from nst_jax import image as images
 from nst_jax import report, runlog, vgg, weights
 from nst_jax.choices import Arch
-from nst_jax.report import plotting, terms
+from nst_jax.report import plotting, terms, verdicts
 from nst_jax.runlog import labels
 from nst_jax.system import files
 from nst_jax.system.console import inform
@@ -71,7 +71,9 @@ def show(log: Path) -> str:
       ValueError, OSError: it cannot be read, or is no run log.
     """
     record = runlog.load(log)
-    return "\n".join([*_heading(log, record), "", *_lines_of_variants(record)])
+    return "\n".join(
+        [*_heading(log, record), "", *_lines_of_variants(record), *_lines_of_metrics(record)]
+    )
 
 
 def _heading(log: Path, record: runlog.RunRecord) -> list[str]:
@@ -118,6 +120,12 @@ def _lines_of_variants(record: runlog.RunRecord) -> list[str]:
     return lines
 
 
+def _lines_of_metrics(record: runlog.RunRecord) -> list[str]:
+    """What judges say of each variant; nothing of a run that was not judged."""
+    found = verdicts.logged(record)
+    return ["", verdicts.as_text(found), *verdicts.notes(found)] if found else []
+
+
 def _text(value: Any) -> str:
     """A setting on one line."""
     if isinstance(value, list):
@@ -152,7 +160,7 @@ def layer_table(arch: Arch = "vgg19", size: int = 224) -> str:
 
 
 def weights_info(source: str | None = None, arch: Arch = "vgg19") -> str:
-    """Which weights would be used, from where, with hash and licence, as text for a person.
+    """Which weights would be used, from where, with hash and licence, and which judges; as text.
 
     Args:
       source: as `weights.load_params`.
@@ -166,6 +174,9 @@ def weights_info(source: str | None = None, arch: Arch = "vgg19") -> str:
     lines = [resolution.description]
     lines += [f"  {name:<13} {value}" for name, value in facts.items() if value is not None]
     lines += [f"  passed over   {place}" for place in resolution.tried]
+    judges, missing = weights.find_judges()
+    lines += [f"judge {arch}: {path}" for arch, path in judges.items()]
+    lines += [f"judge missing: {line}" for line in missing]
     return "\n".join(lines)
 
 

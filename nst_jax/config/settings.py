@@ -199,6 +199,10 @@ class SweepConfig(RunConfig, _SweepFiles):
     """Where to start: content, noise, style, or the path of a picture."""
     seeds: tuple[int, ...] = (0,)
     """Of the noise; without --init-noise and --inits noise they make no difference."""
+    metrics: bool = False
+    """Judge every picture by networks that were not optimized, into log and page (see metrics)."""
+    judges: Annotated[Path | None, _argument("DIR", "see nst-jax metrics --help")] = None
+    """The folder of these networks."""
     batch: Annotated[int | None, _argument("INT", "what memory holds")] = None
     """Variants in one program at most."""
     distributed: bool = False

@@ -14,13 +14,13 @@ import jinja2
 import numpy as np
 
 from nst_jax.config import PLACES
-from nst_jax.report import charts, colors, pictures, tables, terms, words
+from nst_jax.report import charts, colors, pictures, tables, terms, verdicts, words
 from nst_jax.runlog import RunRecord, parse_json
 from nst_jax.system import files
 
 _UNSHOWN = {
     *("schema", "schema_version", "status", "command", "pid"),
-    *("config_json", "plans_json", "terms_json"),
+    *("config_json", "plans_json", "terms_json", "judges_json"),
 }
 
 
@@ -47,6 +47,9 @@ def render(record: RunRecord) -> str:
         columns=tables.variants(record),
         shared=tables.shared_settings(record),
         layers=tables.layers(record),
+        judged=verdicts.columns(record),
+        directions=verdicts.directions(record),
+        cautions=verdicts.cautions(record),
         charts=charts.charts(record, panels),
         late=charts.late(record, panels),
         frame=charts.FRAME,

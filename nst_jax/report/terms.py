@@ -4,6 +4,7 @@ All of it is made from the names in the log: a term of any objective has a title
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
@@ -49,15 +50,51 @@ def weighted_terms(record: RunRecord) -> dict[str, Float[np.ndarray, "t v"]]:
 
 def described(record: RunRecord) -> dict[str, str]:
     """What each term is, in words, by its name: "wasserstein of block1_conv1, block2_conv1"."""
-    try:
-        specs = plain.read(parse_json(record.attributes["terms_json"]), dict[str, TermSpec])
-    # A log of version 1 does not say it, and one from elsewhere may say anything.
-    except (KeyError, TypeError, ValueError):
+    specs = _specs(record)
+    if not specs:
         return {term: _of("", names) for term, names in record.parts.items()}
     return {
         labels.on_one_line(name): labels.on_one_line(_described(spec))
         for name, spec in specs.items()
     }
+
+
+@dataclass(frozen=True)
+class AskedFor:
+    """What an objective asked for: the network, and the kinds of the terms that had a weight."""
+
+    arch: str
+    kinds: tuple[str, ...]
+
+
+ASKED_FOR = "nst_jax.objective"
+"""The key under which the file of a picture keeps it, as JSON."""
+
+
+def asked_for(record: RunRecord, variant: int) -> AskedFor:
+    """What the objective of a variant asked for.
+
+    Args:
+      record: a run log. One of version 1 does not tell the kinds of its terms: their names stand
+        for them.
+      variant: its number.
+    """
+    specs = _specs(record)
+    weights = record.variants[variant].weights
+    kinds = {specs[term].kind if term in specs else term for term in record.terms if weights[term]}
+    return AskedFor(str(record.config.get("arch")), tuple(sorted(kinds)))
+
+
+def _specs(record: RunRecord) -> dict[str, TermSpec]:
+    """What was set of each term; nothing of a log that does not say it in our words."""
+    try:
+        found: dict[str, TermSpec] = plain.read(
+            parse_json(record.attributes["terms_json"]), dict[str, TermSpec]
+        )
+        return found
+    # A log of version 1 does not say it, and one from elsewhere may say anything.
+    except (KeyError, TypeError, ValueError):
+        return {}
 
 
 def _described(spec: TermSpec) -> str:

@@ -55,9 +55,11 @@ def _at_the_end(first: RunRecord, second: RunRecord, variant: int) -> list[str]:
             f"the picture differs in {np.mean(levels > 0):.1%} of its values, by {levels.max()}"
         ]
     return [
-        f"the saved picture's {name} differs"
-        for name in terms
-        if _differ(terms[name][[variant]], other_terms[name][[variant]]).any()
+        f"the saved picture's {name.replace('_', ' ')} differs"
+        # Two logs may have been judged by other judges, or not at all.
+        for ours, theirs in ((terms, other_terms), (first.metrics, second.metrics))
+        for name in ours
+        if name in theirs and _differ(ours[name][[variant]], theirs[name][[variant]]).any()
     ]
 
 

@@ -151,6 +151,12 @@ def write_images(
     file.create_dataset("images/snapshot_step", data=steps)
 
 
+def write_metrics(file: h5py.File, metrics: Sequence[str], variants: int) -> None:
+    """Room for what judges say of the pictures that come out."""
+    for name in metrics:
+        file.create_dataset(f"metrics/{name}", data=np.full(variants, np.nan, np.float32))
+
+
 def write_guides(
     file: h5py.File, references: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray]
 ) -> None:

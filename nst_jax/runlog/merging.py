@@ -33,6 +33,7 @@ def merge(path: Path, parts: Sequence[RunRecord], *, config: Mapping[str, Any]) 
             log.take_over(part, slice(None), columns)
             pictures, losses = part.results()
             log.finish_variants(part.variants, final=losses, images=pictures, variants=columns)
+            log.write_metrics(part.metrics, columns)
             log.add_compile_seconds(part.attributes["compile_seconds"])
         log.finish("finished")
 
@@ -58,6 +59,7 @@ def _new_log(path: Path, parts: Sequence[RunRecord], config: Mapping[str, Any]) 
         },
         references=first.references,
         masks=first.masks,
+        metrics=tuple(first.metrics),
         content=first.content,
         styles={name: style for part in parts for name, style in part.styles.items()},
         num_steps=config["steps"],

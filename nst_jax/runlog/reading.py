@@ -134,12 +134,12 @@ def _read(path: Path, reader: Reader) -> RunRecord:
         snapshots=reader.array("images/snapshots", np.uint8, "svhw3", count=snapshots),
         snapshot_steps=snapshot_steps[:snapshots],
         capacity=reader.size("t"),
-        **_read_guides(reader, parts),
+        **_read_extras(reader, parts),
     )
 
 
-def _read_guides(reader: Reader, parts: Parts) -> dict[str, dict[str, np.ndarray]]:
-    """What a log may have or not: weights of parts, further pictures, masks; by field and name."""
+def _read_extras(reader: Reader, parts: Parts) -> dict[str, dict[str, np.ndarray]]:
+    """What a log may have or not, by field and name: part weights, pictures, masks, metrics."""
     axes = {term: ("v", axis_of(term)) for term in parts}
     return {
         "part_weights": {
@@ -154,6 +154,10 @@ def _read_guides(reader: Reader, parts: Parts) -> dict[str, dict[str, np.ndarray
         "masks": {
             name: _picture(reader.array(f"masks/{name}", np.uint8, ("", "")))
             for name in _members(reader, "masks")
+        },
+        "metrics": {
+            name: reader.array(f"metrics/{name}", np.float32, "v")
+            for name in _members(reader, "metrics")
         },
     }
 

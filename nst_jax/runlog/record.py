@@ -9,6 +9,7 @@
     /losses      total, TERM (t, v)   /part_losses   TERM (t, v, p), of terms with several parts
     /grad_norm, /update_norm (t, v)        NaN after a variant has diverged
     /final       total, TERM: losses of the saved picture (v,)
+    /metrics     METRIC: of the saved picture, by judges that were not optimized (v,), if asked for
     /images      content, style (style_2, ... of a sweep over styles), final (v, h, w, 3),
                  snapshots (s, v, h, w, 3), snapshot_step (s,)
     /references  NAME: further pictures that terms read   /masks   NAME: regions (h, w)
@@ -100,6 +101,8 @@ class RunRecord:
       part_weights: `{term: (v, part)}`, of terms with several parts; older logs have none.
       references: further pictures that terms read, by name.
       masks: of regions, (h, w), 255 inside, by name.
+      metrics: of the saved pictures, `{metric: (v,)}`, NaN for those that are not judged yet; none
+        if the run was not asked for them.
     """
 
     path: Path
@@ -118,6 +121,7 @@ class RunRecord:
     part_weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     references: Mapping[str, np.ndarray] = field(default_factory=dict)
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
+    metrics: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def terms(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from jaxtyping import Float, UInt8
 
 from nst_jax.runlog import layout
 from nst_jax.runlog.reading import read_parts, read_rows
-from nst_jax.runlog.record import RunRecord, Status, Variant
+from nst_jax.runlog.record import ENDED, RunRecord, Status, Variant
 from nst_jax.runlog.series import TOTAL, Parts, Rows, series
 from nst_jax.system import files, sandbox
 from nst_jax.system.hdf5 import Reader
@@ -58,6 +58,7 @@ class RunLog:
         part_weights: Mapping[str, Float[np.ndarray, "v part"]] = MappingProxyType({}),
         references: Mapping[str, UInt8[np.ndarray, "h3 w3 3"]] = MappingProxyType({}),
         masks: Mapping[str, UInt8[np.ndarray, "h w"]] = MappingProxyType({}),
+        metrics: Sequence[str] = (),
     ) -> "RunLog":
         """Makes the file with status "running" and no rows; an existing one is replaced.
 
@@ -75,6 +76,7 @@ class RunLog:
           part_weights: see `RunRecord`.
           references: see `RunRecord`.
           masks: see `RunRecord`.
+          metrics: names of those that the pictures will be judged by.
         """
         layout.check_space(path, num_steps, num_snapshots, variants, parts, content)
         with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
@@ -84,6 +86,7 @@ class RunLog:
             layout.write_series(file, len(variants), parts, num_steps)
             layout.write_images(file, content, styles, parts, len(variants), num_snapshots)
             layout.write_guides(file, references, masks)
+            layout.write_metrics(file, metrics, len(variants))
         return cls(_opened(path), parts)
 
     @classmethod
@@ -162,6 +165,15 @@ class RunLog:
             self._file.flush()
             self._file["variants/status"][variants] = [variant.status for variant in ended]
 
+    def write_metrics(
+        self, metrics: Mapping[str, Float[np.ndarray, "v"]], variants: slice = slice(None)
+    ) -> None:
+        """Adds what judges say of saved pictures; only metrics for which the log has room."""
+        with self._writing():
+            for name in self.metrics:
+                if name in metrics:
+                    self._file[f"metrics/{name}"][variants] = metrics[name]
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """A change that is in the file at its end; the disk's refusal in one line."""
@@ -175,6 +187,26 @@ class RunLog:
                 f"cannot write {self._file.filename}: {reason}; what it held before is kept: "
                 "make room, then nst-jax resume",
             ) from error
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of those that the pictures are judged by; none if nobody asked."""
+        return tuple(self._file["metrics"]) if "metrics" in self._file else ()
+
+    def not_judged(self) -> list[int]:
+        """The variants that have ended and of which no metric has a value yet."""
+        values = [self._file[f"metrics/{name}"][:] for name in self.metrics]
+        statuses = self._file["variants/status"].asstr()[:]
+        return [
+            i
+            for i, status in enumerate(statuses)
+            if status in ENDED and values and np.isnan([each[i] for each in values]).all()
+        ]
+
+    def picture(self, variant: int) -> UInt8[np.ndarray, "h w 3"]:
+        """The saved picture of a variant that has ended."""
+        image: np.ndarray = self._file["images/final"][variant]
+        return image
 
     def rows(self) -> Rows:
         """The rows so far."""

@@ -29,6 +29,7 @@ def check_config(config: Config) -> None:
     _check_ranges(config)
     _check_terms(config)
     _check_what_is_kept(config)
+    _check_judges(config)
     check_variants(variants_of(config), config)
     if config.snapshot_every > config.steps:
         raise ValueError(
@@ -70,6 +71,11 @@ def _check_terms(config: Config) -> None:
             "there is nothing to match: no term reads a layer of the network; name a content layer "
             "or a style layer"
         )
+
+
+def _check_judges(config: Config) -> None:
+    if isinstance(config, SweepConfig) and config.judges and not config.metrics:
+        raise ValueError("--judges names networks for --metrics: give both, or neither")
 
 
 def _check_what_is_kept(config: Config) -> None:

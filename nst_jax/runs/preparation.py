@@ -20,9 +20,10 @@ from nst_jax.config import (
 )
 from nst_jax.config.terms import Terms
 from nst_jax.runlog import Variant
-from nst_jax.runs import inputs, objectives, plans
+from nst_jax.runs import inputs, judging, objectives, plans
 from nst_jax.runs.grid import WHOLE, Share, variants_of
 from nst_jax.runs.inputs import Network, Sources
+from nst_jax.runs.judging import Panel
 from nst_jax.runs.plans import Plan
 from nst_jax.runs.problem import Method, Pictures, Problem, Schedule, make_problem
 from nst_jax.runs.results import Outputs
@@ -48,6 +49,7 @@ class Run(NamedTuple):
       settings: as plain values, for the log.
       terms: what has been set of each term, by name.
       hashes: of the files and of the weights, as attributes of the log.
+      panel: judges of the pictures that come out; None: they are not judged.
     """
 
     problem: Problem
@@ -62,6 +64,7 @@ class Run(NamedTuple):
     settings: dict[str, Any]
     terms: Terms
     hashes: dict[str, str]
+    panel: Panel | None
 
     @property
     def alpha(self) -> np.ndarray | None:
@@ -103,6 +106,8 @@ def prepare(
     if warning := environment.unused_gpu():
         warn(warning)
     request.check()
+    panel = _load_panel(config, pictures, say)
+    request.check()
     network = load_network(config, form or vgg.fastest_form(config.precision), say=say)
     request.check()
     problem = problem_of(config, network.feature_fn, pictures, say=say)
@@ -122,6 +127,7 @@ def prepare(
         settings=to_json(config),
         terms=terms_of(config),
         hashes={**sources_of(config).hashes(), "weights_sha256": network.sha256},
+        panel=panel,
     )
 
 
@@ -229,6 +235,14 @@ def problem_of(
         noise=config.init_noise,
         gray=config.gray,
     )
+
+
+def _load_panel(config: Config, pictures: Pictures, say: Say) -> Panel | None:
+    """The judges of a sweep that asks for them."""
+    if not (isinstance(config, SweepConfig) and config.metrics):
+        return None
+    judging.check_sizes(pictures)
+    return judging.load_panel(config.judges, say=say)
 
 
 def _outputs_of(config: Config) -> Outputs:

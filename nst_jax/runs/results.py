@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -13,6 +13,7 @@ import numpy as np
 from nst_jax import image as images
 from nst_jax import runlog
 from nst_jax.config import PLACES
+from nst_jax.report import terms
 from nst_jax.runlog import RunRecord, Variant
 from nst_jax.system.console import Say
 from nst_jax.system.interrupts import StopRequest
@@ -142,12 +143,13 @@ def _save_picture(path: Path, record: RunRecord, alpha: np.ndarray | None) -> No
     # What has no influence on the picture is left out: the same picture, the same bytes.
     beside = PLACES | {"snapshot_every"}
     settings = {k: str(v) for k, v in record.config.items() if v is not None and k not in beside}
-    pictures, terms = record.results()
+    pictures, losses = record.results()
     metadata = {
         "Software": "nst_jax " + json.loads(record.attributes["versions_json"])["nst_jax"],
         "nst_jax.settings": json.dumps(settings),
-        "nst_jax.final_losses": json.dumps({k: float(v[0]) for k, v in terms.items()}),
+        "nst_jax.final_losses": json.dumps({k: float(v[0]) for k, v in losses.items()}),
         "nst_jax.steps": str(record.steps_done[0]),
+        terms.ASKED_FOR: json.dumps(asdict(terms.asked_for(record, 0))),
     }
     images.save(path, pictures[0], alpha=alpha, metadata=metadata)
 

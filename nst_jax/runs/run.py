@@ -26,7 +26,7 @@ from nst_jax.config import Config, StylizeConfig, SweepConfig, resolved
 from nst_jax.driver import Chunk
 from nst_jax.runlog import checkpoint
 from nst_jax.runlog.writing import RunLog
-from nst_jax.runs import plans, programs, results
+from nst_jax.runs import judging, plans, programs, results
 from nst_jax.runs.checks import check_config, check_outputs
 from nst_jax.runs.grid import SHARE, WHOLE, Share
 from nst_jax.runs.objectives import CONTENT
@@ -153,6 +153,7 @@ def create_log(run: Run, path: Path, origin: Mapping[str, str] = MappingProxyTyp
         styles=_in_8_bits(pictures.styles),
         references=_in_8_bits(pictures.references),
         masks=_in_8_bits(pictures.masks[CONTENT]),
+        metrics=run.panel.judges.names if run.panel else (),
         num_steps=steps,
         num_snapshots=steps // every if every else 0,
         chunk_length=run.plans[0].chunk_length,
@@ -173,6 +174,7 @@ def _attributes(run: Run) -> dict[str, Any]:
         "variants_per_program": max(plan.width for plan in run.plans),
         "plans_json": json.dumps(plans.as_json(run.plans)),
         "weights_name": run.network.name,
+        **({"judges_json": json.dumps(run.panel.hashes)} if run.panel else {}),
         "terms_json": json.dumps({name: asdict(spec) for name, spec in run.terms.items()}),
     }
 
@@ -228,6 +230,8 @@ def run_programs(
             variants[plan.columns] = programs.run(program, run.schedule, sink, request)
             if request:
                 break
+    if run.panel and not request:
+        judging.judge(log, variants, run.problem.pictures, run.panel.judges, request)
     if outputs.picture and results.bad_term(log.rows(), variants[0]):
         log.finish("failed")
     else:

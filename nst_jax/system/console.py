@@ -81,6 +81,16 @@ def warn(line: object) -> None:
         print(printable(f"WARNING: {line}"), file=sys.stderr)
 
 
+def note(line: object) -> None:
+    """Says on standard error what has to be read beside an answer; nothing at the level "error".
+
+    Args:
+      line: shown as text.
+    """
+    if _level != "error":
+        print(printable(f"note: {line}"), file=sys.stderr)
+
+
 def say(line: object) -> None:
     """Prints a line that was asked for.
 

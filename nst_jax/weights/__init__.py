@@ -4,7 +4,13 @@ from nst_jax.weights.conversion import convert
 from nst_jax.weights.download import WeightsNotFound, fetch
 from nst_jax.weights.finding import VARIABLE, Resolution, resolve
 from nst_jax.weights.formats import Params, infer_arch
-from nst_jax.weights.judges import JUDGE_FILES, JUDGES_VARIABLE, Judges, load_judges
+from nst_jax.weights.judges import (
+    JUDGE_FILES,
+    JUDGES_VARIABLE,
+    JudgeWeights,
+    find_judges,
+    load_judges,
+)
 from nst_jax.weights.loading import (
     describe,
     load_params,
@@ -17,13 +23,14 @@ __all__ = [
     "JUDGES_VARIABLE",
     "JUDGE_FILES",
     "VARIABLE",
-    "Judges",
+    "JudgeWeights",
     "Params",
     "Resolution",
     "WeightsNotFound",
     "convert",
     "describe",
     "fetch",
+    "find_judges",
     "infer_arch",
     "load_judges",
     "load_params",

@@ -38,7 +38,7 @@ _CURE = (
 )
 
 
-class Judges(NamedTuple):
+class JudgeWeights(NamedTuple):
     """Networks for judging pictures, those that were found.
 
     Attributes:
@@ -59,7 +59,7 @@ class Judges(NamedTuple):
     hashes: dict[str, str]
 
 
-def load_judges(source: str | os.PathLike[str] | None = None) -> Judges:
+def load_judges(source: str | os.PathLike[str] | None = None) -> JudgeWeights:
     """The networks that judge pictures, as far as there are files of them.
 
     Args:
@@ -73,6 +73,33 @@ def load_judges(source: str | os.PathLike[str] | None = None) -> Judges:
       ValueError: a file holds something else.
       OSError: a folder that is named is not there; a file is damaged.
     """
+    found, without = find_judges(source)
+    missing = list(without)
+    read = {arch: judge_files.read_judge(path, arch) for arch, path in found.items()}
+    alexnet, squeezenet = read.get("alexnet"), read.get("squeezenet")
+    if alexnet and alexnet.lpips is None:
+        missing.append(_without_lpips(found["alexnet"]))
+    return JudgeWeights(
+        alexnet.params if alexnet else None,
+        alexnet.lpips if alexnet else None,
+        squeezenet.params if squeezenet else None,
+        squeezenet.convention if squeezenet else "caffe",
+        tuple(missing),
+        {arch: files.sha256(path) for arch, path in found.items()},
+    )
+
+
+def find_judges(
+    source: str | os.PathLike[str] | None = None,
+) -> tuple[dict[JudgeArch, Path], tuple[str, ...]]:
+    """Which files `load_judges` would read, and a line for each judge that has none.
+
+    Args:
+      source: as `load_judges`.
+
+    Raises:
+      OSError: a folder that is named is not there.
+    """
     folders = _folders(source)
     found, missing = {}, []
     for arch in JUDGE_ARCHS:
@@ -81,18 +108,7 @@ def load_judges(source: str | os.PathLike[str] | None = None) -> Judges:
             found[arch] = path
         else:
             missing.append(_missing(arch, paths))
-    read = {arch: judge_files.read_judge(path, arch) for arch, path in found.items()}
-    alexnet, squeezenet = read.get("alexnet"), read.get("squeezenet")
-    if alexnet and alexnet.lpips is None:
-        missing.append(_without_lpips(found["alexnet"]))
-    return Judges(
-        alexnet.params if alexnet else None,
-        alexnet.lpips if alexnet else None,
-        squeezenet.params if squeezenet else None,
-        squeezenet.convention if squeezenet else "caffe",
-        tuple(missing),
-        {arch: files.sha256(path) for arch, path in found.items()},
-    )
+    return found, tuple(missing)
 
 
 def _folders(source: str | os.PathLike[str] | None) -> list[Path]:

@@ -1,0 +1,171 @@
+"""Judges of what a run has painted: their networks, and what they say of each saved picture."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from nst_jax import alexnet, metrics, squeezenet, weights
+from nst_jax import image as images
+from nst_jax.metrics import Judges
+from nst_jax.report import terms
+from nst_jax.report.verdicts import Verdict
+from nst_jax.runlog import RunRecord, Variant, ended, parse_json
+from nst_jax.runlog.writing import RunLog
+from nst_jax.runs.problem import Pictures
+from nst_jax.system import plain
+from nst_jax.system.console import Say
+from nst_jax.system.interrupts import StopRequest
+
+
+class Panel(NamedTuple):
+    """The judges of a run.
+
+    Attributes:
+      judges: their networks.
+      hashes: of their files, by the name of the network.
+    """
+
+    judges: Judges
+    hashes: Mapping[str, str]
+
+
+def load_panel(source: str | Path | None = None, *, say: Say) -> Panel:
+    """The networks that judge; those that are nowhere are left out, and that is said.
+
+    Args:
+      source: see `weights.load_judges`.
+      say: gets a line for each that is left out.
+
+    Raises:
+      ValueError, OSError: a folder that is named is not there, or a file is damaged.
+    """
+    found = weights.load_judges(source)
+    for line in found.missing:
+        say(line)
+    judges = Judges(
+        alexnet=None if found.alexnet is None else alexnet.feature_fn(found.alexnet),
+        linear=None if found.lpips is None else _by_layer(found.lpips),
+        squeezenet=None
+        if found.squeezenet is None
+        else squeezenet.feature_fn(found.squeezenet, ("conv10",), convention=found.convention),
+    )
+    return Panel(judges, found.hashes)
+
+
+def _by_layer(linear: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    """LPIPS's weights by AlexNet's layers."""
+    return {
+        layer: jnp.asarray(linear[f"lin{i}"]) for i, layer in enumerate(alexnet.LAYERS, start=1)
+    }
+
+
+def check_sizes(pictures: Pictures) -> None:
+    """Refuses pictures that are too small to be judged.
+
+    Raises:
+      ValueError: one line that names the picture.
+    """
+    metrics.check_size("the content", pictures.content.shape)
+    for name, style in pictures.styles.items():
+        metrics.check_size(name, style.shape)
+
+
+def judge(
+    log: RunLog,
+    variants: Sequence[Variant],
+    pictures: Pictures,
+    judges: Judges,
+    request: StopRequest,
+) -> None:
+    """Judges the saved pictures that have not been judged yet, into the log.
+
+    Args:
+      log: of the run, with room for the metrics.
+      variants: all of it.
+      pictures: that the run was made of.
+      judges: the networks.
+      request: of a signal, looked at between two pictures.
+    """
+    for i in log.not_judged():
+        if request:
+            return
+        found = metrics.measure(
+            images.from_uint8(log.picture(i)),
+            pictures.content,
+            pictures.styles[variants[i].style],
+            judges,
+        )
+        values = {name: np.array([value], np.float32) for name, value in found.items()}
+        log.write_metrics(values, slice(i, i + 1))
+
+
+def of_log(record: RunRecord, judges: Judges) -> list[Verdict]:
+    """Judges every picture of a log whose variant has ended, anew.
+
+    Raises:
+      ValueError: there is none, or the pictures are too small; one line.
+    """
+    saved, _ = record.results()
+    content = images.from_uint8(record.content)
+    styles = {name: images.from_uint8(style) for name, style in record.styles.items()}
+    return [
+        Verdict(
+            str(record.path),
+            variant.label,
+            metrics.measure(images.from_uint8(saved[i]), content, styles[variant.style], judges),
+            terms.asked_for(record, i),
+        )
+        for i, variant in enumerate(record.variants)
+        if ended(variant)
+    ]
+
+
+def of_picture(
+    path: Path, content: Path, style: Path, judges: Judges, *, style_size: int | None = None
+) -> Verdict:
+    """Judges a picture of any program.
+
+    Args:
+      path: the picture.
+      content: brought to its size.
+      style: the style picture.
+      judges: the networks.
+      style_size: its longest side in pixels; None: that of the picture.
+
+    Raises:
+      ValueError, OSError: a file is no picture, too small, or the content of another shape.
+    """
+    image = images.load(path)
+    painting = images.load(style, size=style_size or max(image.shape[:2]))
+    for name, picture in ((path, image), (style, painting)):
+        metrics.check_size(str(name), picture.shape)
+    kept = _of_same_size(content, path, *image.shape[:2])
+    found = metrics.measure(image, kept, painting, judges)
+    return Verdict(str(path), None, found, _asked_for(path))
+
+
+def _of_same_size(content: Path, path: Path, height: int, width: int) -> np.ndarray:
+    """The content in the size of a picture that was made of it."""
+    image = images.load(content, size=max(height, width), enlarge=True)
+    # Programs round the shorter side up or down.
+    if max(abs(image.shape[0] - height), abs(image.shape[1] - width)) > 2:
+        raise ValueError(
+            f"{path} has {width} x {height} pixels, and {content} in its size "
+            f"{image.shape[1]} x {image.shape[0]}: give the content that it was made of"
+        )
+    return images.resize(image, height, width)
+
+
+def _asked_for(path: Path) -> terms.AskedFor | None:
+    """What the objective of a picture asked for, if its file says it."""
+    try:
+        asked = parse_json(images.read_metadata(path)[terms.ASKED_FOR], dict)
+        found: terms.AskedFor = plain.read(asked, terms.AskedFor)
+    # Another program made the picture, or somebody has changed the text.
+    except (KeyError, ValueError, TypeError):
+        return None
+    return found
