@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from jaxtyping import Float, UInt8
 from measuring.records import origin_of
 from pages import words
 
-from nst_jax import presets, runs
+from nst_jax import image as images
+from nst_jax import metrics, presets, runs
 from nst_jax.choices import PrecisionSetting
 from nst_jax.config import StylizeConfig
 from nst_jax.runlog import RunRecord
@@ -32,7 +32,6 @@ SETTINGS: dict[str, Preset] = {
     "defaults": lambda config: config,
 }
 BORDERS = ("zeros", "reflect")
-OUTERMOST, INTERIOR = 2, 8
 
 
 @dataclass(frozen=True)
@@ -49,20 +48,6 @@ class Border:
     """Steps of each run."""
     precision: PrecisionSetting = "fast"
     """Of the network's convolutions."""
-
-
-def saturation(picture: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
-    """As in HSV: from 0, gray, to 1; black has none."""
-    largest = picture.max(axis=-1).astype(np.float64)
-    return np.ptp(picture, axis=-1) / np.maximum(largest, 1)
-
-
-def excess(picture: UInt8[np.ndarray, "h w 3"]) -> float:
-    """Mean saturation of the outermost pixels in parts of that of the interior."""
-    values = saturation(picture)
-    rows, columns = (np.arange(length) for length in values.shape)
-    inward = np.minimum.outer(*(np.minimum(x, x[::-1]) for x in (rows, columns)))
-    return float(values[inward < OUTERMOST].mean() / values[inward >= INTERIOR].mean())
 
 
 def record_of(
@@ -84,7 +69,7 @@ def record_of(
 
 def row(name: str, pictures: list[np.ndarray]) -> str:
     """A line of the table: the mean over the pairs, then each."""
-    found = [excess(picture) for picture in pictures]
+    found = [float(metrics.border_saturation(images.from_uint8(x))) for x in pictures]
     return f"| {name} | {np.mean(found):.2f} | {', '.join(f'{x:.2f}' for x in found)} |"
 
 

@@ -73,7 +73,7 @@ def folder(tmp_path, monkeypatch, quick_to_compile):
     names = ("portrait.jpg", "painting.jpg", "waves.jpg")
     for name, path in zip(names, (samples.PORTRAIT, *[samples.PAINTING] * 2), strict=True):
         with Image.open(path) as picture:
-            picture.convert("RGB").resize((40, 48)).save(tmp_path / name)
+            picture.convert("RGB").resize((48, 48)).save(tmp_path / name)
     return tmp_path
 
 

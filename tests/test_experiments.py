@@ -132,15 +132,3 @@ def test_the_sweep_refuses_the_cpu_of_a_gpu_box(monkeypatch, tmp_path):
     monkeypatch.delenv("JAX_PLATFORMS", raising=False)
     with pytest.raises(ValueError, match="--allow-cpu"):
         sweep.main(sweep.Sweep(output_dir=tmp_path))
-
-
-def test_border_compares_the_outermost_pixels_with_the_interior():
-    import border
-
-    picture = np.full((30, 40, 3), [200, 100, 100], np.uint8)
-    assert border.excess(picture) == 1
-    picture[2:-2, 2:-2, 1:] = 150
-    assert border.excess(picture) == 2
-    gray = np.zeros((30, 40, 3), np.uint8)
-    gray[2:-2, 2:-2, 0] = 9
-    assert border.excess(gray) == 0

@@ -64,7 +64,7 @@ METRICS: dict[str, Metric] = {
 
 PUNISHES_STYLE = ("ssim", "psnr")
 CAUTION = (
-    "ssim and psnr compare pixels with the content and so punish every stylization: their best "
+    "SSIM and PSNR compare pixels with the content and so punish every stylization: their best "
     "values are those of the content itself. Read them beside a distance from the style."
 )
 """Has to stand wherever a metric of `PUNISHES_STYLE` is shown."""

@@ -15,6 +15,7 @@ from nst_jax.runlog import RunRecord, labels
 # Pictures side by side in a text, and letters of the name of one.
 _MOST_COLUMNS, _MOST_LETTERS = 4, 24
 _MARK = "*"
+_ACRONYMS = ("ssim", "psnr", "lpips")
 
 
 class Verdict(NamedTuple):
@@ -73,7 +74,9 @@ def as_json(verdict: Verdict) -> str:
 
 def as_text(verdicts: Sequence[Verdict]) -> str:
     """A table: a line a metric, a column a picture; of many pictures several such tables."""
-    heads = labels.brief([verdict.name for verdict in verdicts], _MOST_LETTERS)
+    files = labels.of_paths([verdict.picture for verdict in verdicts])
+    names = [labels.on_one_line(each.variant or files[each.picture]) for each in verdicts]
+    heads = labels.brief(names, _MOST_LETTERS)
     columns = list(zip(heads, verdicts, strict=True))
     parts = [columns[i : i + _MOST_COLUMNS] for i in range(0, len(columns), _MOST_COLUMNS)]
     return "\n\n".join(map(_table, parts))
@@ -122,7 +125,7 @@ def _doubts(verdicts: Sequence[Verdict]) -> list[str]:
     kinds = dict.fromkeys(x for each in verdicts if each.asked_for for x in each.asked_for.kinds)
     own = [kind for kind in kinds if ":" in kind]
     return [
-        *(f"{name}{_MARK} is no judge here: {reason}" for name, reason in reasons.items()),
+        *(f"{_title(name, [name])} is no judge here: {reason}" for name, reason in reasons.items()),
         *(f"whether {kind} lowers a metric itself, only its author can tell" for kind in own),
     ]
 
@@ -149,7 +152,7 @@ def directions(record: RunRecord) -> dict[str, list[str]]:
 
 def cautions(record: RunRecord) -> list[str]:
     """What has to be read beside the columns, a sentence each."""
-    return [line[:1].upper() + line[1:].rstrip(".") + "." for line in notes(logged(record))]
+    return [f"{line[:1].upper()}{line[1:].rstrip('.')}." for line in notes(logged(record))]
 
 
 def _shown(record: RunRecord) -> list[str]:
@@ -161,4 +164,5 @@ def _is_detail(name: str) -> bool:
 
 
 def _title(name: str, marked: Iterable[str] = ()) -> str:
-    return name.replace("_", " ") + (f" {_MARK}" if name in marked else "")
+    title = name.upper() if name in _ACRONYMS else name.replace("_", " ")
+    return title + (_MARK if name in marked else "")
