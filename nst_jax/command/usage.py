@@ -10,6 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, fields
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
@@ -214,6 +215,7 @@ def _is_own(option: str, command: type) -> bool:
     return option == "-h" or option.replace("_", "-") == shown.partition(" ")[0]
 
 
+@cache
 def _own(command: type) -> dict[str, str]:
     """The arguments of a command as the help shows them, by field."""
     shown = {field.name: _shown(field.name, command) for field in fields(command)}
