@@ -99,6 +99,17 @@ def vgg_params():
 
 
 @pytest.fixture(scope="session")
+def weight_file(tmp_path_factory):
+    """The random VGG19 as a file: a process reads it in a tenth of the time that drawing takes."""
+    from nst_jax import weights
+    from nst_jax.weights import formats
+
+    path = tmp_path_factory.mktemp("weights") / "random.h5"
+    formats.write_file(path, weights.random_params(), attributes={})
+    return path
+
+
+@pytest.fixture(scope="session")
 def toy_params():
     """The weights of `toy_features`."""
     rng = np.random.default_rng(1)
@@ -160,6 +171,13 @@ def sweep(tmp_path):
         style_layers=("relu1_1", "relu2_1"),
         force=True,
     )
+
+
+@pytest.fixture
+def quick_to_start(sweep, weight_file):
+    """`sweep` for processes, which share neither weights nor programs: a file, and one layer."""
+    layers = {name: ("relu1_1",) for name in ("content_layers", "style_layers")}
+    return replace(sweep, weights=str(weight_file), **layers)
 
 
 @pytest.fixture

@@ -233,14 +233,14 @@ def test_resume_of_a_finished_run_says_so(sweep, capsys):
 
 
 @pytest.mark.slow
-def test_a_signal_is_answered_and_resume_ends_with_the_same_bytes(sweep, capfd):
-    settings = replace(sweep, steps=200)
+def test_a_signal_is_answered_and_resume_ends_with_the_same_bytes(sweep, weight_file, capfd):
+    settings = replace(sweep, steps=200, weights=str(weight_file))
     log = str(sweep.log)
     command = [
         *(sys.executable, "-m", "nst_jax", "sweep", str(sweep.content), str(sweep.styles[0])),
         *("--log", log, "--steps", "200", "--optimizers", "adam", "adagrad", "--force"),
         *("--learning-rates", "0.02", "0.1", "--inits", "noise", "--tv-weights", "0"),
-        *("--weights", "random", "--content-layers", "relu2_1"),
+        *("--weights", str(weight_file), "--content-layers", "relu2_1"),
         *("--style-layers", "relu1_1", "relu2_1"),
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -270,11 +270,11 @@ print(record.attributes["device_count"], record.attributes["plans_json"])
 
 
 @pytest.mark.slow
-def test_eight_devices_give_the_result_of_one(sweep):
+def test_eight_devices_give_the_result_of_one(quick_to_start):
     rates = tuple(str(0.01 * i) for i in range(1, 11))
-    settings = replace(sweep, optimizers=("adam",), learning_rates=rates)
+    settings = replace(quick_to_start, optimizers=("adam",), learning_rates=rates)
     one = run(settings)
-    eight = replace(settings, log=sweep.log.with_name("eight.h5"))
+    eight = replace(settings, log=settings.log.with_name("eight.h5"))
     flags = "--xla_force_host_platform_device_count=8"
     done = subprocess.run(
         [sys.executable, "-c", SHARDED.format(settings=config.to_json(eight))],
@@ -333,14 +333,14 @@ def start_processes(settings: config.SweepConfig, dying=()) -> list[subprocess.P
 
 
 @pytest.fixture
-def shared_sweep(sweep):
+def shared_sweep(quick_to_start):
     """Two optimizers of three rates: of six variants three are for each of two processes."""
     return replace(
-        sweep,
+        quick_to_start,
         steps=40,
         learning_rates=("0.02", "0.05", "0.1"),
         snapshot_every=20,
-        report=sweep.log.with_suffix(".html"),
+        report=quick_to_start.log.with_suffix(".html"),
     )
 
 
