@@ -214,8 +214,14 @@ def browser(tmp_path_factory):
 
 @pytest.fixture
 def quick_to_compile(monkeypatch):
-    """The ordinary convolution on a CPU too: its programs compile in half the time."""
+    """The ordinary convolution on a CPU too, whose programs compile in half the time.
+
+    A few small steps take less time than the compiler needs to make them faster.
+    """
     monkeypatch.setattr("nst_jax.vgg.fastest_convolutions", lambda precision: "plain")
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ REDUCED = {
     r"(\bsize=|--size )\d+": r"\g<1>32",
     r"(\b(?:num_)?steps=|--steps )\d+": r"\g<1>4",
     r"--snapshot-every \d+": "--snapshot-every 2",
-    r"relu[45]_2": "relu3_1",
+    r"relu[345]_\d": "relu1_2",
+    r"block3_conv1": "block1_conv2",
 }
 ADDED = {
     "--size": "32",
