@@ -470,15 +470,22 @@ def test_a_loss_that_overflows_stops_with_step_and_term(pictures, tmp_path, caps
 # Processes
 
 
+@pytest.fixture
+def quick_to_start(weight_file):
+    """Options of a process, which shares neither weights nor programs: a file, and one layer."""
+    layers = ["--content-layers", "relu1_1", "--style-layers", "relu1_1"]
+    return ["--weights", str(weight_file), *layers]
+
+
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "nst_jax", *arguments]
 
 
 @pytest.mark.slow
-def test_a_reader_that_leaves_stops_no_run(pictures, tmp_path):
+def test_a_reader_that_leaves_stops_no_run(pictures, quick_to_start, tmp_path):
     process = subprocess.Popen(
         command("stylize", *pictures, "--output", str(tmp_path / "out.png"), "--steps", "2",
-                *RANDOM, *SHALLOW),
+                *quick_to_start),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )  # fmt: skip
@@ -555,13 +562,13 @@ def test_help_answers_without_importing_jax():
     assert "--learning-rate" in done.stdout
 
 
-def start_long_run(pictures, tmp_path) -> subprocess.Popen:
+def start_long_run(pictures, options, tmp_path) -> subprocess.Popen:
     """A run of very many steps, returned once its log holds some."""
     log = tmp_path / "run.h5"
     process = subprocess.Popen(
         command(
             "stylize", *pictures, "--output", str(tmp_path / "out.png"), "--log", str(log),
-            "--steps", "100000", *RANDOM, *SHALLOW,
+            "--steps", "100000", *options,
         ),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -579,8 +586,8 @@ def start_long_run(pictures, tmp_path) -> subprocess.Popen:
 
 
 @pytest.mark.slow
-def test_a_signal_keeps_picture_and_log(pictures, tmp_path):
-    process = start_long_run(pictures, tmp_path)
+def test_a_signal_keeps_picture_and_log(pictures, quick_to_start, tmp_path):
+    process = start_long_run(pictures, quick_to_start, tmp_path)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 143, err
@@ -592,8 +599,8 @@ def test_a_signal_keeps_picture_and_log(pictures, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_log_is_readable_while_running_and_after_a_kill(pictures, tmp_path):
-    process = start_long_run(pictures, tmp_path)
+def test_a_log_is_readable_while_running_and_after_a_kill(pictures, quick_to_start, tmp_path):
+    process = start_long_run(pictures, quick_to_start, tmp_path)
     assert cli.main(["plot", str(tmp_path / "run.h5")]) == 0
     process.kill()
     process.communicate()
@@ -704,8 +711,9 @@ cli.main([*sys.argv[1:], "--log-level", "warning"])
 
 @pytest.mark.slow
 @pytest.mark.skipif(termios is None, reason="no terminals to be had")
-def test_a_progress_bar_is_for_terminals(pictures, tmp_path, capfd):
-    options = [*pictures, "--output", str(tmp_path / "out.png"), *RANDOM, *SHALLOW, "--steps", "2"]
+def test_a_progress_bar_is_for_terminals(pictures, quick_to_start, tmp_path, capfd):
+    output = str(tmp_path / "out.png")
+    options = [*pictures, "--output", output, *quick_to_start, "--steps", "2"]
     arguments = ["stylize", *options, "--force"]
     shown, _, quiet = in_a_terminal([sys.executable, "-c", TWICE, *arguments]).partition(b"again")
     assert b"2/2" in shown
