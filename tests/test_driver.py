@@ -132,9 +132,8 @@ def test_a_row_is_of_the_image_before_its_update(toy_objective, name):
     np.testing.assert_allclose(result.image, image, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "name", ["adam", *(pytest.param(x, marks=pytest.mark.slow) for x in FIRST_ORDER[1:])]
-)
+# With the most state and with none.
+@pytest.mark.parametrize("name", ["adam", pytest.param("sgd", marks=pytest.mark.slow)])
 def test_both_drivers_give_the_same_losses(toy_objective, name):
     toy, weights, image = toy_objective
     of_python, of_scan = (
