@@ -22,7 +22,6 @@ from scipy.ndimage import gaussian_filter, shift
 from nst_jax import image as images
 from nst_jax import metrics
 from nst_jax.config import TermSpec
-from nst_jax.metrics.colors import luma
 from nst_jax.report import plotting
 from nst_jax.runs import judging
 from nst_jax.system import files
@@ -64,7 +63,7 @@ def palette(content: Picture, style: Picture) -> Picture:
     """The content with the colors of the style, in the order of their light."""
     colors = images.resize(style, *content.shape[:2])
     places, ranked = (
-        np.argsort(np.asarray(luma(x)).ravel(), kind="stable") for x in (content, colors)
+        np.argsort(images.to_gray(x)[..., 0].ravel(), kind="stable") for x in (content, colors)
     )
     repainted = np.empty_like(content)
     repainted.reshape(-1, 3)[places] = colors.reshape(-1, 3)[ranked]
@@ -88,11 +87,13 @@ def framed(picture: Picture) -> Picture:
 
 def pairs(content: Picture, style: Picture, painted: Picture) -> dict[str, Pair]:
     """By metric the pair that fools it."""
-    gray = np.repeat(np.asarray(luma(content)), 3, axis=-1)
     moved = shift(content, (8, 8, 0), order=0, mode="nearest")
     blurred = gaussian_filter(content, (2, 2, 0))
     return {
-        "ssim": {"the content in gray": gray, "the content, moved by 8 pixels": moved},
+        "ssim": {
+            "the content in gray": images.to_gray(content),
+            "the content, moved by 8 pixels": moved,
+        },
         "psnr": {"the content, blurred": blurred, "painted": painted},
         "lpips": {"painted": painted, "the content in a mirror": content[:, ::-1].copy()},
         "class_agreement": {"the content upside down": content[::-1].copy(), "painted": painted},
