@@ -24,6 +24,7 @@ __all__ = [
     "check_config",
     "check_same",
     "grid",
+    "judging",
     "layers_of",
     "load_mask",
     "load_network",
