@@ -109,13 +109,42 @@ def test_a_run_that_was_killed_before_it_was_judged_is_judged_by_resume(judged):
     judged = replace(judged, judges=None)
     before = sweep_files(judged)
     with writing.RunLog.reopen(judged.log) as log:
-        unknown = {name: np.array([np.nan], np.float32) for name in before.metrics}
-        log.write_metrics(unknown, slice(1, 2))
+        # A kill may come between two metrics of a picture.
+        log.write_metrics({"patch_distance": np.array([np.nan], np.float32)}, slice(1, 2))
         assert log.not_judged() == [1]
+    assert not runlog.has_ended(judged.log)
     assert runs.resume(judged.log, say=lambda line: None, progress=False).exit_code == 0
     after = runlog.load(judged.log)
     for name, values in before.metrics.items():
         np.testing.assert_array_equal(after.metrics[name], values)
+
+
+def test_a_run_whose_judge_failed_is_judged_by_resume(judged, monkeypatch):
+    judged = replace(judged, judges=None)
+
+    def fail(*arguments):
+        raise RuntimeError("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(metrics, "measure", fail)
+        with pytest.raises(RuntimeError, match="no memory"):
+            sweep_files(judged)
+    assert runlog.load(judged.log).status == "failed"
+    assert not runlog.has_ended(judged.log)
+    runs.resume(judged.log, say=lambda line: None, progress=False)
+    assert np.isfinite(runlog.load(judged.log).metrics["patch_distance"]).all()
+    assert runlog.has_ended(judged.log)
+
+
+def test_a_run_is_not_gone_on_with_by_other_judges(judged):
+    sweep_files(judged)
+    with h5py.File(judged.log, "r+") as file:
+        assert len(file.attrs["squeezenet_sha256"]) == 64
+        file.attrs["alexnet_sha256"] = "0" * 64
+    with writing.RunLog.reopen(judged.log):
+        pass
+    with pytest.raises(ValueError, match="its alexnet has changed since it began"):
+        runs.resume(judged.log, say=lambda line: None, progress=False)
 
 
 def test_a_signal_ends_the_judging(judged):
@@ -143,9 +172,12 @@ def test_a_repeated_run_is_judged_alike(judged, capsys):
 def test_metrics_of_parts_are_joined(judged):
     record = sweep_files(replace(judged, judges=None))
     whole = judged.log.with_name("whole.h5")
-    merging.merge(whole, [record, record], config=record.config)
-    for name, values in runlog.load(whole).metrics.items():
-        np.testing.assert_array_equal(values, np.repeat(record.metrics[name], 2))
+    fewer = replace(record, metrics={"ssim": record.metrics["ssim"]})
+    merging.merge(whole, [fewer, record], config=record.config)
+    joined = runlog.load(whole).metrics
+    np.testing.assert_array_equal(joined["ssim"], np.repeat(record.metrics["ssim"], 2))
+    np.testing.assert_array_equal(joined["psnr"][1::2], record.metrics["psnr"])
+    assert np.isnan(joined["psnr"][::2]).all()
 
 
 def test_show_tells_metrics_with_what_has_to_be_read_beside_them(judged, capsys):
@@ -159,7 +191,7 @@ def test_show_tells_metrics_with_what_has_to_be_read_beside_them(judged, capsys)
 
 
 def test_a_picture_is_one_flat_object_and_notes_go_elsewhere(pictures, folder_of_judges, capsys):
-    arguments = [pictures["out"], pictures["content"], *options(pictures)]
+    arguments = [pictures["out"], pictures["content"], *options(pictures, "--style-size", 60)]
     code, found, said = judge([*arguments, "--judges", folder_of_judges], capsys)
     assert code == 0
     assert [each["picture"] for each in found] == [pictures["out"], pictures["content"]]
@@ -168,6 +200,8 @@ def test_a_picture_is_one_flat_object_and_notes_go_elsewhere(pictures, folder_of
     assert found[0]["psnr"] > 0
     assert found[1]["psnr"] is None
     assert found[1]["ssim"] == pytest.approx(1)
+    assert "is not enlarged to the size 60" in said
+    assert "note: note:" not in said
     assert "note: SSIM and PSNR compare pixels" in said
     assert "does not say what was optimized" in said
 
@@ -200,6 +234,16 @@ def test_a_log_is_judged_by_itself(judged, capsys):
         assert each["optimized"] == ""
 
 
+def test_a_log_without_pictures_to_judge_is_refused(judged):
+    record = sweep_files(replace(judged, judges=None))
+    stopped = tuple(replace(variant, status="interrupted") for variant in record.variants)
+    with pytest.raises(ValueError, match=r"\.h5 has no picture to judge"):
+        judging.of_log(replace(record, variants=stopped), metrics.Judges())
+    small = {name: style[:30, :30] for name, style in record.styles.items()}
+    with pytest.raises(ValueError, match=r"\.h5 cannot be used: .* has 30 x 30 pixels"):
+        judging.of_log(replace(record, styles=small), metrics.Judges())
+
+
 def test_a_picture_tells_what_its_objective_asked_for(stylize, pictures, capsys):
     settings = replace(stylize, size=40, enlarge=True, steps=1, tv_weight=30.0)
     runs.stylize_files(settings, say=lambda line: None, progress=False)
@@ -208,6 +252,16 @@ def test_a_picture_tells_what_its_objective_asked_for(stylize, pictures, capsys)
     assert code == 0
     assert found[0]["optimized"] == "chroma_speckle"
     assert "a term that lowers the same: total_variation" in said
+
+
+def test_what_is_told_of_a_metric_is_not_repeated_for_its_parts():
+    asked = verdicts.AskedFor("alexnet", ())
+    values = {"style_distance": 1.0, "style_distance_conv1": 1.0}
+    found = [verdicts.Verdict(name, "adam", values, asked) for name in ("a.h5", "b.h5")]
+    (note,) = verdicts.notes(found)
+    assert note.startswith("style distance* is no judge here")
+    assert "a.h5 adam" in verdicts.as_text(found)
+    assert verdicts.as_text(found).count("*") == 4
 
 
 def test_functions_of_others_are_not_vouched_for():

@@ -29,7 +29,7 @@ def judge(command: Metrics) -> None:
     else:
         say(verdicts.as_text(found))
     for line in verdicts.notes(found):
-        note(line)
+        note(f"note: {line}")
 
 
 def _check(command: Metrics) -> None:

@@ -20,7 +20,7 @@ from nst_jax.system import files
 
 _UNSHOWN = {
     *("schema", "schema_version", "status", "command", "pid"),
-    *("config_json", "plans_json", "terms_json", "judges_json"),
+    *("config_json", "plans_json", "terms_json"),
 }
 
 

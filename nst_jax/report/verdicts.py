@@ -75,11 +75,17 @@ def as_json(verdict: Verdict) -> str:
 def as_text(verdicts: Sequence[Verdict]) -> str:
     """A table: a line a metric, a column a picture; of many pictures several such tables."""
     files = labels.of_paths([verdict.picture for verdict in verdicts])
-    names = [labels.on_one_line(each.variant or files[each.picture]) for each in verdicts]
+    names = [_heading(each, files) for each in verdicts]
     heads = labels.brief(names, _MOST_LETTERS)
     columns = list(zip(heads, verdicts, strict=True))
     parts = [columns[i : i + _MOST_COLUMNS] for i in range(0, len(columns), _MOST_COLUMNS)]
     return "\n\n".join(map(_table, parts))
+
+
+def _heading(verdict: Verdict, files: Mapping[str, str]) -> str:
+    """The file, unless it is the only one and has variants; and the variant."""
+    file = files[verdict.picture] if len(files) > 1 or not verdict.variant else ""
+    return labels.on_one_line(f"{file} {verdict.variant or ''}".strip())
 
 
 def _table(columns: Sequence[tuple[str, Verdict]]) -> str:
@@ -121,7 +127,12 @@ def notes(verdicts: Sequence[Verdict]) -> list[str]:
 
 def _doubts(verdicts: Sequence[Verdict]) -> list[str]:
     """Which metrics are no judges, and of which nobody can tell."""
-    reasons = dict(item for each in verdicts for item in each.optimized.items())
+    reasons = {
+        name: reason
+        for each in verdicts
+        for name, reason in each.optimized.items()
+        if not _is_detail(name)
+    }
     kinds = dict.fromkeys(x for each in verdicts if each.asked_for for x in each.asked_for.kinds)
     own = [kind for kind in kinds if ":" in kind]
     return [

@@ -19,6 +19,8 @@ _NAMES = {
     "style_sha256": "style, SHA-256",
     "weights_name": "network weights",
     "weights_sha256": "weights, SHA-256",
+    "alexnet_sha256": "AlexNet that judged, SHA-256",
+    "squeezenet_sha256": "SqueezeNet that judged, SHA-256",
     "git_dirty": "checkout changed",
 }
 _RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")

@@ -12,7 +12,6 @@ import numpy as np
 from nst_jax.choices import MOST_TERMS, check_choice
 from nst_jax.runlog import schema_1
 from nst_jax.runlog.record import (
-    ENDED,
     NAME,
     SCHEMA,
     SCHEMA_VERSION,
@@ -20,6 +19,7 @@ from nst_jax.runlog.record import (
     Status,
     Variant,
     VariantStatus,
+    over,
     style_path,
 )
 from nst_jax.runlog.series import TOTAL, Parts, Rows, axis_of, rows, series
@@ -79,14 +79,16 @@ def _load(path: Path) -> RunRecord:
 
 
 def has_ended(path: Path) -> bool:
-    """Whether all variants of a log have ended; reads nothing else of it.
+    """Whether there is nothing left to do for the run of a log; reads nothing else of it.
 
     Raises:
       ValueError, OSError: it cannot be read.
     """
     with h5py.File(path, "r", locking=False) as file:
-        statuses = Reader(file, _LIMIT).strings("variants/status", "v")
-    return all(status in ENDED for status in statuses)
+        reader = Reader(file, _LIMIT)
+        status: Any = _typed("status", reader.attribute("status"))
+        variants: Any = reader.strings("variants/status", "v")
+        return over(status, variants, judged="metrics" in reader)
 
 
 class _Refused(Exception):

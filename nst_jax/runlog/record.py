@@ -20,7 +20,7 @@ or NaN; of a row `evaluations` and then `step` are written last. Version 1 is re
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -79,6 +79,19 @@ def ended(variant: Variant) -> bool:
     return variant.status in ENDED
 
 
+def over(status: Status, variants: Iterable[str], *, judged: bool) -> bool:
+    """Whether there is nothing left to do for a run.
+
+    Args:
+      status: of the run.
+      variants: the status of each.
+      judged: whether the pictures are judged, which comes after the last variant has ended: a
+        judge may have failed.
+    """
+    stopped = ("finished",) if judged else ("finished", "failed")
+    return status in stopped and all(each in ENDED for each in variants)
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """A run log as read by `load`.
@@ -131,6 +144,12 @@ class RunRecord:
     @property
     def status(self) -> Status:
         return self.attributes["status"]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to do."""
+        variants = [variant.status for variant in self.variants]
+        return over(self.status, variants, judged=bool(self.metrics))
 
     @property
     def steps_done(self) -> Int[np.ndarray, "v"]:

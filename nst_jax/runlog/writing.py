@@ -194,13 +194,14 @@ class RunLog:
         return tuple(self._file["metrics"]) if "metrics" in self._file else ()
 
     def not_judged(self) -> list[int]:
-        """The variants that have ended and of which no metric has a value yet."""
+        """The variants that have ended and lack the value of a metric, or have one that is NaN."""
         values = [self._file[f"metrics/{name}"][:] for name in self.metrics]
         statuses = self._file["variants/status"].asstr()[:]
         return [
             i
             for i, status in enumerate(statuses)
-            if status in ENDED and values and np.isnan([each[i] for each in values]).all()
+            # A kill may have come between the writes of two metrics.
+            if status in ENDED and np.isnan([each[i] for each in values]).any()
         ]
 
     def picture(self, variant: int) -> UInt8[np.ndarray, "h w 3"]:

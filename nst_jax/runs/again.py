@@ -56,7 +56,7 @@ def resume(
         record = runlog.load(path)
         if steps not in (None, record.capacity):
             return _extend(record, steps, force, own_terms, request, say, progress, started)
-        if record.status in ("finished", "failed") and all(map(runlog.ended, record.variants)):
+        if record.is_over:
             more = "; --steps adds to its steps" if record.status == "finished" else ""
             say(f"{path} is {record.status}: there is nothing to resume{more}")
             return Outcome(0, record)

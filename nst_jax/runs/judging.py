@@ -15,6 +15,7 @@ from nst_jax.report import terms
 from nst_jax.report.verdicts import Verdict
 from nst_jax.runlog import RunRecord, Variant, ended, parse_json
 from nst_jax.runlog.writing import RunLog
+from nst_jax.runs import resumption
 from nst_jax.runs.problem import Pictures
 from nst_jax.system import plain
 from nst_jax.system.console import Say
@@ -26,7 +27,7 @@ class Panel(NamedTuple):
 
     Attributes:
       judges: their networks.
-      hashes: of their files, by the name of the network.
+      hashes: of their files, as attributes of a log.
     """
 
     judges: Judges
@@ -45,7 +46,7 @@ def load_panel(source: str | Path | None = None, *, say: Say) -> Panel:
     """
     found = weights.load_judges(source)
     for line in found.missing:
-        say(line)
+        say(f"note: {line}")
     judges = Judges(
         alexnet=None if found.alexnet is None else alexnet.feature_fn(found.alexnet),
         linear=None if found.lpips is None else _by_layer(found.lpips),
@@ -53,7 +54,7 @@ def load_panel(source: str | Path | None = None, *, say: Say) -> Panel:
         if found.squeezenet is None
         else squeezenet.feature_fn(found.squeezenet, ("conv10",), convention=found.convention),
     )
-    return Panel(judges, found.hashes)
+    return Panel(judges, {f"{name}_sha256": each for name, each in found.hashes.items()})
 
 
 def _by_layer(linear: Mapping[str, np.ndarray]) -> dict[str, Array]:
@@ -109,9 +110,13 @@ def of_log(record: RunRecord, judges: Judges) -> list[Verdict]:
     Raises:
       ValueError: there is none, or the pictures are too small; one line.
     """
+    if not any(map(ended, record.variants)):
+        raise ValueError(f"{record.path} has no picture to judge: no variant has ended")
     saved, _ = record.results()
     content = images.from_uint8(record.content)
     styles = {name: images.from_uint8(style) for name, style in record.styles.items()}
+    with resumption.about(record.path):
+        check_sizes(Pictures(content, styles, {}))
     return [
         Verdict(
             str(record.path),

@@ -48,7 +48,7 @@ class Run(NamedTuple):
       batch: variants a program at most; None: what memory holds.
       settings: as plain values, for the log.
       terms: what has been set of each term, by name.
-      hashes: of the files and of the weights, as attributes of the log.
+      hashes: of the files, of the weights and of the judges, as attributes of the log.
       panel: judges of the pictures that come out; None: they are not judged.
     """
 
@@ -126,7 +126,11 @@ def prepare(
         batch=config.batch if isinstance(config, SweepConfig) else 1,
         settings=to_json(config),
         terms=terms_of(config),
-        hashes={**sources_of(config).hashes(), "weights_sha256": network.sha256},
+        hashes={
+            **sources_of(config).hashes(),
+            "weights_sha256": network.sha256,
+            **(panel.hashes if panel else {}),
+        },
         panel=panel,
     )
 

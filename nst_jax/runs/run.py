@@ -174,7 +174,6 @@ def _attributes(run: Run) -> dict[str, Any]:
         "variants_per_program": max(plan.width for plan in run.plans),
         "plans_json": json.dumps(plans.as_json(run.plans)),
         "weights_name": run.network.name,
-        **({"judges_json": json.dumps(run.panel.hashes)} if run.panel else {}),
         "terms_json": json.dumps({name: asdict(spec) for name, spec in run.terms.items()}),
     }
 

@@ -88,7 +88,7 @@ def note(line: object) -> None:
       line: shown as text.
     """
     if _level != "error":
-        print(printable(f"note: {line}"), file=sys.stderr)
+        print(printable(str(line)), file=sys.stderr)
 
 
 def say(line: object) -> None:
