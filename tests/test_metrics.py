@@ -73,6 +73,14 @@ def test_a_batch_is_each_picture_alone(pair):
         np.testing.assert_allclose(metric(batch, content), alone, rtol=1e-5)
 
 
+@pytest.mark.parametrize("metric", [metrics.ssim, metrics.psnr])
+def test_fidelity_takes_any_batch_and_is_computed_in_float32(metric, pair):
+    content, picture = (jnp.asarray(x, jnp.bfloat16) for x in pair)
+    exact = metric(picture.astype(jnp.float32), content.astype(jnp.float32))
+    batch = jnp.broadcast_to(picture, (2, 3, *picture.shape))
+    np.testing.assert_allclose(metric(batch, content), np.full((2, 3), exact), rtol=1e-5)
+
+
 def test_the_content_itself_keeps_everything(pair, random_judges):
     found = metrics.measure(pair[0], *pair, random_judges)
     assert found["psnr"] == np.inf

@@ -4,11 +4,15 @@ Both compare pixel with pixel, so they punish every stylization: the best value 
 that was not painted at all. They mean something beside a distance from the style alone.
 """
 
+from collections.abc import Sequence
+from functools import partial
+
 import dm_pix
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from nst_jax.losses.arithmetic import at_least_float32
 from nst_jax.metrics.colors import luma
 
 
@@ -33,7 +37,7 @@ def ssim(
       Wang, Bovik, Sheikh, Simoncelli, "Image quality assessment: from error visibility to
       structural similarity", 2004, equation 13 and section III-C.
     """
-    structure: Array = dm_pix.ssim(*jnp.broadcast_arrays(luma(image), luma(content)))
+    structure: Array = _of_each(dm_pix.ssim)(*map(luma, _wide(image, content)))
     return structure
 
 
@@ -50,5 +54,14 @@ def psnr(
     Returns:
       In decibels; infinite of the content itself.
     """
-    ratio: Array = dm_pix.psnr(*jnp.broadcast_arrays(image, content))
+    ratio: Array = _of_each(dm_pix.psnr)(*_wide(image, content))
     return ratio
+
+
+# Of itself dm-pix takes one axis of a batch at most.
+_of_each = partial(jnp.vectorize, signature="(h,w,c),(h,w,c)->()")
+
+
+def _wide(*pictures: Array) -> Sequence[Array]:
+    """Both in float32 or wider, with the axes of the batch that one may lack."""
+    return jnp.broadcast_arrays(*map(at_least_float32, pictures))
