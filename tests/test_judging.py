@@ -264,6 +264,14 @@ def test_what_is_told_of_a_metric_is_not_repeated_for_its_parts():
     assert verdicts.as_text(found).count("*") == 4
 
 
+def test_a_style_of_several_pictures_or_of_parts_is_told(judged):
+    record = sweep_files(replace(judged, judges=None))
+    guided = replace(record, config=record.config | {"style_mask": ["sky=sky.png"]})
+    line = "the run had --style-mask: metrics compare with the whole of the style picture alone"
+    assert line in verdicts.notes(verdicts.logged(guided))
+    assert line not in verdicts.notes(verdicts.logged(record))
+
+
 def test_functions_of_others_are_not_vouched_for():
     asked = verdicts.AskedFor("vgg19", ("gram", "mine:swirls"))
     said = verdicts.notes([verdicts.Verdict("out.png", None, {"psnr": 1.0}, asked)])

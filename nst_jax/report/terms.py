@@ -15,6 +15,7 @@ from nst_jax.runlog import TOTAL, RunRecord, labels, parse_json
 from nst_jax.system import plain
 
 _TITLES = {"total_variation": "TV"}
+_GUIDES = ("picture", "blend", "style_mask")
 
 
 def name(term: str) -> str:
@@ -61,10 +62,17 @@ def described(record: RunRecord) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class AskedFor:
-    """What an objective asked for: the network, and the kinds of the terms that had a weight."""
+    """What an objective asked for.
+
+    Attributes:
+      arch: the network.
+      kinds: of the terms that had a weight.
+      guides: the options that were given by which the style is not the whole of one picture.
+    """
 
     arch: str
     kinds: tuple[str, ...]
+    guides: tuple[str, ...] = ()
 
 
 ASKED_FOR = "nst_jax.objective"
@@ -82,7 +90,8 @@ def asked_for(record: RunRecord, variant: int) -> AskedFor:
     specs = _specs(record)
     weights = record.variants[variant].weights
     kinds = {specs[term].kind if term in specs else term for term in record.terms if weights[term]}
-    return AskedFor(str(record.config.get("arch")), tuple(sorted(kinds)))
+    guides = tuple(name for name in _GUIDES if record.config.get(name))
+    return AskedFor(str(record.config.get("arch")), tuple(sorted(kinds)), guides)
 
 
 def _specs(record: RunRecord) -> dict[str, TermSpec]:

@@ -126,18 +126,24 @@ def notes(verdicts: Sequence[Verdict]) -> list[str]:
 
 
 def _doubts(verdicts: Sequence[Verdict]) -> list[str]:
-    """Which metrics are no judges, and of which nobody can tell."""
+    """Which metrics are no judges, or of another style, and of which nobody can tell."""
     reasons = {
         name: reason
         for each in verdicts
         for name, reason in each.optimized.items()
         if not _is_detail(name)
     }
-    kinds = dict.fromkeys(x for each in verdicts if each.asked_for for x in each.asked_for.kinds)
-    own = [kind for kind in kinds if ":" in kind]
+    asked_for = [each.asked_for for each in verdicts if each.asked_for]
+    guides = dict.fromkeys(option for each in asked_for for option in each.guides)
+    own = dict.fromkeys(kind for each in asked_for for kind in each.kinds if ":" in kind)
     return [
         *(f"{_title(name, [name])} is no judge here: {reason}" for name, reason in reasons.items()),
         *(f"whether {kind} lowers a metric itself, only its author can tell" for kind in own),
+        *(
+            f"the run had --{option.replace('_', '-')}: metrics compare with the whole of the "
+            "style picture alone"
+            for option in guides
+        ),
     ]
 
 
