@@ -272,6 +272,21 @@ def test_a_style_of_several_pictures_or_of_parts_is_told(judged):
     assert line not in verdicts.notes(verdicts.logged(record))
 
 
+def test_a_mark_that_holds_for_some_pictures_says_for_how_many():
+    values = {"chroma_speckle": 1.0}
+    asked = [verdicts.AskedFor("vgg19", kinds) for kinds in (("gram",), ("total_variation",))]
+    found = [verdicts.Verdict("out.png", None, values, each) for each in asked]
+    assert any("is no judge of 1 of the 2 pictures" in line for line in verdicts.notes(found))
+    assert any("is no judge here" in line for line in verdicts.notes(found[1:]))
+
+
+def test_a_picture_of_a_program_that_rounds_its_sides_is_judged(pictures, tmp_path, capsys):
+    rounded = tmp_path / "rounded.png"
+    with Image.open(pictures["out"]) as picture:
+        picture.crop((0, 0, 50, 38)).save(rounded)
+    assert judge([rounded, *options(pictures)], capsys)[0] == 0
+
+
 def test_functions_of_others_are_not_vouched_for():
     asked = verdicts.AskedFor("vgg19", ("gram", "mine:swirls"))
     said = verdicts.notes([verdicts.Verdict("out.png", None, {"psnr": 1.0}, asked)])

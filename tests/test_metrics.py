@@ -238,6 +238,11 @@ def test_every_statistic_that_a_metric_shares_is_a_kind_of_term():
     assert shared <= set(terms.KINDS)
 
 
+def test_patches_larger_than_a_picture_are_refused(pair):
+    with pytest.raises(ValueError, match="patches of 7 x 7 pixels need pictures as large"):
+        metrics.patch_distance(pair[0], pair[1][:6])
+
+
 def test_metrics_of_other_versions_come_last():
     assert metrics.in_order(["newer", "psnr", "ssim"]) == ["ssim", "psnr", "newer"]
 

@@ -117,8 +117,8 @@ class Report:
 class Metrics:
     """Judge pictures by networks and statistics that were not optimized.
 
-    Example: nst-jax metrics out.png --content portrait.jpg --style painting.jpg. Networks are
-    looked for in $NST_JAX_JUDGES and in the cache; without them their metrics are left out.
+    Example: nst-jax metrics out.png --content portrait.jpg --style painting.jpg. Which networks
+    there are is told by nst-jax weights info; without one its metrics are left out.
     """
 
     pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
@@ -129,7 +129,7 @@ class Metrics:
     """The picture whose style was taken."""
     style_size: Annotated[int | None, _argument("INT", "that of the picture")] = None
     """Longest side of the style in pixels; --style-size times --style-scale of the run."""
-    judges: Annotated[Path | None, _argument("DIR", "$NST_JAX_JUDGES, then the cache")] = None
+    judges: Annotated[Path | None, _argument("DIR", "see nst-jax weights info")] = None
     """The folder of alexnet_lpips.h5 and squeezenet_imagenet.h5."""
     json: bool = False
     """Print a flat JSON object for each picture, a line each."""

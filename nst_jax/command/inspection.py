@@ -174,10 +174,18 @@ def weights_info(source: str | None = None, arch: Arch = "vgg19") -> str:
     lines = [resolution.description]
     lines += [f"  {name:<13} {value}" for name, value in facts.items() if value is not None]
     lines += [f"  passed over   {place}" for place in resolution.tried]
-    judges, missing = weights.find_judges()
-    lines += [f"judge {arch}: {path}" for arch, path in judges.items()]
-    lines += [f"judge missing: {line}" for line in missing]
+    lines += _judges_info()
     return "\n".join(lines)
+
+
+def _judges_info() -> list[str]:
+    """Which judges would be used; a wrong folder must not hide the weights."""
+    try:
+        judges, missing = weights.find_judges()
+    except OSError as error:
+        return [f"no judges: {error}"]
+    found = [f"judge {arch}: {path}" for arch, path in judges.items()]
+    return found + [f"judge missing: {line}" for line in missing]
 
 
 def draw_features(

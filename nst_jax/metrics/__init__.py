@@ -7,12 +7,12 @@ all of one image; each function is pure, on JAX arrays, and most take a batch.
 Metrics disagree with each other and with the eye: `docs/metrics.md` shows where each fails.
 """
 
+from nst_jax.metrics.classification import Recognition, class_logits, recognition
 from nst_jax.metrics.fidelity import psnr, ssim
 from nst_jax.metrics.flaws import border_saturation, chroma_speckle
 from nst_jax.metrics.measuring import SMALLEST_SIDE, Judges, check_size, measure
 from nst_jax.metrics.patches import patch_distance
 from nst_jax.metrics.perceptual import lpips
-from nst_jax.metrics.recognition import Recognition, class_logits, recognition
 from nst_jax.metrics.style import style_distances
 from nst_jax.metrics.table import CAUTION, METRICS, PUNISHES_STYLE, Metric, in_order, optimized
 

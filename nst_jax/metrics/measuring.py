@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from nst_jax import pixels
-from nst_jax.metrics import fidelity, flaws, patches, perceptual, recognition, style, table
+from nst_jax.metrics import classification, fidelity, flaws, patches, perceptual, style, table
 
 SMALLEST_SIDE = 31
 """Of a picture that can be judged, in pixels: AlexNet sees nothing of a smaller one."""
@@ -117,6 +117,6 @@ def _by_features(image: Array, content: Array, painting: Array, judges: Judges) 
 def _by_classes(image: Array, content: Array, judges: Judges) -> dict[str, Array]:
     if judges.squeezenet is None:
         return {}
-    logits = [recognition.class_logits(x, judges.squeezenet) for x in (image, content)]
-    seen = recognition.recognition(*logits)
+    logits = [classification.class_logits(x, judges.squeezenet) for x in (image, content)]
+    seen = classification.recognition(*logits)
     return {"class_agreement": seen.agreement, "class_probability": seen.probability}

@@ -39,11 +39,19 @@ def patch_distance(
     Returns:
       0 or more, of the scale of pixels: about c for two pictures that differ by c everywhere.
 
+    Raises:
+      ValueError: a picture is smaller than a patch.
+
     References:
       Rabin, Peyré, Delon, Bernot, "Wasserstein barycenter and its application to texture mixing",
       2011, equation 14. Patches of 7 x 7 values: Karras, Aila, Laine, Lehtinen, "Progressive
       Growing of GANs", ICLR 2018, section 5 (there of a Laplacian pyramid).
     """
+    if min(*image.shape[:2], *style.shape[:2]) < side:
+        raise ValueError(
+            f"patches of {side} x {side} pixels need pictures as large, got {image.shape} and "
+            f"{style.shape}"
+        )
     count = min(_number_of_patches(image, side), _number_of_patches(style, side), most)
     first, second = (_projections(x, count, side, directions) for x in (image, style))
     return jnp.sqrt(jnp.mean(jnp.square(first - second)))

@@ -23,7 +23,8 @@ def style_distances(
         picture of half the size lies apart even if it is painted alike.
 
     Returns:
-      By layer a number that is 0 or more, about 1 of an image without any features.
+      By layer a number that is 0 or more, about 1 of an image without any features. It is some
+      thousandths less than the exact distance, by the epsilon of `losses.wasserstein_distance`.
     """
     return {layer: _relative_distance(features[layer], style[layer]) for layer in style}
 

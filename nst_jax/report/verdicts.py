@@ -137,7 +137,10 @@ def _doubts(verdicts: Sequence[Verdict]) -> list[str]:
     guides = dict.fromkeys(option for each in asked_for for option in each.guides)
     own = dict.fromkeys(kind for each in asked_for for kind in each.kinds if ":" in kind)
     return [
-        *(f"{_title(name, [name])} is no judge here: {reason}" for name, reason in reasons.items()),
+        *(
+            f"{_title(name, [name])} is no judge{_of_how_many(name, verdicts)}: {reason}"
+            for name, reason in reasons.items()
+        ),
         *(f"whether {kind} lowers a metric itself, only its author can tell" for kind in own),
         *(
             f"the run had --{option.replace('_', '-')}: metrics compare with the whole of the "
@@ -145,6 +148,12 @@ def _doubts(verdicts: Sequence[Verdict]) -> list[str]:
             for option in guides
         ),
     ]
+
+
+def _of_how_many(name: str, verdicts: Sequence[Verdict]) -> str:
+    """Of how many pictures a metric is none, if not of all."""
+    count = sum(name in each.optimized for each in verdicts)
+    return " here" if count == len(verdicts) else f" of {count} of the {len(verdicts)} pictures"
 
 
 def columns(record: RunRecord) -> list[Column]:

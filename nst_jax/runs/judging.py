@@ -156,8 +156,9 @@ def of_picture(
 def _of_same_size(content: Path, path: Path, height: int, width: int) -> np.ndarray:
     """The content in the size of a picture that was made of it."""
     image = images.load(content, size=max(height, width), enlarge=True)
-    # Programs round the shorter side up or down.
-    if max(abs(image.shape[0] - height), abs(image.shape[1] - width)) > 2:
+    # Programs round sides up or down, some to multiples of 8 or 32.
+    sides = zip(image.shape[:2], (height, width), strict=True)
+    if any(abs(own - other) > 2 + other // 20 for own, other in sides):
         raise ValueError(
             f"{path} has {width} x {height} pixels, and {content} in its size "
             f"{image.shape[1]} x {image.shape[0]}: give the content that it was made of"
