@@ -17,19 +17,14 @@ from pathlib import Path
 import tyro
 from measuring import samples
 
-from nst_jax import backend, runlog, runs
+from nst_jax import backend, presets, runlog, runs
 from nst_jax.choices import OptimizerName, PrecisionSetting
 from nst_jax.command import inspection
 from nst_jax.config import SweepConfig, from_json
 from nst_jax.system import environment
 from nst_jax.system.console import exit_code_of, say
 
-# Each optimizer in its own range; the report's rates, 0.02, 0.1 and RMSprop's 0.001, are there.
-LEARNING_RATES = (
-    "adam:0.003,0.01,0.02,0.05,0.1,0.3",
-    "rmsprop:0.0003,0.001,0.003,0.01,0.02",
-    "adagrad:0.02,0.05,0.1,0.3,1",
-)
+_RATES = tuple(presets.load("report").sweep["learning_rates"])
 
 
 @dataclass(frozen=True)
@@ -44,7 +39,7 @@ class Sweep:
     """Steps of each variant (default: 2500 on an accelerator, 250 on a CPU)."""
     optimizers: tuple[OptimizerName, ...] = ("adam", "rmsprop", "adagrad")
     """What is compared."""
-    learning_rates: tuple[str, ...] = LEARNING_RATES
+    learning_rates: tuple[str, ...] = _RATES
     """Rates of each optimizer."""
     seeds: tuple[int, ...] = (0,)
     """Of the noise added to the start."""

@@ -1,13 +1,14 @@
 """Settings chosen by eye, and the pictures that come along."""
 
+import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
 
-from nst_jax import choices, config, image, presets, runs, vgg
+from nst_jax import config, image, presets, runs, vgg
 from nst_jax.command import cli
 from nst_jax.image import samples
 from nst_jax.runs import grid
@@ -25,17 +26,45 @@ def sweep_of(**settings):
 
 
 @pytest.mark.parametrize("run", [run_of, sweep_of])
-@pytest.mark.parametrize("name", get_args(choices.PresetName))
+@pytest.mark.parametrize("name", presets.names())
 @pytest.mark.parametrize("weights", [None, "random", "vgg19.h5"])
 def test_a_run_with_a_preset_is_valid_and_keeps_what_it_was_asked_for(name, weights, run):
     asked = run(size=300, steps=50, weights=weights)
-    chosen = presets.apply(name, asked)
+    given = {"size", "steps", "weights"}
+    chosen = replace(asked, **presets.settings(name, asked, given=given))
     runs.check_config(chosen)
     assert (chosen.size, chosen.steps, chosen.weights) == (300, 50, weights)
 
 
+@pytest.mark.parametrize("name", presets.names())
+def test_a_preset_says_where_its_settings_come_from(name, capsys):
+    preset = presets.load(name)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", preset.date)
+    assert cli.main(["presets"]) == 0
+    (line,) = [x for x in capsys.readouterr().out.splitlines() if x.startswith(f"{name} ")]
+    for text in (preset.about, preset.source, preset.version, preset.date):
+        assert text in line
+
+
 def test_the_styles_of_painterly_are_larger_than_the_picture():
-    assert presets.apply("painterly", run_of(size=300)).style_size == 480
+    assert presets.apply("painterly", run_of(size=300)).longest_sides == (300, 480)
+
+
+def test_the_report_s_preset_is_the_report_s_objective():
+    single, sweep = (presets.apply("report", each()) for each in (run_of, sweep_of))
+    assert (single.optimizer, single.learning_rate, single.steps) == ("adam", 0.02, 500)
+    (variant,) = grid.variants_of(single)
+    assert variant.weights == {"content": 1e4, "style": 1e-2, "total_variation": 0.0}
+    rates = {(v.optimizer, v.learning_rate) for v in grid.variants_of(sweep)}
+    assert {("adam", 0.02), ("rmsprop", 0.001), ("adagrad", 0.1)} < rates
+
+
+def test_an_objective_replaces_the_terms_of_a_preset_and_leaves_its_network():
+    chosen = parsed("stylize", "--preset", "painterly", "--objective", "gatys")
+    assert chosen.pooling == "average"
+    assert chosen.objective == "gatys"
+    (variant,) = grid.variants_of(chosen)
+    assert variant.weights == {"content": 1.0, "style": 1e3, "total_variation": 30.0}
 
 
 def test_the_border_of_painterly_is_that_of_the_picture_by_default_that_of_the_report():
@@ -54,9 +83,9 @@ def test_a_sweep_with_a_preset_is_around_the_run_with_it(weights):
     assert grid.as_sweep(single).content_layers == sweep.content_layers
 
 
-@pytest.mark.usefixtures("unchecked")
 def test_a_preset_that_does_not_exist_is_named():
-    with pytest.raises(ValueError, match="`preset` must be one of painterly, got 'photographic'"):
+    said = "the preset must be one of painterly, report, got 'photographic'"
+    with pytest.raises(ValueError, match=said):
         presets.settings("photographic", run_of())
 
 
@@ -80,7 +109,7 @@ def test_the_command_line_has_the_presets(capsys):
     run = config.StylizeConfig(**files, size=300)
     assert parsed("stylize", *command) == presets.apply("painterly", run)
     told = capsys.readouterr().out
-    assert told.startswith("preset painterly: --content-weight 1.0 --style-weight 8.0 ")
+    assert told.startswith("preset painterly: --layer-balance relative --content-weight 1.0 ")
     # What is told is what could have been typed instead.
     assert parsed("stylize", "--size", "300", *told.split()[2:]) == presets.apply("painterly", run)
     assert parsed("sweep", *command).style_weights == (8.0,)
@@ -126,11 +155,10 @@ def test_a_coarse_run_is_the_same_at_half_the_size():
 
 def test_a_whole_picture_s_half_is_read_from_its_file():
     painterly = presets.apply("painterly", run_of(size="full"))
-    assert (painterly.size, painterly.style_size) == ("full", "full")
+    assert (painterly.size, painterly.style_size, painterly.style_scale) == ("full", None, 1)
     runs.check_config(painterly)
     coarse = presets.coarse(painterly, Path("coarse.png"))
-    halves = [max(image.load(path).shape) // 2 for path in (samples.PORTRAIT, samples.PAINTING)]
-    assert [coarse.size, coarse.style_size] == halves
+    assert coarse.size == max(image.load(samples.PORTRAIT).shape) // 2
 
 
 def test_the_samples_are_pictures():

@@ -88,11 +88,6 @@ def _settled(command: Stylize | Sweep, given: set[str]) -> Config:
     config = kind(**{field.name: getattr(command, field.name) for field in fields(kind)})
     if command.preset is None:
         return config
-    if config.objective:
-        raise ValueError(
-            f"--preset {command.preset} and --objective {config.objective} both choose the terms: "
-            "leave one out"
-        )
     chosen = presets.settings(command.preset, config, given=given)
     inform(f"preset {command.preset}: {usage.options(chosen)}")
     return replace(config, **chosen)

@@ -13,7 +13,6 @@ from nst_jax.choices import (
     LogLevel,
     Pooling,
     PrecisionSetting,
-    PresetName,
 )
 from nst_jax.config import StylizeConfig, SweepConfig
 
@@ -25,8 +24,8 @@ def _argument(metavar: str, default: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class _Preset:
-    preset: Annotated[PresetName | None, _argument("painterly", "the report's settings")] = None
-    """Settings chosen by eye, for a picture to look at; what you set yourself stays."""
+    preset: Annotated[str | None, _argument("NAME", "the report's settings")] = None
+    """Settings by name, such as painterly (see nst-jax presets); what you set yourself stays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +78,11 @@ class Objective:
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = "report"
     """Of the objective: report or gatys."""
+
+
+@dataclass(frozen=True)
+class Presets:
+    """List the presets for `stylize` and `sweep`, a line each: what for, and whose settings."""
 
 
 @dataclass(frozen=True)
@@ -269,6 +273,7 @@ Command = (
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Rerun, tyro.conf.subcommand("rerun")]
     | Annotated[Objective, tyro.conf.subcommand("objective")]
+    | Annotated[Presets, tyro.conf.subcommand("presets")]
     | Annotated[Plot, tyro.conf.subcommand("plot")]
     | Annotated[Show, tyro.conf.subcommand("show")]
     | Annotated[Report, tyro.conf.subcommand("report")]

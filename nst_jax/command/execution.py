@@ -3,6 +3,7 @@
 import shlex
 from functools import singledispatch
 
+from nst_jax import presets
 from nst_jax.command.commands import (
     Check,
     Features,
@@ -11,6 +12,7 @@ from nst_jax.command.commands import (
     Objective,
     Plan,
     Plot,
+    Presets,
     Report,
     Rerun,
     Resume,
@@ -73,6 +75,16 @@ def _optimize(command: StylizeConfig | SweepConfig | Resume | Rerun) -> int:
 @run.register
 def _objective(command: Objective) -> int:
     say(terms.text_of(command.name).rstrip())
+    return 0
+
+
+@run.register
+def _presets(command: Presets) -> int:
+    width = max(map(len, presets.names()))
+    for name in presets.names():
+        preset = presets.load(name)
+        origin = f"{preset.source}, {preset.version}, {preset.date}"
+        say(f"{name:<{width}}  {preset.about} ({origin})")
     return 0
 
 

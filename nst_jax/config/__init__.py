@@ -2,6 +2,7 @@
 
 from nst_jax.config import terms
 from nst_jax.config.objective import (
+    OF_TERMS,
     check_functions,
     layer_balance_of,
     resolved,
@@ -21,6 +22,7 @@ from nst_jax.config.settings import (
 from nst_jax.config.terms import TermSpec
 
 __all__ = [
+    "OF_TERMS",
     "PLACES",
     "Config",
     "RunConfig",

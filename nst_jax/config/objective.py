@@ -24,6 +24,15 @@ _WEIGHT_WORDS = {
     "style": "style_weight",
     "total_variation": "tv_weight",
 }
+OF_TERMS = frozenset(
+    (
+        *("objective", "terms", "term", "term_weights", "layer_balance", "convention"),
+        *_LAYER_WORDS,
+        *_WEIGHT_WORDS.values(),
+        *(f"{word}s" for word in _WEIGHT_WORDS.values()),
+    )
+)
+"""The settings that say what the terms are, and how they are weighed."""
 
 
 def resolved(config: _Config) -> _Config:

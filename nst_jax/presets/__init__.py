@@ -1,9 +1,9 @@
-"""Settings chosen by eye, for a picture to look at; the defaults of `config` are the report's."""
+"""Settings by name: each preset is a file here, which says where its settings come from.
 
-from nst_jax.presets.table import apply, coarse, settings
+The defaults of `config` are the report's; a preset fills in what the user has not set.
+"""
 
-__all__ = [
-    "apply",
-    "coarse",
-    "settings",
-]
+from nst_jax.presets.files import Preset, load, names
+from nst_jax.presets.filling import apply, coarse, settings
+
+__all__ = ["Preset", "apply", "coarse", "load", "names", "settings"]

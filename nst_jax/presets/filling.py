@@ -1,20 +1,18 @@
-"""Settings chosen by eye, for a picture to look at; the defaults of `config` are the report's.
+"""A run filled in with the settings of a preset."""
 
-A new preset is a name in `choices.PresetName`, and here a function and its entry in `_PRESETS`.
-"""
-
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
-from nst_jax.choices import PresetName, check_choice
-from nst_jax.config import RunConfig, Size, StylizeConfig, SweepConfig
+from nst_jax.config import OF_TERMS, RunConfig, Size, StylizeConfig, SweepConfig
+from nst_jax.presets.files import load
+from nst_jax.system import plain
 
 _Config = TypeVar("_Config", StylizeConfig, SweepConfig)
 
 
-def apply(name: PresetName, config: _Config) -> _Config:
+def apply(name: str, config: _Config) -> _Config:
     """The same run with the settings of a preset.
 
     Args:
@@ -28,9 +26,12 @@ def apply(name: PresetName, config: _Config) -> _Config:
 
 
 def settings(
-    name: PresetName, config: StylizeConfig | SweepConfig, *, given: Collection[str] = ()
+    name: str, config: StylizeConfig | SweepConfig, *, given: Collection[str] = ()
 ) -> dict[str, Any]:
     """What a preset sets, as fields of the run's settings.
+
+    An objective that the user has named replaces the terms of the preset, and all that it says of
+    them; its network and method stay.
 
     Args:
       name: of the preset.
@@ -40,44 +41,24 @@ def settings(
     Raises:
       ValueError: there is no such preset.
     """
-    check_choice("preset", name, PresetName)
-    chosen = _PRESETS[name](config)
+    preset = load(name)
+    chosen = _typed(preset.settings, StylizeConfig)
+    if config.weights == "random":
+        chosen |= _typed(preset.preview, StylizeConfig)
+    if config.size == "full" and "style_size" not in given:
+        # The size of a whole file has no factor.
+        chosen.pop("style_scale", None)
     if isinstance(config, SweepConfig):
         chosen = dict(_of_a_sweep(*each) for each in chosen.items())
-    return {field: value for field, value in chosen.items() if field not in given}
+        chosen |= _typed(preset.sweep, SweepConfig)
+    left_out = {*given, *(OF_TERMS if "objective" in given else ())}
+    return {field: value for field, value in chosen.items() if field not in left_out}
 
 
-def _painterly(config: RunConfig) -> dict[str, Any]:
-    """Weights and layers that give strokes rather than noise.
-
-    With each layer counted relative to its target, none drowns the others, and strokes appear
-    where the plain sum gives noise. Average pooling smooths. The TV weight is small because
-    relative losses are about 1. Reflected, the border is no more saturated than the rest. Random
-    weights get the settings of a preview: small steps for little noise, a large weight for the
-    painting's colors, no fifth block, which takes time and adds nothing to see.
-    """
-    chosen: dict[str, Any] = {
-        "content_weight": 1.0,
-        "style_weight": 8.0,
-        "tv_weight": 1e-5,
-        "content_layers": ("block4_conv2",),
-        "layer_balance": "relative",
-        "pooling": "average",
-        "border": "reflect",
-        # Broader strokes; those of a whole file cannot be.
-        "style_size": "full" if config.size == "full" else config.size * 8 // 5,
-    }
-    if config.weights == "random":
-        chosen |= {
-            "learning_rate": 0.01,
-            "style_weight": 300.0,
-            "content_layers": ("block4_conv1",),
-            "style_layers": tuple(f"block{n}_conv1" for n in range(1, 5)),
-        }
-    return chosen
-
-
-_PRESETS: dict[PresetName, Callable[[RunConfig], dict[str, Any]]] = {"painterly": _painterly}
+def _typed(values: Mapping[str, Any], kind: type[RunConfig]) -> dict[str, Any]:
+    """Plain values of a file in the types of the settings."""
+    types = get_type_hints(kind)
+    return {name: plain.read(value, types[name]) for name, value in values.items()}
 
 
 def _of_a_sweep(field: str, value: Any) -> tuple[str, Any]:

@@ -1,0 +1,55 @@
+"""The files of presets: settings by name, and where they come from."""
+
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from nst_jax.system import plain
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a file says; the tables have fields of the settings of a single run.
+
+    Attributes:
+      about: what it is for, in a few words.
+      source: whose settings these are.
+      version: of that source.
+      date: of that version, as year, month and day.
+      settings: what it sets.
+      preview: what it sets besides where the network's weights are random.
+      sweep: what it sets besides in a sweep, in the fields of one.
+    """
+
+    about: str
+    source: str
+    version: str
+    date: str
+    settings: dict[str, Any]
+    preview: dict[str, Any] = field(default_factory=dict)
+    sweep: dict[str, Any] = field(default_factory=dict)
+
+
+def names() -> list[str]:
+    """The presets that there are."""
+    found = (each.name.partition(".") for each in resources.files(__package__).iterdir())
+    return sorted(name for name, _, ending in found if ending == "toml")
+
+
+@cache
+def load(name: str) -> Preset:
+    """A preset by its name.
+
+    Args:
+      name: of `names`.
+
+    Raises:
+      ValueError: there is none of that name; one line that lists them.
+    """
+    if name not in names():
+        raise ValueError(f"the preset must be one of {', '.join(names())}, got {name!r}")
+    text = (resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8")
+    preset: Preset = plain.read(tomllib.loads(text), Preset)
+    return preset
