@@ -37,6 +37,8 @@ InputConvention = Literal["auto", "torchvision", "caffe", "caffe_rgb"]
 """The pixels for which the weights of a network were trained."""
 SqueezeNetConvention = Literal["caffe", "torchvision"]
 """The form of SqueezeNet for which weights were trained, see `squeezenet.architecture`."""
+Colors = Literal["style", "content", "luminance", "matched"]
+"""Whose colors a result has, see `config.RunConfig.colors`."""
 Alpha = Literal["white", "keep"]
 """What becomes of a picture's transparency: laid on white, or put back at the end."""
 LogLevel = Literal["debug", "info", "warning", "error"]

@@ -13,6 +13,7 @@ from nst_jax.choices import (
     Alpha,
     Arch,
     Border,
+    Colors,
     Convention,
     LayerBalance,
     OptimizerForm,
@@ -80,6 +81,9 @@ class RunConfig:
     """Enlarge pictures that are smaller than --size."""
     gray: bool = False
     """Take content, style and start in gray, and keep the result gray."""
+    colors: Colors = "style"
+    """The style's colors; or the content's: put back after the run (content), put on a result in
+    gray (luminance), or given to the style picture before (matched)."""
     steps: int = 250
     """Steps of the optimizer."""
     optimizer_form: OptimizerForm = "keras"
@@ -138,6 +142,11 @@ class RunConfig:
     """Keep the optimizer's state beside the log: `resume --steps` then repeats no step."""
     deterministic: bool = False
     """Ask a GPU for the same bytes in every run, at a fifth more time. A CPU always gives them."""
+
+    @property
+    def is_gray(self) -> bool:
+        """Whether only gray images are searched."""
+        return self.gray or self.colors == "luminance"
 
     @property
     def longest_sides(self) -> tuple[int | None, int | None]:

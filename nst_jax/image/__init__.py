@@ -11,6 +11,7 @@ from nst_jax.image.arrays import (
     to_gray,
     to_uint8,
 )
+from nst_jax.image.colors import match_colors, with_colors_of
 from nst_jax.image.masks import load_mask
 from nst_jax.image.metadata import read_metadata
 from nst_jax.image.reading import (
@@ -36,6 +37,7 @@ __all__ = [
     "load_part",
     "load_with_alpha",
     "longest_side",
+    "match_colors",
     "notes",
     "read_metadata",
     "resize",
@@ -44,4 +46,5 @@ __all__ = [
     "spread_first_channel",
     "to_gray",
     "to_uint8",
+    "with_colors_of",
 ]

@@ -55,6 +55,11 @@ def _check_ranges(config: Config) -> None:
         raise ValueError(
             "--style-scale is a factor of the style's size: give --style-size in pixels"
         )
+    if config.gray and config.colors != "style":
+        raise ValueError(
+            f"--gray keeps the result gray, and --colors {config.colors} gives it colors: leave "
+            "one of them out"
+        )
     if config.enlarge and size is None and style_size is None:
         raise ValueError("there is nothing to enlarge to: give a size in pixels, or no --enlarge")
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from nst_jax import image as images
 from nst_jax import masks, vgg
 from nst_jax import weights as network_weights
-from nst_jax.choices import Alpha, Arch, Border, Pooling
+from nst_jax.choices import Alpha, Arch, Border, Colors, Pooling
 from nst_jax.runlog import NAME, RunRecord
 from nst_jax.runs.objectives import CONTENT, STYLE, layers_in, region_of
 from nst_jax.runs.problem import Pictures, Where
@@ -88,6 +88,7 @@ def load_pictures(
     longest_sides: tuple[int | None, int | None],
     enlarge: bool = False,
     gray: bool = False,
+    colors: Colors = "style",
     alpha: Alpha | None = None,
     say: Callable[[str], None],
 ) -> Pictures:
@@ -98,6 +99,7 @@ def load_pictures(
       longest_sides: of content and styles in pixels; None: as in the file.
       enlarge: pictures that are smaller.
       gray: take them in gray.
+      colors: whose the result has.
       alpha: what becomes of the content's transparency; None: the run has no use for it.
       say: gets a line for whatever their owner may not expect.
 
@@ -126,7 +128,10 @@ def load_pictures(
         }
     _say_transparency(sources.content, found is not None, alpha, say)
     kept = found if alpha == "keep" else None
-    pictures = Pictures(content, styles, starts, kept, references, regions, sources.blend)
+    if colors == "matched":
+        styles = {name: images.match_colors(style, content) for name, style in styles.items()}
+    own = content if colors in ("content", "luminance") else None
+    pictures = Pictures(content, styles, starts, kept, references, regions, sources.blend, own)
     if gray:
         return _in_gray(pictures)
     if all(map(images.is_gray, (content, *styles.values()))):

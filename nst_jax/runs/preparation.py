@@ -170,7 +170,8 @@ def load_pictures(config: Config, variants: Sequence[Variant], *, say: Say) -> P
         sources,
         longest_sides=config.longest_sides,
         enlarge=config.enlarge,
-        gray=config.gray,
+        gray=config.is_gray,
+        colors=config.colors,
         alpha=config.alpha if isinstance(config, StylizeConfig) else None,
         say=say,
     )
@@ -237,7 +238,7 @@ def problem_of(
         ),
         layer_balance=layer_balance_of(config),
         noise=config.init_noise,
-        gray=config.gray,
+        gray=config.is_gray,
     )
 
 

@@ -39,6 +39,7 @@ class Pictures(NamedTuple):
       references: further pictures that terms read, by name.
       masks: `{"content" or "style": {region: (h, w)}}`, 1 inside and 0 outside.
       blend: weights of the pictures that are one style together, by name; none: "style" is alone.
+      colors: (h, w, 3), the picture whose colors the results get; None: they keep their own.
     """
 
     content: Float[np.ndarray, "h w 3"]
@@ -48,6 +49,7 @@ class Pictures(NamedTuple):
     references: Mapping[str, np.ndarray] = MappingProxyType({})
     masks: Mapping[str, Mapping[str, np.ndarray]] = MappingProxyType({})
     blend: Mapping[str, float] = MappingProxyType({})
+    colors: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,15 @@ class Problem:
             for name in self.terms
         )
 
+    def colored(self, pictures: UInt8[np.ndarray, "v h w 3"]) -> UInt8[np.ndarray, "v h w 3"]:
+        """Pictures of `in_8_bits` with the colors in which they are saved."""
+        if self.pictures.colors is None:
+            return pictures
+        found = images.with_colors_of(images.from_uint8(pictures), self.pictures.colors)
+        return images.to_uint8(found)
+
     def in_8_bits(self, state: driver.State) -> UInt8[np.ndarray, "v h w 3"]:
-        """The images of a state as they are saved."""
+        """The images of a state, of which the losses are logged."""
         pictures = images.to_uint8(driver.pictures(state))
         # A compiled step may leave a channel a last bit off the others.
         return images.spread_first_channel(pictures) if self.gray else pictures

@@ -228,7 +228,7 @@ def _log_chunk(
         plan.columns,
     )
     if schedule.snapshot_every and done % schedule.snapshot_every == 0:
-        pictures = program.problem.in_8_bits(chunk.state)[: plan.count]
+        pictures = program.problem.colored(program.problem.in_8_bits(chunk.state)[: plan.count])
         log.append_snapshot(done // schedule.snapshot_every - 1, done, pictures, plan.columns)
 
 
@@ -260,7 +260,8 @@ def _finish(program: Program, state: driver.State, log: RunLog, interrupted: boo
         ended.append(
             _ended(variant, int(bad_steps[i]), totals[:, i], last, interrupted, at_minimum)
         )
-    log.finish_variants(ended, final=final, images=pictures[: plan.count], variants=plan.columns)
+    saved = program.problem.colored(pictures[: plan.count])
+    log.finish_variants(ended, final=final, images=saved, variants=plan.columns)
     return ended
 
 
@@ -299,5 +300,5 @@ def is_end_of(record: RunRecord, path: Path, program: Program) -> bool:
     if not np.isfinite(driver.pictures(state)).all():
         return False
     plan = program.plan
-    pictures = program.problem.in_8_bits(state)[: plan.count]
+    pictures = program.problem.colored(program.problem.in_8_bits(state)[: plan.count])
     return np.array_equal(pictures, record.results()[0][plan.columns])
