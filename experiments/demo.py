@@ -3,17 +3,15 @@
     make demo                                                    # or: python experiments/demo.py
     make demo ARGS="--content portrait.jpg --style painting.jpg"   # the same with your own
 
-Runs at half the size first, for large strokes, and goes on from there at full size. Writes
+Begins at half the size, for large strokes, and goes on at full size. Writes
 stylized.png, overview.png, losses.png and run.h5, replacing those of an earlier call.
 On two CPU cores it takes one to two minutes, less where they multiply bfloat16 fast. Where no
 trained weights can be found or downloaded it says so and goes on with random ones: a preview of
 what the program does, not of how well.
 """
 
-import signal
 import sys
-import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
@@ -21,7 +19,7 @@ import tyro
 from nst_jax import presets, runs, weights
 from nst_jax.config import StylizeConfig
 from nst_jax.image import samples
-from nst_jax.system.console import exit_code_of, say
+from nst_jax.system.console import exit_code_of
 
 BANNER = """
 ****************************************************************************
@@ -59,18 +57,12 @@ def config_of(demo: Demo, source: str | None) -> StylizeConfig:
         log=demo.output_dir / "run.h5",
         figures=demo.output_dir,
         size=demo.size,
-        steps=demo.steps,
+        stages=(f"{demo.size // 2}:{2 * demo.steps},rate=2", f"{demo.size}:{demo.steps}"),
         weights=source,
         precision="fast",
         force=True,
     )
     return presets.apply("painterly", config)
-
-
-def _say_coarse(line: str) -> None:
-    # The coarse picture is gone when the demo ends: not worth mentioning.
-    if not line.startswith("wrote"):
-        say(f"coarse: {line}")
 
 
 def _warn(problem: str) -> None:
@@ -79,17 +71,9 @@ def _warn(problem: str) -> None:
 
 def main(demo: Demo) -> int:
     config = config_of(demo, weights.trained_or_random(demo.weights, say=_warn))
-    demo.output_dir.mkdir(parents=True, exist_ok=True)  # refused now, not after the coarse run
-    with tempfile.TemporaryDirectory() as folder:
-        coarse = presets.coarse(config, Path(folder) / "coarse.png")
-        exit_code = runs.stylize_files(coarse, say=_say_coarse).exit_code
-        if exit_code:
-            return exit_code
-        return runs.stylize_files(replace(config, init=str(coarse.output))).exit_code
+    return runs.stylize_files(config).exit_code
 
 
 if __name__ == "__main__":
-    # Outside a run SIGTERM would end the program without removing the coarse picture.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     demo = tyro.cli(Demo)
     sys.exit(exit_code_of(lambda: main(demo)))

@@ -209,6 +209,3 @@ def test_files_that_are_no_objective_are_refused_in_one_line(stylize, tmp_path, 
 def test_an_objective_that_does_not_exist_lists_the_names(capsys):
     assert cli.main(["objective", "reprot"]) == 1
     assert "must be gatys, report or a file" in capsys.readouterr().err
-    command = ["stylize", "c.png", "s.png", "--output", "o.png"]
-    assert cli.main([*command, "--objective", "report", "--preset", "painterly"]) == 1
-    assert "both choose the terms" in capsys.readouterr().err

@@ -143,22 +143,10 @@ def test_the_log_of_a_run_with_a_preset_needs_no_preset():
     assert config.from_json(config.to_json(chosen)) == chosen
 
 
-def test_a_coarse_run_is_the_same_at_half_the_size():
-    run = run_of(size=300, style_size=480, steps=50, log=Path("run.h5"), figures=Path("figures"))
-    coarse = presets.coarse(run, Path("coarse.png"))
-    assert (coarse.size, coarse.style_size, coarse.steps) == (150, 240, 100)
-    assert (coarse.output, coarse.log, coarse.figures) == (Path("coarse.png"), None, None)
-    (variant,), (fine,) = grid.variants_of(coarse), grid.variants_of(run)
-    assert variant.learning_rate == 2 * fine.learning_rate
-    assert presets.coarse(run_of(), Path("coarse.png")).style_size is None
-
-
-def test_a_whole_picture_s_half_is_read_from_its_file():
+def test_a_whole_picture_has_the_style_of_a_whole_file():
     painterly = presets.apply("painterly", run_of(size="full"))
     assert (painterly.size, painterly.style_size, painterly.style_scale) == ("full", None, 1)
     runs.check_config(painterly)
-    coarse = presets.coarse(painterly, Path("coarse.png"))
-    assert coarse.size == max(image.load(samples.PORTRAIT).shape) // 2
 
 
 def test_the_samples_are_pictures():

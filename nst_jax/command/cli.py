@@ -15,7 +15,7 @@ import tyro
 from nst_jax import presets
 from nst_jax.command import commands, execution, usage
 from nst_jax.command.commands import Arguments, Command, Stylize, Sweep
-from nst_jax.config import Config, StylizeConfig, SweepConfig
+from nst_jax.config import Config, StylizeConfig, SweepConfig, last_size
 from nst_jax.system.console import exit_code_of, inform, printable, set_log_level
 from nst_jax.version import __version__
 
@@ -86,8 +86,20 @@ def _settled(command: Stylize | Sweep, given: set[str]) -> Config:
     """The settings of a run: those that are given, then those of the preset."""
     kind: type[Config] = StylizeConfig if isinstance(command, Stylize) else SweepConfig
     config = kind(**{field.name: getattr(command, field.name) for field in fields(kind)})
+    config = _with_stages(config, given)
     if command.preset is None:
         return config
     chosen = presets.settings(command.preset, config, given=given)
     inform(f"preset {command.preset}: {usage.options(chosen)}")
     return replace(config, **chosen)
+
+
+def _with_stages(config: Config, given: set[str]) -> Config:
+    """The settings with the size that typed stages end with, unless one is typed."""
+    size = last_size(config.stages)
+    if size and "steps" in given:
+        raise ValueError(
+            "--steps and --stages both say how long the run goes on: leave --steps out, or give "
+            "--stages auto"
+        )
+    return replace(config, size=size) if size and "size" not in given else config

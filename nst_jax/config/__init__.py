@@ -5,10 +5,10 @@ from nst_jax.config.objective import (
     OF_TERMS,
     check_functions,
     layer_balance_of,
-    resolved,
     terms_of,
     weights_of,
 )
+from nst_jax.config.resolution import resolved
 from nst_jax.config.settings import (
     PLACES,
     Config,
@@ -19,6 +19,7 @@ from nst_jax.config.settings import (
     from_json,
     to_json,
 )
+from nst_jax.config.stages import StageSpec, at_stage, last_size, stages_of
 from nst_jax.config.terms import TermSpec
 
 __all__ = [
@@ -27,13 +28,17 @@ __all__ = [
     "Config",
     "RunConfig",
     "Size",
+    "StageSpec",
     "StylizeConfig",
     "SweepConfig",
     "TermSpec",
+    "at_stage",
     "check_functions",
     "from_json",
+    "last_size",
     "layer_balance_of",
     "resolved",
+    "stages_of",
     "terms",
     "terms_of",
     "to_json",

@@ -35,7 +35,7 @@ OF_TERMS = frozenset(
 """The settings that say what the terms are, and how they are weighed."""
 
 
-def resolved(config: _Config) -> _Config:
+def with_objective_read(config: _Config) -> _Config:
     """The same run with the file of its objective read: it needs the file no more.
 
     Raises:

@@ -86,6 +86,8 @@ class RunConfig:
     gray (luminance), or given to the style picture before (matched)."""
     steps: int = 250
     """Steps of the optimizer."""
+    stages: Annotated[tuple[str, ...], _argument("SIZE:STEPS|auto", "one, of --size")] = ()
+    """Coarse to fine: sizes with their steps, and maybe factors: 128:300,rate=2 256:100."""
     optimizer_form: OptimizerForm = "keras"
     """The update rules as Keras runs them, or as the report prints them."""
     objective: Annotated[str | None, _argument("FILE|NAME", "report")] = None

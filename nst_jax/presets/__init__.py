@@ -4,6 +4,6 @@ The defaults of `config` are the report's; a preset fills in what the user has n
 """
 
 from nst_jax.presets.files import Preset, load, names
-from nst_jax.presets.filling import apply, coarse, settings
+from nst_jax.presets.filling import apply, settings
 
-__all__ = ["Preset", "apply", "coarse", "load", "names", "settings"]
+__all__ = ["Preset", "apply", "load", "names", "settings"]

@@ -2,10 +2,9 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from nst_jax.config import OF_TERMS, RunConfig, Size, StylizeConfig, SweepConfig
+from nst_jax.config import OF_TERMS, RunConfig, StylizeConfig, SweepConfig
 from nst_jax.presets.files import load
 from nst_jax.system import plain
 
@@ -66,39 +65,3 @@ def _of_a_sweep(field: str, value: Any) -> tuple[str, Any]:
     if field in {each.name for each in fields(RunConfig)}:
         return field, value
     return f"{field}s", (repr(value) if field == "learning_rate" else value,)
-
-
-def coarse(config: StylizeConfig, output: Path) -> StylizeConfig:
-    """The same run at half the size, where strokes are large and steps are cheap.
-
-    Its picture is a start for the run itself: `replace(config, init=str(output))`. Of full size the
-    half is read from the file.
-
-    Args:
-      config: of the run.
-      output: where the coarse picture goes; there is nothing else of it, no log nor figures.
-
-    Raises:
-      ValueError, OSError: a picture of full size cannot be read.
-    """
-    size, style_size = config.size, config.style_size
-    return replace(
-        config,
-        output=output,
-        log=None,
-        figures=None,
-        tensorboard=None,
-        snapshot_every=0,
-        keep_state=False,
-        size=_half(size, config.content),
-        style_size=None if style_size is None else _half(style_size, config.style),
-        steps=2 * config.steps,
-        learning_rate=2 * config.learning_rate,
-    )
-
-
-def _half(size: Size, path: Path) -> int:
-    # The help of the command line asks for presets, and waits for no library of pictures.
-    from nst_jax import image
-
-    return (image.longest_side(path) if size == "full" else size) // 2

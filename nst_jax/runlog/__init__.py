@@ -4,6 +4,7 @@ from nst_jax.runlog.reading import has_ended, load, parse_json
 from nst_jax.runlog.record import (
     NAME,
     SCHEMA_VERSION,
+    LoggedStage,
     RunRecord,
     Variant,
     ended,
@@ -15,6 +16,7 @@ __all__ = [
     "NAME",
     "SCHEMA_VERSION",
     "TOTAL",
+    "LoggedStage",
     "Parts",
     "Rows",
     "RunRecord",

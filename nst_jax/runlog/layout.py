@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
-from nst_jax.runlog.record import SCHEMA, SCHEMA_VERSION, Variant, style_path
+from nst_jax.runlog.record import SCHEMA, SCHEMA_VERSION, LoggedStage, Variant, style_path
 from nst_jax.runlog.series import TOTAL, Parts, axis_of, series
 
 # Of fixed length, to be overwritten in place.
@@ -149,6 +149,12 @@ def write_images(
     file.create_dataset("images/snapshots", data=np.zeros((num_snapshots, *shape), np.uint8))
     steps = np.full(num_snapshots, -1, np.int32)
     file.create_dataset("images/snapshot_step", data=steps)
+
+
+def write_stages(file: h5py.File, stages: Sequence[LoggedStage]) -> None:
+    """The sizes of a run of several, and where each ends."""
+    for i, name in enumerate(LoggedStage._fields if stages else ()):
+        file[f"stages/{name}"] = np.array([stage[i] for stage in stages], np.int32)
 
 
 def write_metrics(file: h5py.File, metrics: Sequence[str], variants: int) -> None:

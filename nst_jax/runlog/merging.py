@@ -59,6 +59,7 @@ def _new_log(path: Path, parts: Sequence[RunRecord], config: Mapping[str, Any]) 
         },
         references=first.references,
         masks=first.masks,
+        stages=first.stages,
         metrics=list(dict.fromkeys(name for part in parts for name in part.metrics)),
         content=first.content,
         styles={name: style for part in parts for name, style in part.styles.items()},

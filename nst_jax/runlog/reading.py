@@ -15,6 +15,7 @@ from nst_jax.runlog.record import (
     NAME,
     SCHEMA,
     SCHEMA_VERSION,
+    LoggedStage,
     RunRecord,
     Status,
     Variant,
@@ -136,6 +137,7 @@ def _read(path: Path, reader: Reader) -> RunRecord:
         snapshots=reader.array("images/snapshots", np.uint8, "svhw3", count=snapshots),
         snapshot_steps=snapshot_steps[:snapshots],
         capacity=reader.size("t"),
+        stages=_read_stages(reader),
         **_read_extras(reader, parts),
     )
 
@@ -162,6 +164,18 @@ def _read_extras(reader: Reader, parts: Parts) -> dict[str, dict[str, np.ndarray
             for name in _members(reader, "metrics")
         },
     }
+
+
+def _read_stages(reader: Reader) -> tuple[LoggedStage, ...]:
+    """The stages of a run of several sizes."""
+    if "stages" not in reader:
+        return ()
+    columns = [reader.array(f"stages/{name}", np.int32, ("stage",)) for name in LoggedStage._fields]
+    stages = tuple(LoggedStage(*map(int, each)) for each in zip(*columns, strict=True))
+    stops = [0, *(stage.stop for stage in stages)]
+    if not 0 < len(stages) <= MOST_TERMS or np.any(np.diff(stops) < 1):
+        raise ValueError(f"stages: expected from 1 to {MOST_TERMS}, each behind the other")
+    return stages
 
 
 def _members(reader: Reader, group: str) -> list[str]:

@@ -12,6 +12,7 @@
     /metrics     METRIC: of the saved picture, by judges that were not optimized (v,), if asked for
     /images      content, style (style_2, ... of a sweep over styles), final (v, h, w, 3),
                  snapshots (s, v, h, w, 3), snapshot_step (s,)
+    /stages      height, width, stop: the step at which each ends (s,), of a run of several sizes
     /references  NAME: further pictures that terms read   /masks   NAME: regions (h, w)
 
 Every dataset has its full size from the start (`writing` says why). What has no value yet is -1
@@ -23,7 +24,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
@@ -92,6 +93,14 @@ def over(status: Status, variants: Iterable[str], *, judged: bool) -> bool:
     return status in stopped and all(each in ENDED for each in variants)
 
 
+class LoggedStage(NamedTuple):
+    """A stage of a run: the size of its image in pixels, and the step at which it ends."""
+
+    height: int
+    width: int
+    stop: int
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """A run log as read by `load`.
@@ -116,6 +125,7 @@ class RunRecord:
       masks: of regions, (h, w), 255 inside, by name.
       metrics: of the saved pictures, `{metric: (v,)}`, NaN for those that are not judged yet; none
         if the run was not asked for them.
+      stages: of a run of several sizes, coarse to fine; none of one of a single size.
     """
 
     path: Path
@@ -135,6 +145,7 @@ class RunRecord:
     references: Mapping[str, np.ndarray] = field(default_factory=dict)
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
     metrics: Mapping[str, np.ndarray] = field(default_factory=dict)
+    stages: tuple[LoggedStage, ...] = ()
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -186,10 +197,14 @@ class RunRecord:
         ended above a start that could be improved has diverged.
         """
         finished = np.array([variant.status == "finished" for variant in self.variants])
-        if self.final is None or not len(self.rows.step):
+        if self.final is None:
             return np.zeros_like(finished)
-        is_flat = self.rows.grad_norm[0] == 0
-        return finished & (is_flat | (self.final[TOTAL] > self.rows.total[0]))
+        # Losses of one size alone can be compared.
+        start = self.stages[-2].stop if len(self.stages) > 1 else 0
+        if len(self.rows.step) <= start:
+            return np.zeros_like(finished)
+        is_flat = self.rows.grad_norm[start] == 0
+        return finished & (is_flat | (self.final[TOTAL] > self.rows.total[start]))
 
 
 def style_path(number: int) -> str:

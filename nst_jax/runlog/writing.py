@@ -24,7 +24,7 @@ from jaxtyping import Float, UInt8
 
 from nst_jax.runlog import layout
 from nst_jax.runlog.reading import read_parts, read_rows
-from nst_jax.runlog.record import ENDED, RunRecord, Status, Variant
+from nst_jax.runlog.record import ENDED, LoggedStage, RunRecord, Status, Variant
 from nst_jax.runlog.series import TOTAL, Parts, Rows, series
 from nst_jax.system import files, sandbox
 from nst_jax.system.hdf5 import Reader
@@ -59,6 +59,7 @@ class RunLog:
         references: Mapping[str, UInt8[np.ndarray, "h3 w3 3"]] = MappingProxyType({}),
         masks: Mapping[str, UInt8[np.ndarray, "h w"]] = MappingProxyType({}),
         metrics: Sequence[str] = (),
+        stages: Sequence[LoggedStage] = (),
     ) -> "RunLog":
         """Makes the file with status "running" and no rows; an existing one is replaced.
 
@@ -77,6 +78,7 @@ class RunLog:
           references: see `RunRecord`.
           masks: see `RunRecord`.
           metrics: names of those that the pictures will be judged by.
+          stages: see `RunRecord`.
         """
         layout.check_space(path, num_steps, num_snapshots, variants, parts, content)
         with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
@@ -87,6 +89,7 @@ class RunLog:
             layout.write_images(file, content, styles, parts, len(variants), num_snapshots)
             layout.write_guides(file, references, masks)
             layout.write_metrics(file, metrics, len(variants))
+            layout.write_stages(file, stages)
         return cls(_opened(path), parts)
 
     @classmethod
@@ -217,9 +220,16 @@ class RunLog:
         """The total of each row so far, of some variants."""
         return self._file["losses/total"][: self._count(variants), variants]
 
-    def start(self, variants: slice) -> dict[str, Float[np.ndarray, "v"]]:
-        """The losses of the first row, of some variants."""
-        return {name: self._file[f"losses/{name}"][0, variants] for name in (TOTAL, *self._parts)}
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(h, w, 3) of the saved pictures."""
+        shape: tuple[int, ...] = self._file["images/final"].shape[1:]
+        return shape
+
+    def losses_at(self, step: int, variants: slice) -> dict[str, Float[np.ndarray, "v"]]:
+        """The losses of a row, of some variants."""
+        names = (TOTAL, *self._parts)
+        return {name: self._file[f"losses/{name}"][step, variants] for name in names}
 
     def seconds(self, variants: slice) -> float:
         """When the last row of some variants was logged, counted from their start."""

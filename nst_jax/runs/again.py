@@ -193,7 +193,7 @@ def _with_more_steps(record: RunRecord, run: Run) -> tuple[dict[int, Path], Run]
         is_same = run.schedule.tolerance is None or old.chunk_length == new.chunk_length
         if is_same and checkpoint.program_of(path) == number:
             if all(map(runlog.ended, record.variants[new.columns])):
-                parts = (run.problem, run.method, new, run.variants)
+                parts = (run.stages[-1], run.method, new, run.variants)
                 program = programs.build(*parts, number=number)
                 if not programs.is_end_of(record, path, program):
                     raise checkpoint.OtherRun(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from nst_jax import image as images
-from nst_jax.config import Config, RunConfig, StylizeConfig, SweepConfig, terms_of
+from nst_jax.config import Config, RunConfig, StylizeConfig, SweepConfig, stages_of, terms_of
 from nst_jax.driver import check_settings
 from nst_jax.optimizers import named
 from nst_jax.runlog import Variant
@@ -28,6 +28,7 @@ def check_config(config: Config) -> None:
     """
     _check_ranges(config)
     _check_terms(config)
+    _check_stages(config)
     _check_what_is_kept(config)
     _check_judges(config)
     check_variants(variants_of(config), config)
@@ -75,6 +76,15 @@ def _check_terms(config: Config) -> None:
         raise ValueError(
             "there is nothing to match: no term reads a layer of the network; name a content layer "
             "or a style layer"
+        )
+
+
+def _check_stages(config: Config) -> None:
+    named = {name for spec in stages_of(config) for name in spec.weights}
+    if unknown := sorted(named - set(terms_of(config))):
+        raise ValueError(
+            f"--stages has a weight of {', '.join(unknown)}: the terms are "
+            f"{', '.join(terms_of(config))}"
         )
 
 

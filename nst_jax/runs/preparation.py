@@ -14,7 +14,9 @@ from nst_jax.config import (
     RunConfig,
     StylizeConfig,
     SweepConfig,
+    at_stage,
     layer_balance_of,
+    stages_of,
     terms_of,
     to_json,
 )
@@ -25,7 +27,7 @@ from nst_jax.runs.grid import WHOLE, Share, variants_of
 from nst_jax.runs.inputs import Network, Sources
 from nst_jax.runs.judging import Panel
 from nst_jax.runs.plans import Plan
-from nst_jax.runs.problem import Method, Pictures, Problem, Schedule, make_problem
+from nst_jax.runs.problem import Method, Pictures, Problem, Schedule, Stage, make_problem
 from nst_jax.runs.results import Outputs
 from nst_jax.system import environment
 from nst_jax.system.console import Say, inform, warn
@@ -37,7 +39,7 @@ class Run(NamedTuple):
     """Everything that is ready before the first step.
 
     Attributes:
-      problem: what is minimised.
+      stages: what is minimised, at one size after another; mostly one.
       method: how.
       schedule: how long.
       outputs: where it is written.
@@ -52,7 +54,7 @@ class Run(NamedTuple):
       panel: judges of the pictures that come out; None: they are not judged.
     """
 
-    problem: Problem
+    stages: Sequence[Stage]
     method: Method
     schedule: Schedule
     outputs: Outputs
@@ -65,6 +67,11 @@ class Run(NamedTuple):
     terms: Terms
     hashes: dict[str, str]
     panel: Panel | None
+
+    @property
+    def problem(self) -> Problem:
+        """What is minimised at the end."""
+        return self.stages[-1].problem
 
     @property
     def alpha(self) -> np.ndarray | None:
@@ -111,11 +118,12 @@ def prepare(
     network = load_network(config, form or vgg.fastest_form(config.precision), say=say)
     request.check()
     problem = problem_of(config, network.feature_fn, pictures, say=say)
+    stages = _stages_of(config, network, variants, problem)
     # Wait for XLA: an interpreter that ends during a computation crashes.
-    jax.block_until_ready(problem.objectives)
+    jax.block_until_ready([stage.problem.objectives for stage in stages])
     request.check()
     return Run(
-        problem=problem,
+        stages=stages,
         method=Method(config.optimizer_form),
         schedule=Schedule(config.steps, config.snapshot_every, config.tolerance),
         outputs=_outputs_of(config),
@@ -240,6 +248,31 @@ def problem_of(
         noise=config.init_noise,
         gray=config.is_gray,
     )
+
+
+def _stages_of(
+    config: Config, network: Network, variants: Sequence[Variant], last: Problem
+) -> list[Stage]:
+    """The stages of a run, of which the last one's problem is there."""
+    specs = stages_of(config)
+    if not specs:
+        return [Stage(last, 0, config.steps)]
+
+    def quiet(line: object) -> None:
+        """What is to be said of the pictures has been said of the last stage."""
+        del line
+
+    stages: list[Stage] = []
+    for spec in specs:
+        begin = stages[-1].stop if stages else 0
+        own = at_stage(config, spec)
+        if spec is specs[-1] and spec.style_scale == 1:
+            problem = last
+        else:
+            pictures = load_pictures(own, variants, say=quiet)
+            problem = problem_of(own, network.feature_fn, pictures, say=quiet)
+        stages.append(Stage(problem, begin, begin + spec.steps, spec.rate, spec.weights))
+    return stages
 
 
 def _load_panel(config: Config, pictures: Pictures, say: Say) -> Panel | None:

@@ -155,6 +155,34 @@ class Problem:
         return images.spread_first_channel(pictures) if self.gray else pictures
 
 
+class Stage(NamedTuple):
+    """A part of a run at one size of its image.
+
+    Attributes:
+      problem: what the variants minimise at this size.
+      begin, stop: the steps of the run at which it begins and ends.
+      rate: factor of the learning rate.
+      weights: factors of the weights of terms, by name; of the others 1.
+    """
+
+    problem: Problem
+    begin: int
+    stop: int
+    rate: float = 1.0
+    weights: Mapping[str, float] = MappingProxyType({})
+
+    def hyper(self, variant: Variant) -> driver.Hyperparameters:
+        """Rate and weights of a variant in this stage."""
+        weights = self.problem.weights(variant)
+        of_terms = {
+            name: np.float32(weight * self.weights.get(name, 1.0))
+            for name, weight in weights.terms.items()
+        }
+        return driver.Hyperparameters(
+            variant.learning_rate * self.rate, weights._replace(terms=of_terms)
+        )
+
+
 class Method(NamedTuple):
     """How a run minimises: the form of the update rules; each variant names its optimizer."""
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,14 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import UInt8
 
-from nst_jax import backend, driver, runlog
+from nst_jax import backend, driver, runlog, stages
 from nst_jax import image as images
 from nst_jax.optimizers import Optimizer
 from nst_jax.runlog import RunRecord, Variant, checkpoint
 from nst_jax.runlog.writing import RunLog
 from nst_jax.runs.plans import Plan
-from nst_jax.runs.problem import Method, Problem, Schedule
+from nst_jax.runs.problem import Method, Problem, Schedule, Stage
 from nst_jax.system import memory
 from nst_jax.system.console import warn
 from nst_jax.system.interrupts import StopRequest
@@ -30,27 +32,32 @@ OnChunk = Callable[[Plan, driver.Chunk], None]
 
 
 class Program(NamedTuple):
-    """What is ready before the first step of some variants that run together.
+    """What is ready before the first step of some variants that run together, in one stage.
 
     Attributes:
-      number: among the programs of the run.
+      number: among the programs of the run; those of one number are the stages of one.
       plan: of this program.
       variants: its own.
-      problem: of the run.
+      stage: of the run.
       objective: of its style.
       optimizer: its own.
       hyper: rates and weights, leading axis v of the plan's width.
-      state: before its first step, or from a checkpoint.
+      state: before its first step, or from a checkpoint; of a later stage one of the same shapes.
     """
 
     number: int
     plan: Plan
     variants: Sequence[Variant]
-    problem: Problem
+    stage: Stage
     objective: Objective
     optimizer: Optimizer
     hyper: driver.Hyperparameters
     state: driver.State
+
+    @property
+    def problem(self) -> Problem:
+        """What is minimised in the stage."""
+        return self.stage.problem
 
 
 class Sink(NamedTuple):
@@ -70,12 +77,12 @@ class Sink(NamedTuple):
 
 
 def build(
-    problem: Problem, method: Method, plan: Plan, variants: Sequence[Variant], *, number: int
+    stage: Stage, method: Method, plan: Plan, variants: Sequence[Variant], *, number: int
 ) -> Program:
     """The program of a plan at its start.
 
     Args:
-      problem: of the run.
+      stage: of the run.
       method: of the run.
       plan: of the program.
       variants: all of the run.
@@ -86,19 +93,21 @@ def build(
     optimizer = method.optimizer(own[0])
     hyper = jax.tree.map(
         lambda *x: jnp.stack([jnp.asarray(each, jnp.float32) for each in x]),
-        *(driver.Hyperparameters(v.learning_rate, problem.weights(v)) for v in lanes),
+        *map(stage.hyper, lanes),
     )
-    starts = np.stack([problem.start(variant) for variant in lanes])
+    starts = np.stack([stage.problem.start(variant) for variant in lanes])
     state = driver.init_state(starts, optimizer, hyper)
-    objective = problem.objectives[own[0].style]
-    return Program(number, plan, own, problem, objective, optimizer, hyper, state)
+    objective = stage.problem.objectives[own[0].style]
+    return Program(number, plan, own, stage, objective, optimizer, hyper, state)
 
 
-def run(program: Program, schedule: Schedule, sink: Sink, request: StopRequest) -> list[Variant]:
+def run(
+    course: Sequence[Program], schedule: Schedule, sink: Sink, request: StopRequest
+) -> list[Variant]:
     """Runs a program into its columns of the log, from its checkpoint if there is one.
 
     Args:
-      program: see `build`.
+      course: its stages, see `build`.
       schedule: how long.
       sink: where it writes.
       request: a signal that ends the run after the present chunk.
@@ -106,11 +115,43 @@ def run(program: Program, schedule: Schedule, sink: Sink, request: StopRequest) 
     Returns:
       Its variants with their status.
     """
-    program, seconds = _from_checkpoint(program, sink)
-    program = _spread(program)
+    course, seconds = _from_checkpoint(course, sink)
+    state, saved = course[0].state, time.monotonic()
+    for number, program in enumerate(course):
+        program = _spread(_grown(program, state) if number else program)
+        state, saved = _run_stage(program, schedule, sink, request, seconds, saved)
+        if request:
+            break
+        seconds = sink.log.seconds(program.plan.columns)
+    # The evaluation of the last pictures gives the state away.
+    if sink.keep_state:
+        checkpoint.save(sink.checkpoint, state, program=program.number)
+    ended = _finish(program, state, sink.log, bool(request))
+    if not (request or sink.keep_state):
+        sink.checkpoint.unlink(missing_ok=True)
+    return ended
+
+
+def _run_stage(
+    program: Program,
+    schedule: Schedule,
+    sink: Sink,
+    request: StopRequest,
+    seconds: float,
+    saved: float,
+) -> tuple[driver.State, float]:
+    """The state at the end of a stage, and when one was saved last.
+
+    Args:
+      program: at the step at which it goes on.
+      schedule: how long.
+      sink: where it writes.
+      request: of a signal.
+      seconds: that the variants have run before.
+      saved: when a state was saved, by `time.monotonic`.
+    """
     needed = _compile(program, sink.log)
     state = program.state
-    saved = time.monotonic()
     height, width = program.problem.shape[:2]
     with memory.out_of_memory_in_words(needed, (width, height), program.plan.width):
         for chunk in _chunks(program, schedule, sink.log, request):
@@ -122,25 +163,39 @@ def run(program: Program, schedule: Schedule, sink: Sink, request: StopRequest) 
                 saved = time.monotonic()
             if request:
                 break
-    # The evaluation of the last pictures gives the state away.
-    if sink.keep_state:
-        checkpoint.save(sink.checkpoint, state, program=program.number)
-    ended = _finish(program, state, sink.log, bool(request))
-    if not (request or sink.keep_state):
-        sink.checkpoint.unlink(missing_ok=True)
-    return ended
+    return state, saved
 
 
-def _from_checkpoint(program: Program, sink: Sink) -> tuple[Program, float]:
-    """The program at its last checkpoint, and the seconds that it has run until then."""
-    if checkpoint.program_of(sink.checkpoint) != program.number:
-        return program, 0.0
-    columns = program.plan.columns
-    state = checkpoint.load(sink.checkpoint, program.state)
-    steps = np.asarray(state.step)
-    if not 0 <= steps.min() <= steps.max() <= len(sink.log.totals(columns)):
-        raise checkpoint.OtherRun(sink.checkpoint)
-    return program._replace(state=jax.tree.map(jnp.asarray, state)), sink.log.seconds(columns)
+def _grown(program: Program, state: driver.State) -> Program:
+    """The program of a stage at the end of the one before."""
+    # Off the devices over which that one was spread.
+    ended = jax.tree.map(jnp.asarray, jax.device_get(state))
+    shape = program.problem.shape
+    grown = stages.grow(ended, shape, program.hyper, optimizer=program.optimizer)
+    return program._replace(state=grown)
+
+
+def _from_checkpoint(course: Sequence[Program], sink: Sink) -> tuple[Sequence[Program], float]:
+    """The stages that are left, the first at its last checkpoint, and the seconds until then."""
+    first = course[0]
+    if checkpoint.program_of(sink.checkpoint) != first.number:
+        return course, 0.0
+    columns = first.plan.columns
+    for i, program in enumerate(course):
+        with suppress(checkpoint.OtherRun):
+            state = checkpoint.load(sink.checkpoint, program.state)
+            steps = np.asarray(state.step)
+            if 0 <= steps.min() <= steps.max() <= len(sink.log.totals(columns)) and _is_in(
+                program.stage, int(steps.max())
+            ):
+                at_state = program._replace(state=jax.tree.map(jnp.asarray, state))
+                return [at_state, *course[i + 1 :]], sink.log.seconds(columns)
+    raise checkpoint.OtherRun(sink.checkpoint)
+
+
+def _is_in(stage: Stage, step: int) -> bool:
+    """Whether a state of so many steps is of a stage: at a seam of the one that ends there."""
+    return stage.begin < step <= stage.stop or step == stage.begin == 0
 
 
 def _spread(program: Program) -> Program:
@@ -194,7 +249,7 @@ def _chunks(
         program.hyper,
         program.state,
         optimizer=program.optimizer,
-        num_steps=schedule.steps,
+        num_steps=program.stage.stop,
         chunk_length=plan.chunk_length,
         driver=plan.driver,
         tolerance=schedule.tolerance,
@@ -228,7 +283,9 @@ def _log_chunk(
         plan.columns,
     )
     if schedule.snapshot_every and done % schedule.snapshot_every == 0:
-        pictures = program.problem.colored(program.problem.in_8_bits(chunk.state)[: plan.count])
+        pictures = _saved(
+            program.problem, program.problem.in_8_bits(chunk.state)[: plan.count], log.shape
+        )
         log.append_snapshot(done // schedule.snapshot_every - 1, done, pictures, plan.columns)
 
 
@@ -251,16 +308,17 @@ def _finish(program: Program, state: driver.State, log: RunLog, interrupted: boo
         driver=plan.driver,
     )
     final = {name: loss[: plan.count] for name, loss in _losses_by_name(losses).items()}
-    totals, start = log.totals(plan.columns), log.start(plan.columns)
+    begin = program.stage.begin
+    totals, start = log.totals(plan.columns)[begin:], log.losses_at(begin, plan.columns)
     ended = []
     for i, variant in enumerate(program.variants):
         first = {name: float(values[i]) for name, values in start.items()}
         at_minimum = partial(program.problem.is_at_minimum, variant, first)
         last = float(final[runlog.TOTAL][i])
         ended.append(
-            _ended(variant, int(bad_steps[i]), totals[:, i], last, interrupted, at_minimum)
+            _ended(variant, int(bad_steps[i]), totals[:, i], begin, last, interrupted, at_minimum)
         )
-    saved = program.problem.colored(pictures[: plan.count])
+    saved = _saved(program.problem, pictures[: plan.count], log.shape)
     log.finish_variants(ended, final=final, images=saved, variants=plan.columns)
     return ended
 
@@ -269,14 +327,16 @@ def _ended(
     variant: Variant,
     bad_step: int,
     totals: np.ndarray,
+    begin: int,
     final: float,
     interrupted: bool,
     began_at_minimum: Callable[[], bool],
 ) -> Variant:
     """A variant has diverged if a value was not finite, or if it ended above its start.
 
-    Clipped pixels keep even absurd rates finite: then the step is the one after which the total
-    never again came down to that of the start. Above a minimum any rate ends.
+    That is the start of the stage: losses of other sizes cannot be compared. Clipped pixels keep
+    even absurd rates finite: then the step is the one after which the total never again came down
+    to that of the start. Above a minimum any rate ends.
     """
     if bad_step >= 0:
         return replace(variant, status="diverged", diverged_step=bad_step)
@@ -284,8 +344,19 @@ def _ended(
         return replace(variant, status="interrupted", diverged_step=-1)
     if final > totals[0] and not began_at_minimum():
         last_below = np.flatnonzero(totals <= totals[0])[-1]
-        return replace(variant, status="diverged", diverged_step=int(last_below) + 1)
+        return replace(variant, status="diverged", diverged_step=begin + int(last_below) + 1)
     return replace(variant, status="finished", diverged_step=-1)
+
+
+def _saved(
+    problem: Problem, pictures: UInt8[np.ndarray, "v h w 3"], shape: tuple[int, ...]
+) -> UInt8[np.ndarray, "v h2 w2 3"]:
+    """Pictures as the log has them: in their colors, and of an early stage enlarged."""
+    colored = problem.colored(pictures)
+    if colored.shape[1:] == shape:
+        return colored
+    enlarged = [images.resize(images.from_uint8(each), *shape[:2]) for each in colored]
+    return np.stack([images.to_uint8(each) for each in enlarged])
 
 
 def is_end_of(record: RunRecord, path: Path, program: Program) -> bool:
@@ -294,7 +365,7 @@ def is_end_of(record: RunRecord, path: Path, program: Program) -> bool:
     Args:
       record: the log, of a run whose variants have ended.
       path: the checkpoint.
-      program: see `build`.
+      program: see `build`, of the last stage.
     """
     state = checkpoint.load(path, program.state)
     if not np.isfinite(driver.pictures(state)).all():

@@ -10,7 +10,7 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -32,6 +32,7 @@ from nst_jax.runs.grid import SHARE, WHOLE, Share
 from nst_jax.runs.objectives import CONTENT
 from nst_jax.runs.plans import Plan
 from nst_jax.runs.preparation import Run, prepare
+from nst_jax.runs.problem import Stage
 from nst_jax.runs.progress import ProgressBar
 from nst_jax.runs.results import Outcome
 from nst_jax.runs.tensorboard import TensorBoard
@@ -122,6 +123,9 @@ def plan_line(run: Run) -> str:
     """What is about to be run, in words."""
     height, width = run.problem.shape[:2]
     what = f"optimising {width} x {height} pixels: {run.schedule.steps} steps of "
+    if len(run.stages) > 1:
+        sizes = [max(stage.problem.shape) for stage in run.stages]
+        what = f"optimising in stages of {', '.join(map(str, sizes))} pixels, up to " + what[11:]
     if len(run.variants) == 1:
         return what + run.variants[0].label
     count = len(run.plans)
@@ -154,6 +158,7 @@ def create_log(run: Run, path: Path, origin: Mapping[str, str] = MappingProxyTyp
         references=_in_8_bits(pictures.references),
         masks=_in_8_bits(pictures.masks[CONTENT]),
         metrics=run.panel.judges.names if run.panel else (),
+        stages=_logged(run.stages),
         num_steps=steps,
         num_snapshots=steps // every if every else 0,
         chunk_length=run.plans[0].chunk_length,
@@ -176,6 +181,17 @@ def _attributes(run: Run) -> dict[str, Any]:
         "weights_name": run.network.name,
         "terms_json": json.dumps({name: asdict(spec) for name, spec in run.terms.items()}),
     }
+
+
+def _logged(stages: Sequence[Stage]) -> list[runlog.LoggedStage]:
+    """Several stages as the log has them; a run of one size has none."""
+    if len(stages) == 1:
+        return []
+    sizes = [stage.problem.shape for stage in stages]
+    return [
+        runlog.LoggedStage(shape[0], shape[1], stage.stop)
+        for shape, stage in zip(sizes, stages, strict=True)
+    ]
 
 
 def _in_8_bits(pictures: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -223,10 +239,13 @@ def run_programs(
             if all(map(runlog.ended, variants[plan.columns])):
                 bar.skip(plan)
                 continue
-            program = programs.build(run.problem, run.method, plan, variants, number=number)
+            course = [
+                programs.build(stage, run.method, plan, variants, number=number)
+                for stage in run.stages
+            ]
             place = checkpoint.path_of(path, number)
             sink = programs.Sink(log, place, outputs.keep_state, show)
-            variants[plan.columns] = programs.run(program, run.schedule, sink, request)
+            variants[plan.columns] = programs.run(course, run.schedule, sink, request)
             if request:
                 break
     if run.panel and not request:

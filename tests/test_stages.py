@@ -1,0 +1,223 @@
+"""Coarse to fine: sizes one after another, in one run and one log."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from nst_jax import config, driver, image, optimizers, report, runlog, runs, stages
+from nst_jax.command import cli
+from nst_jax.runlog import checkpoint
+from nst_jax.runs import programs
+from nst_jax.steps import Hyperparameters, init_state, single
+
+
+def quiet(line):
+    del line
+
+
+@pytest.fixture
+def staged(stylize):
+    """Three stages from a given start, in the style's own colors."""
+    return replace(
+        stylize,
+        size=28,
+        stages=("16:3,rate=2", "22:2,style_scale=1.5", "28:3,total_variation=0.5"),
+        tv_weight=30.0,
+        init="content",
+    )
+
+
+def run(settings):
+    return runs.stylize_files(settings, say=quiet, progress=False).record
+
+
+# Settings
+
+
+def spec(**settings):
+    files = {"content": Path("c.png"), "style": Path("s.png"), "output": Path("o.png")}
+    return config.resolved(config.StylizeConfig(**files, **settings))
+
+
+def test_stages_are_sizes_with_steps_and_factors():
+    found = config.stages_of(spec(size=256, stages=("128:300,rate=2,style=0.5", "256:100")))
+    assert [(x.size, x.steps, x.rate) for x in found] == [(128, 300, 2.0), (256, 100, 1.0)]
+    assert found[0].weights == {"style": 0.5}
+    assert spec(size=256, stages=("128:300", "256:100")).steps == 400
+
+
+def test_the_size_is_that_of_the_last_stage_and_scales_the_others():
+    found = config.stages_of(spec(size=512, stages=("128:300", "256:100")))
+    assert [x.size for x in found] == [256, 512]
+
+
+def test_automatic_stages_begin_at_128_with_twice_the_steps():
+    found = config.stages_of(spec(size=512, steps=100, stages=("auto",)))
+    assert [x.size for x in found] == [128, 181, 256, 362, 512]
+    assert [x.steps for x in found] == [200, 100, 100, 100, 100]
+    assert [x.size for x in config.stages_of(spec(size=100, stages=("auto",)))] == [100]
+
+
+def test_more_steps_go_to_the_last_stage():
+    settings = replace(spec(size=256, stages=("128:300", "256:100")), steps=700)
+    assert [x.steps for x in config.stages_of(settings)] == [300, 400]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"stages": ("128",)}, "expected SIZE:STEPS"),
+        ({"stages": ("128:10", "auto")}, "expected SIZE:STEPS"),
+        ({"stages": ("128:10,rate=fast",)}, "expected SIZE:STEPS"),
+        ({"stages": ("128:10,rate=-1",)}, "expected SIZE:STEPS"),
+        ({"stages": ("128:10,rate=0",)}, "must be above 0"),
+        ({"stages": ("0:10",)}, "must be above 0"),
+        ({"stages": ("128:10",), "size": "full"}, "give --size, not full"),
+        ({"stages": ("128:10",), "style_size": "full"}, "--style-size full has no part"),
+        ({"stages": ("128:10",), "tolerance": 0.1}, "leave it or --stages out"),
+        ({"stages": ("64:10",) * 65}, "expected 64 at most"),
+        ({"stages": ("64:10", "32:10")}, "at least that before it, got 64, 32"),
+        ({"stages": ("64:10,style_scale=65",)}, "must come to 1/64 to 64"),
+    ],
+)
+def test_stages_that_are_none_or_contradict_are_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        config.stages_of(spec(**settings))
+
+
+def test_a_weight_of_a_term_that_is_not_there_is_refused(staged):
+    with pytest.raises(ValueError, match="--stages has a weight of strokes: the terms are content"):
+        run(replace(staged, stages=("16:3,strokes=2", "28:3")))
+
+
+def test_typed_stages_bring_their_size_and_no_other_steps():
+    files = ["stylize", "c.png", "s.png", "--output", "o.png", "--stages", "64:9", "128:5"]
+    assert cli._parse(files).size == 128
+    assert cli._parse([*files, "--size", "300"]).size == 300
+    with pytest.raises(ValueError, match="--steps and --stages both say"):
+        cli._parse([*files, "--steps", "5"])
+    assert cli._parse([*files[:5], "--stages", "auto", "--steps", "5"]).steps == 5
+
+
+# States
+
+
+@pytest.mark.parametrize("name", ["adam", "lbfgs"])
+def test_a_state_grows_with_its_image_and_counts_on(name, rng):
+    optimizer = optimizers.named(name)
+    hyper = single(Hyperparameters(0.1, {}))
+    images = rng.uniform(size=(1, 8, 10, 3)).astype(np.float32)
+    old = init_state(images, optimizer, hyper)._replace(step=jnp.array([7]))
+    grown = stages.grow(old, (16, 20, 3), hyper, optimizer=optimizer)
+    assert int(grown.step[0]) == 7
+    assert grown.image.shape == grown.last_good.shape == (1, 16, 20, 3)
+    assert 0 <= grown.image.min() <= grown.image.max() <= 1
+
+
+def test_a_slope_is_resized_to_a_slope_and_the_same_size_is_left_alone():
+    slope = jnp.linspace(0.2, 0.8, 8)[None, :, None, None] * jnp.ones((1, 8, 10, 3))
+    enlarged = stages.resize(slope, (16, 20, 3))
+    np.testing.assert_allclose(np.diff(enlarged[0, 4:12, 0, 0]), 0.6 / 14, rtol=1e-3)
+    assert stages.resize(slope, (8, 10, 3)) is slope
+
+
+# Runs
+
+
+def test_a_run_of_stages_is_one_log(staged):
+    record = run(staged)
+    assert record.stages == ((14, 16, 3), (19, 22, 5), (24, 28, 8))
+    assert list(record.rows.step) == list(range(8))
+    assert record.images.shape == (1, 24, 28, 3)
+    assert record.status == "finished"
+    assert np.all(np.diff(record.rows.wall_time[:, 0]) >= 0)
+    (style,) = record.styles.values()
+    assert max(style.shape) == 26
+
+
+def test_one_stage_is_a_run_without_stages(stylize):
+    plain = run(replace(stylize, size=28))
+    one = run(replace(stylize, size=28, stages=(f"28:{stylize.steps}",)))
+    assert not one.stages
+    np.testing.assert_array_equal(one.rows.total, plain.rows.total)
+    np.testing.assert_array_equal(one.images, plain.images)
+
+
+def test_each_stage_has_its_own_rate_weights_and_style(staged):
+    record = run(staged)
+    first = run(replace(staged, size=16, stages=(), steps=3, learning_rate=0.04))
+    np.testing.assert_array_equal(record.rows.total[:3], first.rows.total)
+    weights = record.variants[0].weights
+    total = sum(
+        weights[name] * (0.5 if name == "total_variation" else 1) * float(loss[-1, 0])
+        for name, loss in record.rows.losses.items()
+        if name != "total"
+    )
+    assert float(record.rows.total[-1, 0]) == pytest.approx(total, rel=1e-5)
+
+
+@pytest.mark.parametrize("last", [1, 3, 4, 5, 6])
+def test_interrupted_anywhere_it_ends_with_the_same_bytes(staged, last, monkeypatch):
+    """Also at the seams, where a state of the old size is there for the new one."""
+    whole = run(staged)
+    log = staged.log.with_name("interrupted.h5")
+    monkeypatch.setattr(driver, "MAX_CHUNK_LENGTH", 1)
+
+    def stop(chunk):
+        if int(np.max(chunk.state.step)) == last:
+            signal.raise_signal(signal.SIGTERM)
+
+    settings = replace(staged, log=log)
+    outcome = runs.stylize_files(settings, say=quiet, progress=False, on_chunk=stop)
+    assert outcome.exit_code == 143
+    assert outcome.record.images.shape == whole.images.shape
+    assert runs.resume(log, say=quiet, progress=False).exit_code == 0
+    record = runlog.load(log)
+    np.testing.assert_array_equal(record.rows.total, whole.rows.total)
+    np.testing.assert_array_equal(record.images, whole.images)
+
+
+def test_a_sweep_of_stages_has_the_bytes_of_its_single_runs(sweep):
+    staged = replace(sweep, size=28, stages=("16:3", "28:3"), optimizers=("adam",))
+    record = runs.sweep_files(staged, say=quiet, progress=False).record
+    assert record.stages == ((14, 16, 3), (24, 28, 6))
+    said = report.render(record)
+    assert "16 × 14 pixels up to step 3, 28 × 24 pixels up to step 6" in said
+    assert cli.main(["rerun", str(staged.log)]) == 0
+    single_run = replace(staged, learning_rates=("0.1",), log=sweep.log.with_name("one.h5"))
+    one = runs.sweep_files(single_run, say=quiet, progress=False).record
+    np.testing.assert_allclose(one.rows.total[:, 0], record.rows.total[:, 1], rtol=1e-4)
+
+
+def test_more_steps_than_a_finished_run_of_stages(staged):
+    run(replace(staged, keep_state=True))
+    assert runs.resume(staged.log, steps=11, say=quiet, progress=False).exit_code == 0
+    longer = runlog.load(staged.log.with_name("run-11.h5"))
+    whole = run(replace(staged, stages=(*staged.stages[:2], "28:6,total_variation=0.5"), steps=11))
+    np.testing.assert_array_equal(longer.images, whole.images)
+    assert longer.stages[-1].stop == 11
+
+
+def test_snapshots_of_all_stages_have_the_size_of_the_last(staged):
+    record = run(replace(staged, snapshot_every=2))
+    assert record.snapshots.shape == (4, 1, 24, 28, 3)
+    assert list(record.snapshot_steps) == [2, 4, 6, 8]
+
+
+def test_a_state_of_no_stage_is_refused(staged):
+    run(replace(staged, keep_state=True))
+    assert image.load(staged.output).shape == (24, 28, 3)
+    path = checkpoint.path_of(staged.log)
+    with runlog.writing.RunLog.reopen(staged.log) as log:
+        sink = programs.Sink(log, path, True, quiet)
+        run_of = runs.prepare(config.resolved(replace(staged, tv_weight=30.0)), say=quiet).planned()
+        course = [
+            programs.build(stage, run_of.method, run_of.plans[0], run_of.variants, number=0)
+            for stage in run_of.stages[:2]
+        ]
+        with pytest.raises(checkpoint.OtherRun):
+            programs._from_checkpoint(course, sink)
