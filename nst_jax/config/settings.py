@@ -143,7 +143,7 @@ class RunConfig:
     keep_state: bool = False
     """Keep the optimizer's state beside the log: `resume --steps` then repeats no step."""
     deterministic: bool = False
-    """Ask a GPU for the same bytes in every run, at a fifth more time. A CPU always gives them."""
+    """Ask a GPU for the same bytes in every run, a fifth slower. A CPU in float32 gives them."""
 
     @property
     def is_gray(self) -> bool:

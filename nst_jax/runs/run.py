@@ -122,10 +122,9 @@ def _log_path(log: Path | None) -> Iterator[Path]:
 def plan_line(run: Run) -> str:
     """What is about to be run, in words."""
     height, width = run.problem.shape[:2]
-    what = f"optimising {width} x {height} pixels: {run.schedule.steps} steps of "
-    if len(run.stages) > 1:
-        sizes = [max(stage.problem.shape) for stage in run.stages]
-        what = f"optimising in stages of {', '.join(map(str, sizes))} pixels, up to " + what[11:]
+    sizes = [str(max(stage.problem.shape)) for stage in run.stages]
+    stages = f", in stages of {', '.join(sizes)}" if len(sizes) > 1 else ""
+    what = f"optimising {width} x {height} pixels{stages}: {run.schedule.steps} steps of "
     if len(run.variants) == 1:
         return what + run.variants[0].label
     count = len(run.plans)
