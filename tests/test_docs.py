@@ -27,6 +27,7 @@ REDUCED = {
     r"(\bsize=|--size )\d+": r"\g<1>32",
     r"(\b(?:num_)?steps=|--steps )\d+": r"\g<1>4",
     r"--snapshot-every \d+": "--snapshot-every 2",
+    r"\b(\d{2,3}:)\d{2,3}(?=[, \n])": r"\g<1>2",
     r"relu[345]_\d": "relu1_2",
     r"block3_conv1": "block1_conv2",
 }
@@ -149,6 +150,8 @@ def run_ours(arguments: list[str], capsys) -> tuple[int, str]:
         return 0, ""
     if arguments[0] in ("stylize", "sweep"):
         added = ADDED if "--objective" in arguments else ADDED | ADDED_LAYERS
+        if "--stages" in arguments:
+            added = {name: value for name, value in added.items() if name != "--steps"}
         for option, value in added.items():
             arguments += [] if option in arguments else [option, value]
     capsys.readouterr()

@@ -28,7 +28,7 @@ TINY = {"SIZE": 32, "STEPS": 3, "LEARNING_RATES": "0.01, 0.05", "LAYER": "block1
 # As the fixture `shallow` does.
 SHALLOW = """
 layers = {"content_layers": ("relu2_1",), "style_layers": ("relu1_1", "relu2_1")}
-config, coarse = replace(config, **layers), replace(coarse, **layers)
+config = replace(config, **layers)
 """
 
 
@@ -123,14 +123,12 @@ def check_texts(done):
     assert done.texts["device"].startswith("CPU, ")
     assert "32 pixels, 3 steps" in done.texts["device"]
     assert "these weights are random" in done.texts["weights"]
-    assert re.search(r"step 3, loss [\d.]+", done.texts["stylize"])
+    assert re.search(r"step 9, loss [\d.]+", done.texts["stylize"])
     assert str(done.folder / "stylized.png") in done.texts["download"]
 
 
 def check_growth(done):
-    """The picture grows, from the coarse run on, until it is the one that is saved."""
-    with Image.open(done.folder / "coarse.png") as coarse:
-        assert max(coarse.size) == 16
+    """The picture grows, from the first stage on, until it is the one that is saved."""
     with Image.open(done.folder / "stylized.png") as saved:
         assert saved.size == (27, 32)
         result = np.asarray(saved)
@@ -144,7 +142,8 @@ def check_growth(done):
 def check_runs(done):
     record = runlog.load(done.folder / "run.h5")
     assert record.status == "finished"
-    assert record.variants[0].init == str(Path("out/notebook/coarse.png"))
+    assert [max(stage[:2]) for stage in record.stages] == [16, 32]
+    assert record.stages[-1].stop == 9
     sweep = runlog.load(done.folder / "sweep.h5")
     assert [variant.label for variant in sweep.variants] == ["adam 0.01", "adam 0.05"]
     assert len(json.loads(sweep.attributes["plans_json"])) == 1, "one program"
