@@ -3,8 +3,6 @@
 from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
-from nst_jax.alexnet import LAYERS
-
 Judge = Literal["alexnet", "squeezenet"]
 """A network that judges; none has weights in common with a VGG."""
 
@@ -39,6 +37,9 @@ _STYLE = Metric(
     _MOMENTS,
 )
 
+# AlexNet's own list would bring JAX.
+_LAYERS = tuple(f"conv{number}" for number in range(1, 6))
+
 METRICS: dict[str, Metric] = {
     "ssim": Metric("structure of the content's luma that is kept", "higher"),
     "psnr": Metric("pixels of the content that are kept, in decibels", "higher"),
@@ -52,7 +53,7 @@ METRICS: dict[str, Metric] = {
     "style_distance": _STYLE,
     **{
         f"style_distance_{layer}": _STYLE._replace(meaning=f"the part of {layer}", is_detail=True)
-        for layer in LAYERS
+        for layer in _LAYERS
     },
     "patch_distance": Metric("patches of 7 x 7 pixels against the style's", "lower"),
     "chroma_speckle": Metric(
