@@ -158,6 +158,26 @@ def test_each_stage_has_its_own_rate_weights_and_style(staged):
         if name != "total"
     )
     assert float(record.rows.total[-1, 0]) == pytest.approx(total, rel=1e-5)
+    second = runs.prepare(config.resolved(staged), say=quiet).stages[1].problem
+    (style,) = second.pictures.styles.values()
+    # The file's 26 pixels bound the 33 that are asked for.
+    assert max(style.shape) == 26
+    plain = replace(staged, stages=("16:3", "22:2", "28:3"))
+    second = runs.prepare(config.resolved(plain), say=quiet).stages[1].problem
+    (style,) = second.pictures.styles.values()
+    assert max(style.shape) == 22
+
+
+def test_a_style_scaled_in_the_last_stage_is_that_of_the_log(staged):
+    settings = replace(staged, stages=("16:3", "28:3,style_scale=0.5"), keep_state=True)
+    record = run(settings)
+    (style,) = record.styles.values()
+    assert max(style.shape) == 14
+    assert cli.main(["rerun", str(settings.log)]) == 0
+    larger = replace(settings, stages=("12:3", "16:3,style_scale=1.5"), size=16)
+    (style,) = run(larger).styles.values()
+    assert max(style.shape) == 24
+    assert cli.main(["rerun", str(settings.log)]) == 0
 
 
 @pytest.mark.parametrize("last", [1, 3, 4, 5, 6])

@@ -19,7 +19,7 @@ from nst_jax.config.settings import (
     from_json,
     to_json,
 )
-from nst_jax.config.stages import StageSpec, at_stage, last_size, stages_of
+from nst_jax.config.stages import StageSpec, at_last_stage, at_stage, last_size, stages_of
 from nst_jax.config.terms import TermSpec
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "StylizeConfig",
     "SweepConfig",
     "TermSpec",
+    "at_last_stage",
     "at_stage",
     "check_functions",
     "from_json",

@@ -87,7 +87,8 @@ class RunConfig:
     steps: int = 250
     """Steps of the optimizer."""
     stages: Annotated[tuple[str, ...], _argument("SIZE:STEPS|auto", "one, of --size")] = ()
-    """Coarse to fine: sizes with their steps, and maybe factors: 128:300,rate=2 256:100."""
+    """Coarse to fine: sizes with their steps, and maybe factors: 128:300,rate=2 256:100. The
+    steps of all are those of the run; the last size is --size, by which the others are scaled."""
     optimizer_form: OptimizerForm = "keras"
     """The update rules as Keras runs them, or as the report prints them."""
     objective: Annotated[str | None, _argument("FILE|NAME", "report")] = None

@@ -157,3 +157,13 @@ def at_stage(config: _Config, spec: StageSpec) -> _Config:
         style_size=style_size,
         style_scale=config.style_scale * spec.style_scale,
     )
+
+
+def at_last_stage(config: _Config) -> _Config:
+    """The settings under which the pictures are read that a run ends with, and that its log has.
+
+    Args:
+      config: of a run, with stages or without.
+    """
+    specs = stages_of(config)
+    return at_stage(config, specs[-1]) if specs else config

@@ -17,7 +17,7 @@ class Preset:
       about: what it is for, in a few words.
       source: whose settings these are.
       version: of that source.
-      date: of that version, as year, month and day.
+      date: when they were written down, as year, month and day.
       settings: what it sets.
       preview: what it sets besides where the network's weights are random.
       sweep: what it sets besides in a sweep, in the fields of one.

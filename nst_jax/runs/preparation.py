@@ -14,6 +14,7 @@ from nst_jax.config import (
     RunConfig,
     StylizeConfig,
     SweepConfig,
+    at_last_stage,
     at_stage,
     layer_balance_of,
     stages_of,
@@ -108,7 +109,8 @@ def prepare(
     request = request or StopRequest()
     prepare_device(config)
     variants = variants_of(config)[share.columns]
-    pictures = load_pictures(config, variants, say=say)
+    last = at_last_stage(config)
+    pictures = load_pictures(last, variants, say=say)
     say(f"device: {environment.device_line()}")
     if warning := environment.unused_gpu():
         warn(warning)
@@ -117,7 +119,7 @@ def prepare(
     request.check()
     network = load_network(config, form or vgg.fastest_form(config.precision), say=say)
     request.check()
-    problem = problem_of(config, network.feature_fn, pictures, say=say)
+    problem = problem_of(last, network.feature_fn, pictures, say=say)
     stages = _stages_of(config, network, variants, problem)
     # Wait for XLA: an interpreter that ends during a computation crashes.
     jax.block_until_ready([stage.problem.objectives for stage in stages])
@@ -265,10 +267,9 @@ def _stages_of(
     stages: list[Stage] = []
     for spec in specs:
         begin = stages[-1].stop if stages else 0
-        own = at_stage(config, spec)
-        if spec is specs[-1] and spec.style_scale == 1:
-            problem = last
-        else:
+        problem = last
+        if spec is not specs[-1]:
+            own = at_stage(config, spec)
             pictures = load_pictures(own, variants, say=quiet)
             problem = problem_of(own, network.feature_fn, pictures, say=quiet)
         stages.append(Stage(problem, begin, begin + spec.steps, spec.rate, spec.weights))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from nst_jax import backend, compiler, vgg
 from nst_jax.choices import Convolutions, Precision, check_choice
-from nst_jax.config import Config, check_functions, from_json
+from nst_jax.config import Config, at_last_stage, check_functions, from_json
 from nst_jax.runlog import RunRecord, parse_json
 from nst_jax.runs import plans
 from nst_jax.runs.grid import SHARE, Share, variants_of
@@ -86,7 +86,7 @@ def check_form(form: vgg.Form | None) -> None:
 
 def _check_sizes(record: RunRecord, config: Config) -> None:
     """Refuses sizes that are not those of the log's pictures: larger ones may not fit."""
-    content_size, style_size = config.longest_sides
+    content_size, style_size = at_last_stage(config).longest_sides
     pictures = [(record.content, content_size), *((s, style_size) for s in record.styles.values())]
     for picture, size in pictures:
         if size is None:
