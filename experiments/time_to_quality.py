@@ -173,7 +173,7 @@ def config_of(pair: Pair, size: int, precision: Precision, weights: str | None) 
 def problem_of(config: SweepConfig) -> Problem:
     """What the library makes of these settings."""
     variant = variants_of(config)[0]
-    pictures = runs.load_pictures(config, [variant], say=say)
+    (pictures,) = runs.load_pictures(config, [variant], say=say).values()
     network = _network(config.precision, config.weights)
     problem = runs.problem_of(config, network.feature_fn, pictures)
     return Problem(

@@ -85,7 +85,7 @@ def write_log(path: Path) -> None:
         config=SETTINGS,
         variants=variants,
         parts=logs.parts("one", "two"),
-        content=picture,
+        contents={"": picture},
         styles={"s.png": picture[:3]},
         num_steps=6,
         num_snapshots=1,

@@ -236,7 +236,7 @@ def read(pictures, tmp_path, **settings):
     files = {"content": content, "style": style, "output": tmp_path / "out.png"}
     run = config.StylizeConfig(**files, **settings)
     said, (variant,) = [], grid.variants_of(run)
-    found = runs.load_pictures(run, [variant], say=said.append)
+    (found,) = runs.load_pictures(run, [variant], say=said.append).values()
     return runs.Problem({}, {}, {}, found, gray=run.gray).start(variant), said
 
 

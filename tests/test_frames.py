@@ -31,7 +31,7 @@ def make_log(tmp_path):
             config={"steps": 15, **dict(config)},
             variants=[runlog.Variant(f"v{i}", *settings, i) for i in range(variants)],
             parts=logs.parts("one"),
-            content=pictures[0, 0],
+            contents={"": pictures[0, 0]},
             styles={"s.png": pictures[0, 0]},
             num_steps=15,
             num_snapshots=3,

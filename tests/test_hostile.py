@@ -493,7 +493,8 @@ def test_thin_pictures_of_a_log_are_shown(log, shape):
     record = runlog.load(log)
     picture = np.zeros(shape, np.uint8)
     pictures = np.stack([picture, picture])
-    record = dataclasses.replace(record, content=picture, images=pictures, snapshots=pictures[None])
+    shown = {"contents": {"": picture}, "images": pictures, "snapshots": pictures[None]}
+    record = dataclasses.replace(record, **shown)
     assert "data:image/jpeg" in report.render(record)
     assert plotting.overview(record)
 

@@ -17,7 +17,7 @@ def quiet(line: str) -> None:
 def load(config) -> tuple[runs.Pictures, list[str]]:
     """The pictures of a run, and what is said of them."""
     said = []
-    pictures = runs.load_pictures(config, grid.variants_of(config), say=said.append)
+    (pictures,) = runs.load_pictures(config, grid.variants_of(config), say=said.append).values()
     return pictures, said
 
 

@@ -151,7 +151,7 @@ def test_a_signal_ends_the_judging(judged):
     record = sweep_files(replace(judged, judges=None))
     request = StopRequest()
     request.signal_number = 15
-    nothing = runs.Pictures(np.zeros((40, 40, 3), np.float32), {}, {})
+    nothing: dict[str, runs.Pictures] = {}
     with writing.RunLog.reopen(judged.log) as log:
         log.write_metrics({name: np.full(2, np.nan, np.float32) for name in record.metrics})
         judging.judge(log, record.variants, nothing, metrics.Judges(), request)

@@ -8,7 +8,7 @@ import pytest
 from nst_jax import driver, terms
 from nst_jax.runlog import Variant
 from nst_jax.runs import plans
-from nst_jax.runs.problem import Method, Pictures, Schedule, make_problem
+from nst_jax.runs.problem import Method, Pictures, Problems, Schedule, make_problem
 
 
 def variant(optimizer="adam", rate=0.1, style="a"):
@@ -24,22 +24,26 @@ def variant(optimizer="adam", rate=0.1, style="a"):
 
 
 @pytest.fixture
-def problem(toy_fn, pictures):
+def problems(toy_fn, pictures):
     content, style = map(np.asarray, pictures)
     styles = {"a": style, "b": style / 2}
     named = {"content": terms.content(("deep",)), "style": terms.gram(("shallow",))}
     one = np.ones(1, np.float32)
-    return make_problem(toy_fn, Pictures(content, styles, {}), named, dict.fromkeys(named, one))
+
+    def make(own):
+        return make_problem(toy_fn, own, named, dict.fromkeys(named, one))
+
+    return Problems({"": Pictures(content, styles, {})}, make)
 
 
-def planned(problem, variants, batch):
-    return plans.plan(problem, Method(), Schedule(4), variants, batch=batch)
+def planned(problems, variants, batch):
+    return plans.plan(problems, Method(), Schedule(4), variants, batch=batch)
 
 
-def test_programs_are_of_one_optimizer_and_style_in_batches_of_equal_width(problem):
+def test_programs_are_of_one_optimizer_and_style_in_batches_of_equal_width(problems):
     variants = [variant(rate=rate / 10) for rate in range(1, 6)]
     variants += [variant(style="b"), variant("lbfgs", 0.0, "b"), variant("lbfgs", 0.0, "b")]
-    found = planned(problem, variants, batch=2)
+    found = planned(problems, variants, batch=2)
     assert [(each.start, each.stop, each.width) for each in found] == [
         *((0, 2, 2), (2, 4, 2), (4, 5, 2)),
         *((5, 6, 1), (6, 8, 2)),
@@ -48,7 +52,7 @@ def test_programs_are_of_one_optimizer_and_style_in_batches_of_equal_width(probl
     assert plans.from_json(plans.as_json(found), len(variants), 4) == found
 
 
-def test_memory_is_asked_for_only_where_the_batch_is_open(problem, monkeypatch):
+def test_memory_is_asked_for_only_where_the_batch_is_open(problems, monkeypatch):
     """To ask compiles the step: a single run would pay for what it does not need."""
     asked = []
 
@@ -57,9 +61,9 @@ def test_memory_is_asked_for_only_where_the_batch_is_open(problem, monkeypatch):
         return 1
 
     monkeypatch.setattr(driver, "step_bytes", step_bytes)
-    planned(problem, [variant()], batch=1)
-    planned(problem, [variant("lbfgs", 0.0)], batch=None)
+    planned(problems, [variant()], batch=1)
+    planned(problems, [variant("lbfgs", 0.0)], batch=None)
     assert not asked
-    (plan,) = planned(problem, [variant(), variant(rate=0.2)], batch=None)
+    (plan,) = planned(problems, [variant(), variant(rate=0.2)], batch=None)
     assert asked
     assert plan.width == 2

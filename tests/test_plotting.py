@@ -57,7 +57,7 @@ def make_record(variants=1, steps=30, labels=None, weights_name="vgg19", **setti
             **terms,
         ),
         final=None,
-        content=rng.integers(0, 256, (12, 18, 3), dtype=np.uint8),
+        contents={"": rng.integers(0, 256, (12, 18, 3), dtype=np.uint8)},
         styles={"style.png": rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)},
         images=rng.integers(0, 256, (variants, 12, 18, 3), dtype=np.uint8),
         snapshots=rng.integers(0, 256, (2, variants, 12, 18, 3), dtype=np.uint8),
@@ -286,7 +286,7 @@ def test_texts_of_the_overview_are_legible(variants, side):
     height, width = {"wide": (10, 90), "square": (30, 30), "narrow": (60, 10)}[side]
     record = dataclasses.replace(
         make_record(variants, weights_name="random"),
-        content=np.zeros((height, width, 3), np.uint8),
+        contents={"": np.zeros((height, width, 3), np.uint8)},
         images=np.zeros((variants, height, width, 3), np.uint8),
         snapshots=np.zeros((2, variants, height, width, 3), np.uint8),
     )

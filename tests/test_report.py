@@ -103,7 +103,7 @@ def make_record(
         config={"steps": ROWS, "content": "photos/a.png", **dict(config)},
         variants=variants,
         parts=logs.parts(*LAYERS),
-        content=make_pictures(*size),
+        contents={"": make_pictures(*size)},
         styles=styles or {"pictures/wave.jpg": make_pictures(30, 50)},
         num_steps=max(ROWS, len(rows.step)),
         chunk_length=4,
@@ -290,7 +290,7 @@ def test_pictures_of_one_name_are_told_apart_by_their_folders(tmp_path):
     assert [row["start"][0] for row in rows] == ["one/x.png", "two/x.png"]
     assert page.one("h1")["text"] == "a.png in the style of one/s.jpg or two/s.jpg"
     captions = [each["text"] for each in page.all("figcaption")]
-    assert captions[:3] == ["content", "style: one/s.jpg", "style: two/s.jpg"]
+    assert captions[:3] == ["one/s.jpg", "two/s.jpg", "a.png"]
 
 
 def test_content_and_style_of_one_name_are_told_apart(tmp_path):
@@ -814,7 +814,7 @@ def test_hostile_strings_stay_text(tmp_path, text):
     # Shown as they are.
     assert page.table("variants")[0]["label"][0] == text
     assert page.one("code")["text"] == f"nst-jax sweep {text}"
-    assert page.all("img")[1]["attributes"]["alt"] == f"Style picture {text}"
+    assert page.all("img")[0]["attributes"]["alt"] == f"Style picture {text}"
     assert page.facts()["plain"] == text
     assert page.facts()["nested"] == f"{text} {text}"
     assert {text, f"other {text}"} == curves(page).keys()
@@ -885,7 +885,7 @@ variants = [
 picture = rng.integers(0, 256, (64, 96, 3), dtype=np.uint8)
 with writing.RunLog.create(
     folder / "run.h5", attributes={}, config={"steps": 2500}, variants=variants,
-    parts=logs.parts(*"abcde"), content=picture, styles={"s": picture}, chunk_length=100,
+    parts=logs.parts(*"abcde"), contents={"": picture}, styles={"s": picture}, chunk_length=100,
     num_steps=2500,
 ) as log:
     for first in range(0, 2500, 100):

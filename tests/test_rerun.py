@@ -144,7 +144,7 @@ def record(path, *, steps: int = 5, status: str = "finished") -> runlog.RunRecor
         config={},
         variants=variants,
         parts=logs.parts("a", "b", "c"),
-        content=picture,
+        contents={"": picture},
         styles={"s": picture},
         num_steps=5,
         chunk_length=5,

@@ -72,7 +72,7 @@ def create(path, variants=1, layers=2, **options):
             "config": CONFIG,
             "variants": [make_variant(i) for i in range(variants)],
             "parts": logs.parts(*[f"layer{i}" for i in range(layers)]),
-            "content": make_pictures(4, 6, 3),
+            "contents": {"": make_pictures(4, 6, 3)},
             "styles": {"style0.png": make_pictures(5, 2, 3)},
             "num_steps": 10,
             "num_snapshots": 2,
@@ -525,7 +525,7 @@ variants = [
 ]
 with writing.RunLog.create(
     path, attributes={}, config={}, variants=variants, parts=logs.parts("one", "two", "three"),
-    content=picture, styles={"s": picture}, chunk_length=4, num_steps=4 * count,
+    contents={"": picture}, styles={"s": picture}, chunk_length=4, num_steps=4 * count,
 ) as log:
     for first in range(0, 4 * count, 4):
         step = np.arange(first, first + 4, dtype=np.int32)

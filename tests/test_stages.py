@@ -233,7 +233,7 @@ def test_a_state_of_no_stage_is_refused(staged):
     assert image.load(staged.output).shape == (24, 28, 3)
     path = checkpoint.path_of(staged.log)
     with runlog.writing.RunLog.reopen(staged.log) as log:
-        sink = programs.Sink(log, path, True, quiet)
+        sink = programs.Sink(log, path, True, quiet, (24, 28, 3))
         run_of = runs.prepare(config.resolved(replace(staged, tv_weight=30.0)), say=quiet).planned()
         course = [
             programs.build(stage, run_of.method, run_of.plans[0], run_of.variants, number=0)

@@ -153,7 +153,7 @@ def log(tmp_path):
         config={"content": "pictures/content_a_cat.png", "steps": steps},
         variants=variants,
         parts=logs.parts("block1_conv1"),
-        content=picture,
+        contents={"": picture},
         styles={"s": picture, "t": picture},
         num_steps=steps,
         num_snapshots=steps,

@@ -81,7 +81,6 @@ def _heading(log: Path, record: runlog.RunRecord) -> list[str]:
     attributes = defaultdict(lambda: "unknown", record.attributes)
     steps = len(record.rows.step)
     seconds = f"{record.rows.wall_time[-1].max():.1f} s" if steps else "no step yet"
-    height, width = record.content.shape[:2]
     return [
         f"{log}: {record.status}, {len(record.variants)} variant(s), {steps} steps, {seconds}",
         f"created    {attributes['created_utc']} by: {attributes['command']}",
@@ -90,7 +89,7 @@ def _heading(log: Path, record: runlog.RunRecord) -> list[str]:
         f"{attributes['precision']} ({attributes['convolutions']}), driver {attributes['driver']}, "
         f"compiled in {record.attributes.get('compile_seconds', np.nan):.1f} s",
         f"weights    {attributes['weights_name']}, sha256 {attributes['weights_sha256'][:16]}",
-        f"pictures   {width} x {height} pixels, {len(record.snapshot_steps)} snapshot(s)",
+        f"pictures   {_sizes(record)}, {len(record.snapshot_steps)} snapshot(s)",
         f"versions   {attributes['versions_json']}",
         "terms",
         *(f"  {name:<17} {text}" for name, text in terms.described(record).items()),
@@ -101,6 +100,13 @@ def _heading(log: Path, record: runlog.RunRecord) -> list[str]:
             if name != "terms"
         ),
     ]
+
+
+def _sizes(record: runlog.RunRecord) -> str:
+    shapes = dict.fromkeys(picture.shape[:2] for picture in record.contents.values())
+    sizes = ", ".join(f"{width} x {height}" for height, width in shapes)
+    count = len(record.contents)
+    return f"{count} contents of {sizes} pixels" if count > 1 else f"{sizes} pixels"
 
 
 def _lines_of_variants(record: runlog.RunRecord) -> list[str]:

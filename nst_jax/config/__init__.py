@@ -16,7 +16,9 @@ from nst_jax.config.settings import (
     Size,
     StylizeConfig,
     SweepConfig,
+    contents_of,
     from_json,
+    pictures_of,
     to_json,
 )
 from nst_jax.config.stages import StageSpec, at_last_stage, at_stage, last_size, stages_of
@@ -35,9 +37,11 @@ __all__ = [
     "at_last_stage",
     "at_stage",
     "check_functions",
+    "contents_of",
     "from_json",
     "last_size",
     "layer_balance_of",
+    "pictures_of",
     "resolved",
     "stages_of",
     "terms",

@@ -3,6 +3,7 @@
 Imports no JAX: `nst-jax stylize --help` answers at once.
 """
 
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,10 @@ from nst_jax.choices import (
 from nst_jax.config.terms import TermSpec
 from nst_jax.system import plain
 
+# Of --crop: at most 9999 to 1, in either direction.
+_FORM = re.compile(r"([1-9]\d{0,3}):([1-9]\d{0,3})")
+
+ResultSuffix = Literal[".png", ".jpg", ".tif", ".webp"]
 Size = int | Literal["full"]
 """Of a picture's longest side in pixels; full: as in its file."""
 
@@ -38,12 +43,14 @@ def _argument(metavar: str, default: str | None = None) -> Any:
 @dataclass(frozen=True, kw_only=True)
 class _StylizeFiles:
     content: Annotated[Path, tyro.conf.Positional, _argument("CONTENT")]
-    """Picture whose subject is kept (PNG, JPEG, TIFF, WebP)."""
+    """Picture whose subject is kept (PNG, JPEG, TIFF, WebP), or a folder of such pictures."""
     style: Annotated[Path, tyro.conf.Positional, _argument("STYLE")]
     """Picture whose style is taken."""
     output: Path
-    """Where the result goes; .png, .jpg, .tif or .webp."""
-    log: Annotated[Path | None, _argument("PATH", "no log")] = None
+    """Where the result goes; .png, .jpg, .tif or .webp. Of several contents a folder."""
+    suffix: ResultSuffix = ".png"
+    """Ending of the results in a folder; their names are those of the contents."""
+    log: Annotated[Path | None, _argument("PATH", "no log; of several contents run.h5")] = None
     """Write a run log there (HDF5): losses of every step, pictures, settings."""
     figures: Annotated[Path | None, _argument("DIR", "no figures")] = None
     """Write losses.png and overview.png into this folder."""
@@ -56,7 +63,7 @@ class _StylizeFiles:
 @dataclass(frozen=True, kw_only=True)
 class _SweepFiles:
     content: Annotated[Path, tyro.conf.Positional, _argument("CONTENT")]
-    """Picture whose subject is kept (PNG, JPEG, TIFF, WebP)."""
+    """Picture whose subject is kept (PNG, JPEG, TIFF, WebP), or a folder of such pictures."""
     styles: Annotated[tuple[Path, ...], tyro.conf.Positional, _argument("STYLE")]
     """Pictures whose style is taken, one or more."""
     log: Path
@@ -73,12 +80,16 @@ class _SweepFiles:
 class RunConfig:
     """What is the same for all variants of a run."""
 
+    contents: Annotated[tuple[Path, ...], _argument("PATH", "CONTENT alone")] = ()
+    """Further pictures or folders whose subject is kept, each in a picture of its own."""
     size: Annotated[Size, _argument("INT|full")] = 512
     """Longest side of the content in pixels, or full, its own; a smaller one is not enlarged."""
     style_size: Annotated[Size | None, _argument("INT|full", "as --size")] = None
     """Longest side of the style in pixels, or full, its own."""
     enlarge: bool = False
     """Enlarge pictures that are smaller than --size."""
+    crop: Annotated[str | None, _argument("W:H", "whole pictures")] = None
+    """Take of each content the largest central part of this form, such as 4:3."""
     gray: bool = False
     """Take content, style and start in gray, and keep the result gray."""
     colors: Colors = "style"
@@ -145,6 +156,21 @@ class RunConfig:
     """Keep the optimizer's state beside the log: `resume --steps` then repeats no step."""
     deterministic: bool = False
     """Ask a GPU for the same bytes in every run, a fifth slower. A CPU in float32 gives them."""
+
+    @property
+    def aspect(self) -> float | None:
+        """Height over width of the part of a content that is taken; None: all of it.
+
+        Raises:
+          ValueError: `crop` is no two whole numbers above 0.
+        """
+        if self.crop is None:
+            return None
+        found = _FORM.fullmatch(self.crop)
+        if not found:
+            raise ValueError(f"--crop {self.crop}: expected W:H in whole numbers, such as 4:3")
+        width, height = map(int, found.groups())
+        return height / width
 
     @property
     def is_gray(self) -> bool:
@@ -224,6 +250,18 @@ class SweepConfig(RunConfig, _SweepFiles):
 Config = StylizeConfig | SweepConfig
 
 
+def contents_of(config: Config) -> tuple[Path, ...]:
+    """The pictures whose subjects are kept."""
+    return (config.content, *config.contents)
+
+
+def pictures_of(config: StylizeConfig) -> tuple[Path, ...]:
+    """Where the results go, one a content: of several they have its names, in a folder."""
+    if not config.contents:
+        return (config.output,)
+    return tuple(config.output / f"{each.stem}{config.suffix}" for each in contents_of(config))
+
+
 def to_json(config: Config) -> dict[str, Any]:
     """The settings as plain values, for the run log."""
 
@@ -259,7 +297,9 @@ def from_json(settings: dict[str, Any]) -> Config:
         raise ValueError(f"the setting {error}") from None
 
 
-PLACES = frozenset(("output", "log", "report", "figures", "tensorboard", "force", "keep_state"))
+PLACES = frozenset(
+    ("output", "suffix", "log", "report", "figures", "tensorboard", "force", "keep_state")
+)
 """Settings that say where results go, over what, and what stays beside them, not what they are."""
 
 _COMMANDS = {StylizeConfig: "stylize", SweepConfig: "sweep"}

@@ -73,14 +73,19 @@ def load(
 
 
 def load_with_alpha(
-    path: str | os.PathLike[str], *, size: int | None = None, enlarge: bool = False
+    path: str | os.PathLike[str],
+    *,
+    size: int | None = None,
+    enlarge: bool = False,
+    aspect: float | None = None,
 ) -> tuple[Float[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"] | None]:
     """Reads a picture, and what `save` needs to make a result as transparent as this picture.
 
     Args:
       path: as `load`.
-      size: as `load`.
+      size: as `load`, of what is taken.
       enlarge: as `load`.
+      aspect: height over width of the largest central part, which is taken; None: all of it.
 
     Returns:
       The picture on white, and its alpha of the same size: 0 where nothing of it is seen, 255
@@ -92,7 +97,7 @@ def load_with_alpha(
     Warns:
       ImageWarning: as `load`, but for the transparency.
     """
-    image, alpha, notes = _load(Path(path), _fitted(size, enlarge))
+    image, alpha, notes = _load(Path(path), _fitted(size, enlarge, aspect))
     _warn(path, notes, laid_on_white=False)
     return image, alpha
 
@@ -165,13 +170,33 @@ def _on_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
     return flat
 
 
-def _fitted(size: int | None, enlarge: bool) -> _Resize:
+def _fitted(size: int | None, enlarge: bool, aspect: float | None = None) -> _Resize:
     if size is not None and size < 1:
         raise ValueError(f"`size` (={size}) must be at least 1 pixel")
-    return lambda picture, notes: _fit(picture, size, notes, enlarge=enlarge)
+
+    def fit(picture: Image.Image, notes: list[str]) -> Image.Image:
+        part = picture if aspect is None else _crop(picture, aspect)
+        return _fit(part, size, notes, enlarge=enlarge, aspect=aspect)
+
+    return fit
 
 
-def _fit(picture: Image.Image, size: int | None, notes: list[str], *, enlarge: bool) -> Image.Image:
+def _crop(picture: Image.Image, aspect: float) -> Image.Image:
+    """The largest central part of an aspect, to whole pixels."""
+    left, top, right, bottom = arrays.central_box(*picture.size[::-1], aspect)
+    width, height = max(1, round(right - left)), max(1, round(bottom - top))
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    return picture.crop((left, top, left + width, top + height))
+
+
+def _fit(
+    picture: Image.Image,
+    size: int | None,
+    notes: list[str],
+    *,
+    enlarge: bool,
+    aspect: float | None,
+) -> Image.Image:
     longest = max(picture.size)
     if size is None or longest == size:
         return picture
@@ -179,7 +204,9 @@ def _fit(picture: Image.Image, size: int | None, notes: list[str], *, enlarge: b
         found = "{} x {}".format(*picture.size)
         notes.append(f"it has {found} pixels and is not enlarged to the size {size}")
         return picture
-    width, height = (max(1, round(side * size / longest)) for side in picture.size)
+    # By the aspect itself all pictures that are cut to it have one shape.
+    sides = picture.size if aspect is None else (1.0, aspect)
+    width, height = (max(1, round(side * size / max(sides))) for side in sides)
     if width * height > decoding.MAX_PIXELS:
         raise decoding.Unusable(
             f"enlarged to `size` (={size}) it has {width} x {height} pixels, more than "

@@ -14,7 +14,7 @@ import jinja2
 import numpy as np
 
 from nst_jax.config import PLACES
-from nst_jax.report import charts, colors, pictures, tables, terms, verdicts, words
+from nst_jax.report import charts, colors, pairs, pictures, tables, terms, verdicts, words
 from nst_jax.runlog import RunRecord, parse_json
 from nst_jax.system import files
 
@@ -42,7 +42,9 @@ def render(record: RunRecord) -> str:
         title=_title(record),
         record=record,
         facts=_facts(record),
-        names=words.of_files([str(record.config.get("content")), *record.styles]),
+        names=_names(record),
+        pairs=pairs.of(record),
+        pair_size=pairs.size(record),
         best=tables.best(record),
         columns=tables.variants(record),
         shared=tables.shared_settings(record),
@@ -90,24 +92,37 @@ def _sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
+def _names(record: RunRecord) -> dict[str, str]:
+    """Short names of contents and styles by those that the variants give them."""
+    # Another program may have left the name of the only content to the settings.
+    known = {name: name or str(record.config.get("content") or "") for name in record.contents}
+    known = {name: path or record.path.name for name, path in known.items()}
+    short = words.of_files([*known.values(), *record.styles])
+    return {name: short[name] for name in record.styles} | {
+        name: short[path] for name, path in known.items()
+    }
+
+
 def _title(record: RunRecord) -> str:
-    content = str(record.config.get("content") or record.path.name)
-    names = words.of_files([content, *record.styles])
+    names = _names(record)
+    count = len(record.contents)
+    contents = f"{count} pictures" if count > 1 else names[next(iter(record.contents))]
     styles = [names[name] for name in record.styles]
     if len(styles) > 3:
-        return f"{names[content]} in {len(styles)} styles"
-    return f"{names[content]} in the style of {' or '.join(styles)}"
+        return f"{contents} in {len(styles)} styles"
+    return f"{contents} in the style of {' or '.join(styles)}"
 
 
 def _facts(record: RunRecord) -> list[str]:
     """The run in a few words each."""
-    height, width = record.content.shape[:2]
+    shapes = dict.fromkeys(picture.shape[:2] for picture in record.contents.values())
+    sizes = [f"{width} × {height}" for height, width in shapes]
     ended = Counter(variant.status for variant in record.variants)
     count = len(record.variants)
     facts = [
         f"{count} variants" if count > 1 else record.variants[0].label,
         f"{words.text(record.config.get('steps', len(record.rows.step)))} steps",
-        f"{width} × {height} pixels",
+        f"{', '.join(sizes)} pixels" if len(sizes) <= 3 else f"pictures of {len(sizes)} shapes",
     ]
     if count > 1:
         facts += [f"{number} {status}" for status, number in ended.items()]

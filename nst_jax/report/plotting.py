@@ -127,12 +127,18 @@ def overview(record: RunRecord) -> Figure:
     """
     if record.images is None and not len(record.snapshots):
         raise ValueError(f"{record.path} holds no result yet: neither a picture nor a snapshot")
-    results = record.images if record.images is not None else record.snapshots[-1]
-    pictures = [record.content, *record.styles.values(), *results]
+    pictures = [*record.contents.values(), *record.styles.values(), *_results(record)]
     letters = _grid_of(pictures).letters
-    styles = [f"style {name}" for name in labels.of_paths(record.styles).values()]
+    contents, styles = (
+        [f"{kind} {name}" for name in labels.of_paths(own).values()]
+        for kind, own in (("content", record.contents), ("style", record.styles))
+    )
     variants = [variant.label for variant in record.variants]
-    titles = ["content", *_titles("style", styles, letters), *_titles("result", variants, letters)]
+    titles = [
+        *_titles("content", contents, letters),
+        *_titles("style", styles, letters),
+        *_titles("result", variants, letters),
+    ]
     figure = side_by_side(pictures, titles)
     figure.supxlabel(_settings_line(record), fontsize=8, parse_math=False)
     if record.attributes.get("weights_name") == "random":
@@ -142,6 +148,14 @@ def overview(record: RunRecord) -> Figure:
             fontsize=11,
         )
     return figure
+
+
+def _results(record: RunRecord) -> list[np.ndarray]:
+    """The saved pictures; of a run of which no variant has ended its last snapshots."""
+    variants = range(len(record.variants))
+    if record.images is not None:
+        return [record.picture_of(i) for i in variants]
+    return [record.within(i, record.snapshots[-1, i]) for i in variants]
 
 
 def _titles(one: str, of_several: Sequence[str], letters: int) -> list[str]:

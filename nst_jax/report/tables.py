@@ -100,7 +100,7 @@ def groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
 
 def best(record: RunRecord) -> set[int]:
     """The variant of lowest total of each optimizer; none if the totals cannot be compared."""
-    problems = {(variant.style, *variant.weights.values()) for variant in record.variants}
+    problems = {(v.content, v.style, *v.weights.values()) for v in record.variants}
     if record.final is None or len(problems) > 1 or len(record.variants) == 1:
         return set()
     lowest: dict[str, int] = {}
@@ -123,7 +123,10 @@ def _labels(record: RunRecord) -> Column:
 
 def _settings(record: RunRecord) -> list[Column]:
     variants = record.variants
-    styles, starts = (words.of_files([getattr(v, x) for v in variants]) for x in ("style", "init"))
+    contents, styles, starts = (
+        words.of_files([getattr(v, x) for v in variants]) for x in ("content", "style", "init")
+    )
+    own = [contents[v.content] for v in variants]
     rates = [v.learning_rate if v.has_rate else None for v in variants]
     return [
         Column("", "optimizer", [v.optimizer for v in variants]),
@@ -132,6 +135,7 @@ def _settings(record: RunRecord) -> list[Column]:
             Column("weights", terms.title(term), [v.weights[term] for v in variants])
             for term in record.terms
         ),
+        *([Column("", "content picture", own)] if len(record.contents) > 1 else []),
         Column("", "style picture", [styles[v.style] for v in variants]),
         Column("", "start", [starts[v.init] for v in variants]),
         Column("", "seed", [v.seed for v in variants]),

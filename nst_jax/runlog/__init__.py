@@ -9,6 +9,7 @@ from nst_jax.runlog.record import (
     Variant,
     ended,
     first_bad_term,
+    largest,
 )
 from nst_jax.runlog.series import TOTAL, Parts, Rows
 
@@ -24,6 +25,7 @@ __all__ = [
     "ended",
     "first_bad_term",
     "has_ended",
+    "largest",
     "load",
     "parse_json",
 ]

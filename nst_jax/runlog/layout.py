@@ -2,19 +2,27 @@
 
 import errno
 import json
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 from jaxtyping import Float
 
-from nst_jax.runlog.record import SCHEMA, SCHEMA_VERSION, LoggedStage, Variant, style_path
+from nst_jax.runlog.record import (
+    SCHEMA,
+    SCHEMA_VERSION,
+    LoggedStage,
+    Variant,
+    largest,
+    picture_path,
+)
 from nst_jax.runlog.series import TOTAL, Parts, axis_of, series
 
 # Of fixed length, to be overwritten in place.
@@ -33,7 +41,7 @@ def check_space(
     num_snapshots: int,
     variants: Sequence[Variant],
     parts: Parts,
-    content: np.ndarray,
+    contents: Mapping[str, np.ndarray],
 ) -> None:
     """Refuses a log that the disk cannot hold: HDF5 does not survive a full one.
 
@@ -42,8 +50,9 @@ def check_space(
     """
     # Five series beside the losses, all of at most 8 bytes.
     values = 5 + 1 + len(parts) + sum(map(len, parts.values()))
-    pictures = (num_snapshots + 1) * content.nbytes
-    needed = len(variants) * (num_steps * values * 8 + pictures) + 2**20
+    pictures = (num_snapshots + 1) * 3 * math.prod(largest(contents.values()))
+    read = sum(content.nbytes for content in contents.values())
+    needed = len(variants) * (num_steps * values * 8 + pictures) + read + 2**20
     if not _can_be_had(needed, path.parent):
         free = shutil.disk_usage(path.parent).free
         raise OSError(
@@ -131,24 +140,30 @@ def write_series(file: h5py.File, variants: int, parts: Parts, num_steps: int) -
 
 def write_images(
     file: h5py.File,
-    content: np.ndarray,
+    contents: Mapping[str, np.ndarray],
     styles: Mapping[str, np.ndarray],
     terms: Iterable[str],
     variants: int,
     num_snapshots: int,
 ) -> None:
     """The pictures that go in, and room for those that come out and their losses."""
-    file.create_dataset("images/content", data=content, compression="gzip")
-    for number, (name, style) in enumerate(styles.items(), start=1):
-        where = style_path(number)
-        file.create_dataset(where, data=style, compression="gzip").attrs["name"] = _text(name)
-    shape = (variants, *content.shape)
+    _write_inputs(file, "content", contents)
+    _write_inputs(file, "style", styles)
+    shape = (variants, *largest(contents.values()), 3)
     for name in (TOTAL, *terms):
         file.create_dataset(f"final/{name}", data=np.full(variants, np.nan, np.float32))
     file.create_dataset("images/final", data=np.zeros(shape, np.uint8))
     file.create_dataset("images/snapshots", data=np.zeros((num_snapshots, *shape), np.uint8))
     steps = np.full(num_snapshots, -1, np.int32)
     file.create_dataset("images/snapshot_step", data=steps)
+
+
+def _write_inputs(
+    file: h5py.File, kind: Literal["content", "style"], pictures: Mapping[str, np.ndarray]
+) -> None:
+    for number, (name, picture) in enumerate(pictures.items(), start=1):
+        where = picture_path(kind, number)
+        file.create_dataset(where, data=picture, compression="gzip").attrs["name"] = _text(name)
 
 
 def write_stages(file: h5py.File, stages: Sequence[LoggedStage]) -> None:

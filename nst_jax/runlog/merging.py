@@ -61,7 +61,7 @@ def _new_log(path: Path, parts: Sequence[RunRecord], config: Mapping[str, Any]) 
         masks=first.masks,
         stages=first.stages,
         metrics=list(dict.fromkeys(name for part in parts for name in part.metrics)),
-        content=first.content,
+        contents={name: picture for part in parts for name, picture in part.contents.items()},
         styles={name: style for part in parts for name, style in part.styles.items()},
         num_steps=config["steps"],
         num_snapshots=max(len(part.snapshot_steps) for part in parts),

@@ -2,9 +2,10 @@
 
 import itertools
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -20,8 +21,9 @@ from nst_jax.runlog.record import (
     Status,
     Variant,
     VariantStatus,
+    largest,
     over,
-    style_path,
+    picture_path,
 )
 from nst_jax.runlog.series import TOTAL, Parts, Rows, axis_of, rows, series
 from nst_jax.system import files, plain, sandbox
@@ -69,7 +71,7 @@ def _load(path: Path) -> RunRecord:
         with h5py.File(path, "r", locking=False) as file:
             reader = Reader(file, _LIMIT + 4 * path.stat().st_size)
             _check_schema(reader)
-            return _read(path, reader)
+            return read_record(path, reader)
     except _Refused as error:
         raise ValueError(f"{path} {error}") from None
     # Damaged and hostile files make HDF5 raise errors of many kinds.
@@ -107,39 +109,71 @@ def _check_schema(reader: Reader) -> None:
         )
 
 
-def _read(path: Path, reader: Reader) -> RunRecord:
+def read_record(path: Path, reader: Reader) -> RunRecord:
+    """What an open log of a schema that is known holds.
+
+    Raises:
+      ValueError: it is damaged.
+    """
     attributes = {name: _typed(name, value) for name, value in reader.attributes().items()}
     for name in ("status", "config_json"):
         reader.attribute(name)
     parts = read_parts(reader)
-    variants = _read_variants(reader, parts)
+    config = parse_json(attributes["config_json"], dict)
+    variants = _read_variants(reader, parts, _only_content(config))
     snapshot_steps = reader.array("images/snapshot_step", np.int32, "s")
     snapshots = int(np.count_nonzero(snapshot_steps >= 0))
     has_ended = any(variant.status != "running" for variant in variants)
-    paths = itertools.takewhile(lambda path: path in reader, map(style_path, itertools.count(1)))
+    snapshot_pictures = reader.array("images/snapshots", np.uint8, "svhw3", count=snapshots)
     final = {name: reader.array(f"final/{name}", np.float32, "v") for name in (TOTAL, *parts)}
     return RunRecord(
         path=path,
         attributes=attributes,
-        config=parse_json(attributes["config_json"], dict),
+        config=config,
         variants=variants,
         parts=parts,
         rows=read_rows(reader, parts),
         final=final if has_ended else None,
-        content=_picture(reader.array("images/content", np.uint8, "hw3")),
-        styles={
-            str(reader.attribute("name", path)): _picture(
-                reader.array(path, np.uint8, ("", "", "3"))
-            )
-            for path in paths
-        },
+        contents=_read_contents(reader, variants, _only_content(config)),
+        styles={str(reader.attribute("name", path)): x for path, x in _pictures(reader, "style")},
         images=reader.array("images/final", np.uint8, "vhw3") if has_ended else None,
-        snapshots=reader.array("images/snapshots", np.uint8, "svhw3", count=snapshots),
+        snapshots=snapshot_pictures,
         snapshot_steps=snapshot_steps[:snapshots],
         capacity=reader.size("t"),
         stages=_read_stages(reader),
         **_read_extras(reader, parts),
     )
+
+
+def _pictures(
+    reader: Reader, kind: Literal["content", "style"]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The content or style pictures with their places."""
+    paths = (picture_path(kind, number) for number in itertools.count(1))
+    for path in itertools.takewhile(lambda path: path in reader, paths):
+        yield path, _picture(reader.array(path, np.uint8, ("", "", "3")))
+
+
+def _only_content(config: dict[str, Any]) -> str:
+    """What the content is called in a log that does not name it: as in the settings."""
+    name = config.get("content")
+    return name if isinstance(name, str) else ""
+
+
+def _read_contents(
+    reader: Reader, variants: Sequence[Variant], unnamed: str
+) -> dict[str, np.ndarray]:
+    contents = {
+        str(reader.attribute("name", path)) if reader.has_attribute("name", path) else unnamed: x
+        for path, x in _pictures(reader, "content")
+    }
+    if not contents:
+        raise ValueError("images/content is missing")
+    if unknown := {variant.content for variant in variants} - set(contents):
+        raise ValueError(f"variants/content: there is no picture of {min(unknown)!r}")
+    if largest(contents.values()) != (reader.size("h"), reader.size("w")):
+        raise ValueError("images/content: the largest one has another size than the results")
+    return contents
 
 
 def _read_extras(reader: Reader, parts: Parts) -> dict[str, dict[str, np.ndarray]]:
@@ -210,7 +244,7 @@ def read_parts(reader: Reader) -> Parts:
     return {term: tuple(reader.strings(f"parts/{term}", (axis_of(term),))) for term in terms}
 
 
-def _read_variants(reader: Reader, parts: Parts) -> tuple[Variant, ...]:
+def _read_variants(reader: Reader, parts: Parts, unnamed: str) -> tuple[Variant, ...]:
     weights = {
         term: reader.array(_place(reader, f"weights/{term}"), np.float64, "v").tolist()
         for term in parts
@@ -220,11 +254,12 @@ def _read_variants(reader: Reader, parts: Parts) -> tuple[Variant, ...]:
         if field.type is str
         else reader.array(f"variants/{field.name}", _NUMBERS[field.type], "v").tolist()
         for field in fields(Variant)
-        if field.name != "weights"
+        if field.name != "weights" and (field.name != "content" or "variants/content" in reader)
     }
     columns["weights"] = [
         dict(zip(weights, each, strict=True)) for each in zip(*weights.values(), strict=True)
     ]
+    columns.setdefault("content", [unnamed] * len(columns["weights"]))
     variants = tuple(
         Variant(**dict(zip(columns, values, strict=True)))
         for values in zip(*columns.values(), strict=True)

@@ -10,8 +10,9 @@
     /grad_norm, /update_norm (t, v)        NaN after a variant has diverged
     /final       total, TERM: losses of the saved picture (v,)
     /metrics     METRIC: of the saved picture, by judges that were not optimized (v,), if asked for
-    /images      content, style (style_2, ... of a sweep over styles), final (v, h, w, 3),
-                 snapshots (s, v, h, w, 3), snapshot_step (s,)
+    /images      content (content_2, ... of a run of several), style (style_2, ...),
+                 final (v, h, w, 3), snapshots (s, v, h, w, 3), snapshot_step (s,); of contents of
+                 several sizes each picture is in the upper left corner of its place
     /stages      height, width, stop: the step at which each ends (s,), of a run of several sizes
     /references  NAME: further pictures that terms read   /masks   NAME: regions (h, w)
 
@@ -52,6 +53,7 @@ class Variant:
       seed: of the noise.
       status: "running", "interrupted", "finished" or "diverged".
       diverged_step: -1 unless diverged.
+      content: the picture whose subject is kept.
     """
 
     label: str
@@ -63,6 +65,7 @@ class Variant:
     seed: int
     status: str = "running"
     diverged_step: int = -1
+    content: str = ""
 
     @property
     def has_rate(self) -> bool:
@@ -113,11 +116,11 @@ class RunRecord:
       parts: names of the parts of each term, in the order of the objective.
       rows: the series.
       final: losses of the saved pictures, `{"total" or term: (v,)}`; None until the run has ended.
-      content: the content picture.
+      contents: `{name: picture}`, as the variants name them.
       styles: `{name: picture}`, as the variants name them.
-      images: the saved pictures, (v, h, w, 3); None until a first variant has ended, black for
-        those that have not.
-      snapshots: pictures of some steps, (s, v, h, w, 3); s may be 0.
+      images: the saved pictures, (v, h, w, 3), h and w those of the largest content; None until a
+        first variant has ended, black for those that have not. `picture_of` gives one of them.
+      snapshots: pictures of some steps, (s, v, h, w, 3); s may be 0. See `snapshots_of`.
       snapshot_steps: those steps, (s,).
       capacity: rows that the file has room for.
       part_weights: `{term: (v, part)}`, of terms with several parts; older logs have none.
@@ -135,7 +138,7 @@ class RunRecord:
     parts: Parts
     rows: Rows
     final: dict[str, np.ndarray] | None
-    content: UInt8[np.ndarray, "h w 3"]
+    contents: dict[str, UInt8[np.ndarray, "h1 w1 3"]]
     styles: dict[str, UInt8[np.ndarray, "h2 w2 3"]]
     images: UInt8[np.ndarray, "v h w 3"] | None
     snapshots: UInt8[np.ndarray, "s v h w 3"]
@@ -146,6 +149,30 @@ class RunRecord:
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
     metrics: Mapping[str, np.ndarray] = field(default_factory=dict)
     stages: tuple[LoggedStage, ...] = ()
+
+    @property
+    def content(self) -> UInt8[np.ndarray, "h1 w1 3"]:
+        """The content picture; of several the first one."""
+        return next(iter(self.contents.values()))
+
+    def content_of(self, variant: int) -> UInt8[np.ndarray, "h1 w1 3"]:
+        """The content picture of a variant."""
+        return self.contents[self.variants[variant].content]
+
+    def picture_of(self, variant: int) -> UInt8[np.ndarray, "h1 w1 3"]:
+        """The saved picture of a variant, as large as its content.
+
+        Raises:
+          ValueError: as `results`.
+        """
+        if self.images is None:
+            raise self._without_results()
+        return self.within(variant, self.images[variant])
+
+    def within(self, variant: int, pictures: np.ndarray) -> np.ndarray:
+        """The part of pictures (..., h, w, 3) as they are stored that a variant's content fills."""
+        height, width = self.content_of(variant).shape[:2]
+        return pictures[..., :height, :width, :]
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -174,12 +201,15 @@ class RunRecord:
           ValueError: none has.
         """
         if self.images is None or self.final is None:
-            raise ValueError(f"{self.path} has no results yet: no variant has ended")
+            raise self._without_results()
         return self.images, self.final
+
+    def _without_results(self) -> ValueError:
+        return ValueError(f"{self.path} has no results yet: no variant has ended")
 
     def snapshots_of(
         self, variant: int
-    ) -> tuple[Int[np.ndarray, "n"], UInt8[np.ndarray, "n h w 3"]]:
+    ) -> tuple[Int[np.ndarray, "n"], UInt8[np.ndarray, "n h1 w1 3"]]:
         """The snapshots that were taken of a variant: the steps done before each, the pictures.
 
         Those of a program that has not come so far are black in the log, and those after a
@@ -187,7 +217,7 @@ class RunRecord:
         """
         done = np.count_nonzero(self.rows.evaluations[:, variant] > 0)
         taken = self.snapshot_steps <= done
-        return self.snapshot_steps[taken], self.snapshots[taken, variant]
+        return self.snapshot_steps[taken], self.within(variant, self.snapshots[taken, variant])
 
     @property
     def began_at_minimum(self) -> Bool[np.ndarray, "v"]:
@@ -207,9 +237,15 @@ class RunRecord:
         return finished & (is_flat | (self.final[TOTAL] > self.rows.total[start]))
 
 
-def style_path(number: int) -> str:
-    """Where in the file the style picture of that number is, counted from 1."""
-    return "images/style" if number == 1 else f"images/style_{number}"
+def picture_path(kind: Literal["content", "style"], number: int) -> str:
+    """Where in the file the content or style picture of that number is, counted from 1."""
+    return f"images/{kind}" if number == 1 else f"images/{kind}_{number}"
+
+
+def largest(contents: Iterable[np.ndarray]) -> tuple[int, int]:
+    """(h, w) into which the results of all these contents fit."""
+    heights, widths = zip(*(content.shape[:2] for content in contents), strict=True)
+    return max(heights), max(widths)
 
 
 def first_bad_term(rows: Rows, variant: int, step: int) -> str | None:

@@ -39,7 +39,7 @@ def _copy(record: RunRecord, parts: Parts, path: Path) -> RunLog:
         config=record.config,
         variants=record.variants,
         parts=parts,
-        content=record.content,
+        contents=record.contents,
         styles=record.styles,
         num_steps=record.capacity,
         num_snapshots=record.capacity // every,

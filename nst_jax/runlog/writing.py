@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from nst_jax.runlog import layout
-from nst_jax.runlog.reading import read_parts, read_rows
+from nst_jax.runlog.reading import read_parts, read_record, read_rows
 from nst_jax.runlog.record import ENDED, LoggedStage, RunRecord, Status, Variant
 from nst_jax.runlog.series import TOTAL, Parts, Rows, series
 from nst_jax.system import files, sandbox
@@ -50,7 +50,7 @@ class RunLog:
         config: Mapping[str, Any],
         variants: Sequence[Variant],
         parts: Parts,
-        content: UInt8[np.ndarray, "h w 3"],
+        contents: Mapping[str, UInt8[np.ndarray, "h1 w1 3"]],
         styles: Mapping[str, UInt8[np.ndarray, "h2 w2 3"]],
         num_steps: int,
         num_snapshots: int = 0,
@@ -69,7 +69,7 @@ class RunLog:
           config: settings, kept as JSON.
           variants: what each column of the rows is.
           parts: names of the terms and of their parts.
-          content: the content picture as it is optimised against.
+          contents: the content pictures by name as they are optimised against, one at least.
           styles: the style pictures by name, one at least.
           num_steps: rows at most.
           num_snapshots: snapshots at most.
@@ -80,13 +80,13 @@ class RunLog:
           metrics: names of those that the pictures will be judged by.
           stages: see `RunRecord`.
         """
-        layout.check_space(path, num_steps, num_snapshots, variants, parts, content)
+        layout.check_space(path, num_steps, num_snapshots, variants, parts, contents)
         with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
             layout.write_attributes(file, config, attributes, chunk_length)
             layout.write_terms(file, parts, part_weights)
             layout.write_variants(file, variants)
             layout.write_series(file, len(variants), parts, num_steps)
-            layout.write_images(file, content, styles, parts, len(variants), num_snapshots)
+            layout.write_images(file, contents, styles, parts, len(variants), num_snapshots)
             layout.write_guides(file, references, masks)
             layout.write_metrics(file, metrics, len(variants))
             layout.write_stages(file, stages)
@@ -147,7 +147,7 @@ class RunLog:
     ) -> None:
         """Keeps the images after `step` steps as the snapshot of that number."""
         with self._writing():
-            self._file["images/snapshots"][number, variants] = images
+            self._file["images/snapshots"][number, variants] = self._in_place(images)
             self._file.flush()
             self._file["images/snapshot_step"][number] = step
 
@@ -163,7 +163,7 @@ class RunLog:
         with self._writing():
             for name in (TOTAL, *self._parts):
                 self._file[f"final/{name}"][variants] = final[name]
-            self._file["images/final"][variants] = images
+            self._file["images/final"][variants] = self._in_place(images)
             self._file["variants/diverged_step"][variants] = [v.diverged_step for v in ended]
             self._file.flush()
             self._file["variants/status"][variants] = [variant.status for variant in ended]
@@ -207,9 +207,13 @@ class RunLog:
             if status in ENDED and np.isnan([each[i] for each in values]).any()
         ]
 
-    def picture(self, variant: int) -> UInt8[np.ndarray, "h w 3"]:
-        """The saved picture of a variant that has ended."""
-        image: np.ndarray = self._file["images/final"][variant]
+    def record(self) -> RunRecord:
+        """What the file holds so far, as `load` reads it."""
+        return read_record(Path(self._file.filename), Reader(self._file, sys.maxsize))
+
+    def picture(self, variant: int, shape: tuple[int, ...]) -> UInt8[np.ndarray, "h w 3"]:
+        """The saved picture of a variant that has ended, of the shape of its content."""
+        image: np.ndarray = self._file["images/final"][variant, : shape[0], : shape[1]]
         return image
 
     def rows(self) -> Rows:
@@ -220,11 +224,11 @@ class RunLog:
         """The total of each row so far, of some variants."""
         return self._file["losses/total"][: self._count(variants), variants]
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(h, w, 3) of the saved pictures."""
-        shape: tuple[int, ...] = self._file["images/final"].shape[1:]
-        return shape
+    def _in_place(self, images: UInt8[np.ndarray, "v h w 3"]) -> np.ndarray:
+        """Pictures in the upper left corners of black ones, as large as the log has them."""
+        height, width = self._file["images/final"].shape[1:3]
+        below, beside = height - images.shape[1], width - images.shape[2]
+        return np.pad(images, ((0, 0), (0, below), (0, beside), (0, 0)))
 
     def losses_at(self, step: int, variants: slice) -> dict[str, Float[np.ndarray, "v"]]:
         """The losses of a row, of some variants."""

@@ -73,7 +73,7 @@ def resume(
         upgrading.upgrade(record, run.problem.parts)
         with RunLog.reopen(path) as log:
             run_programs(run, log, path, request, progress)
-        return results.conclude(run.outputs, path, request, say, started, alpha=run.alpha)
+        return results.conclude(run.outputs, path, request, say, started, alphas=run.alphas)
 
 
 def rerun(
@@ -130,6 +130,13 @@ def rerun(
     return Outcome(1 if found else 0, again)
 
 
+def _check_same_shapes(record: RunRecord, run: Run) -> None:
+    """Refuses to go on with contents of other sizes."""
+    for name, picture in record.contents.items():
+        if name not in run.pictures or run.pictures[name].content.shape != picture.shape:
+            raise ValueError(f"{record.path} cannot be used: its content has another size")
+
+
 def _check_same_terms(record: RunRecord, run: Run) -> None:
     """Refuses to write terms into a log that has no place for them."""
     if tuple(run.problem.terms) != record.terms:
@@ -144,7 +151,7 @@ def _with_results_in(folder: Path, log: Path, config: Config) -> Config:
     config = replace(config, log=log, tensorboard=None, keep_state=False)
     if isinstance(config, SweepConfig):
         return replace(config, report=None)
-    return replace(config, output=folder / "out.png", figures=None)
+    return replace(config, output=folder / ("out" if config.contents else "out.png"), figures=None)
 
 
 def _extend(
@@ -180,12 +187,13 @@ def _extend(
                 log.take_over(record, columns, columns)
                 checkpoint.copy(state, checkpoint.path_of(path, number))
             run_programs(run, log, path, request, progress)
-        return results.conclude(run.outputs, path, request, say, started, alpha=run.alpha)
+        return results.conclude(run.outputs, path, request, say, started, alphas=run.alphas)
 
 
 def _with_more_steps(record: RunRecord, run: Run) -> tuple[dict[int, Path], Run]:
     """The states from which programs of a log can go on, by their numbers, and the new run."""
-    new_plans = plans.plan_again(run.plans, run.problem, run.method, run.schedule, run.variants)
+    problems = run.stages[-1].problems
+    new_plans = plans.plan_again(run.plans, problems, run.method, run.schedule, run.variants)
     states = {}
     for number, (old, new) in enumerate(zip(run.plans, new_plans, strict=True)):
         path = checkpoint.path_of(record.path, number)
@@ -234,8 +242,7 @@ def _prepare_again(
         resumption.check_form(form)
     run = prepare(config, share=share, form=form, say=say, request=request)
     inputs.check_same(record, run.hashes)
-    if run.problem.shape != record.content.shape:
-        raise ValueError(f"{record.path} cannot be used: its content has another size")
+    _check_same_shapes(record, run)
     for difference in environment.differences(record.attributes):
         say(f"note: {difference}: the bytes may differ from those of the run that was logged")
     return run._replace(plans=old_plans)

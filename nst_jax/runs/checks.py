@@ -6,7 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from nst_jax import image as images
-from nst_jax.config import Config, RunConfig, StylizeConfig, SweepConfig, stages_of, terms_of
+from nst_jax.config import (
+    Config,
+    RunConfig,
+    StylizeConfig,
+    SweepConfig,
+    contents_of,
+    pictures_of,
+    stages_of,
+    terms_of,
+)
 from nst_jax.driver import check_settings
 from nst_jax.optimizers import named
 from nst_jax.runlog import Variant
@@ -133,8 +142,8 @@ def check_outputs(config: Config) -> None:
       ValueError, OSError: one line that names the file.
     """
     outputs = list(_outputs(config))
-    if isinstance(config, StylizeConfig) and config.alpha == "keep":
-        images.check_takes_alpha(config.output)
+    if isinstance(config, StylizeConfig):
+        _check_pictures(config)
     taken = {path.resolve(): "an input" for path in _inputs(config)}
     for path, _ in outputs:
         if use := taken.get(path.resolve()):
@@ -146,6 +155,17 @@ def check_outputs(config: Config) -> None:
         tensorboard.check(config.tensorboard, len(variants_of(config)))
 
 
+def _check_pictures(config: StylizeConfig) -> None:
+    if config.contents and config.output.suffix.lower() in images.SUFFIXES:
+        raise ValueError(
+            f"--output {config.output} is one picture, and there are "
+            f"{len(contents_of(config))} contents: give a folder"
+        )
+    if config.alpha == "keep":
+        for path in pictures_of(config):
+            images.check_takes_alpha(path)
+
+
 def _outputs(config: Config) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """The files that a run writes, with the endings that each may have."""
     if config.log:
@@ -154,7 +174,8 @@ def _outputs(config: Config) -> Iterator[tuple[Path, tuple[str, ...]]]:
         if config.report:
             yield config.report, (".html",)
         return
-    yield config.output, images.SUFFIXES
+    for path in pictures_of(config):
+        yield path, images.SUFFIXES
     if config.figures:
         # Matplotlib takes half a second to load: only runs with figures wait for it.
         from nst_jax.report import plotting

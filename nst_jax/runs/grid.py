@@ -1,7 +1,7 @@
 """The grid of a sweep: settings -> variants.
 
-Variants are ordered so that those which one program can run are neighbors: by style, then by
-optimizer.
+Variants are ordered so that those which one program can run are neighbors: by content, then by
+style, then by optimizer.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any, NamedTuple, get_args
 
 from nst_jax.choices import OptimizerName
-from nst_jax.config import RunConfig, StylizeConfig, SweepConfig, weights_of
+from nst_jax.config import RunConfig, StylizeConfig, SweepConfig, contents_of, weights_of
 from nst_jax.optimizers import named
 from nst_jax.runlog import Variant, labels
 
@@ -50,14 +50,17 @@ def variants_of(config: StylizeConfig | SweepConfig) -> tuple[Variant, ...]:
     _check_count(config, rates, of_terms)
     settings: list[dict[str, Any]] = [
         {
-            "style": str(style_path),
+            "content": str(content),
+            "style": str(style),
             "optimizer": optimizer,
             "learning_rate": rate,
             "weights": dict(zip(of_terms, weights, strict=True)),
             "init": init,
             "seed": seed,
         }
-        for style_path, optimizer in itertools.product(config.styles, config.optimizers)
+        for content, style, optimizer in itertools.product(
+            contents_of(config), config.styles, config.optimizers
+        )
         for rate, weights, init, seed in itertools.product(
             rates[optimizer],
             [*itertools.product(*of_terms.values())],
@@ -76,7 +79,8 @@ def _check_count(
     rates: Mapping[str, Sequence[float]],
     of_terms: Mapping[str, Sequence[float]],
 ) -> None:
-    count = len(config.styles) * sum(len(rates[optimizer]) for optimizer in config.optimizers)
+    count = len(contents_of(config)) * len(config.styles)
+    count *= sum(len(rates[optimizer]) for optimizer in config.optimizers)
     count *= math.prod(map(len, (*of_terms.values(), config.inits, config.seeds)))
     if count > _MOST_VARIANTS:
         raise ValueError(f"a sweep has at most {_MOST_VARIANTS:,} variants, got {count:,}")
@@ -143,8 +147,8 @@ def parse_learning_rates(
 
 
 _MOST_VARIANTS = 100_000
-_SHOWN = {"init": "from", "seed": "seed", "style": ""}
-_PATHS = ("", "from")
+_SHOWN = {"init": "from", "seed": "seed", "content": "of", "style": ""}
+_PATHS = ("", "of", "from")
 # The style is also a picture.
 _TERMS = {"style": "style weight", "total_variation": "TV"}
 

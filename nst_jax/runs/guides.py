@@ -28,6 +28,11 @@ def check_guides(specs: Terms, sources: Sources, made: Mapping[str, Term]) -> No
 
 
 def _check_names(sources: Sources) -> None:
+    if sources.masks[CONTENT] and len(sources.contents) > 1:
+        raise ValueError(
+            f"--mask is of one content picture, and there are {len(sources.contents)}: take one of "
+            "them, or leave it out"
+        )
     if sources.masks[STYLE] and len(sources.styles) > 1:
         raise ValueError(
             f"--style-mask is of one style picture, and there are {len(sources.styles)}: sweep "

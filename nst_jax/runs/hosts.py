@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from nst_jax import backend, report, runlog
 from nst_jax.config import SweepConfig, from_json, resolved, to_json
 from nst_jax.runlog import checkpoint, merging
-from nst_jax.runs import again, run
+from nst_jax.runs import again, contents, run
 from nst_jax.runs.checks import check_config, check_outputs
 from nst_jax.runs.grid import Share, variants_of
 from nst_jax.runs.preparation import prepare_device
@@ -56,7 +56,7 @@ def sweep_files(
     Raises:
       ValueError, OSError: bad input, or no cluster.
     """
-    config = resolved(config)
+    config = contents.listed(resolved(config), say=say)
     check_config(config)
     check_outputs(config)
     prepare_device(config)

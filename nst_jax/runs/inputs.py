@@ -26,7 +26,7 @@ class Sources(NamedTuple):
     """The pictures that a run reads.
 
     Attributes:
-      content: the file of the picture whose subject is kept.
+      contents: the files of the pictures whose subjects are kept.
       styles: the files of those whose style is taken.
       inits: what the variants start from, sorted: files, "content", "noise" or "style".
       references: the files of further pictures that terms read, by name.
@@ -34,7 +34,7 @@ class Sources(NamedTuple):
       blend: see `Pictures`.
     """
 
-    content: Path
+    contents: tuple[Path, ...]
     styles: tuple[Path, ...]
     inits: tuple[str, ...]
     references: Mapping[str, Path] = MappingProxyType({})
@@ -50,7 +50,7 @@ class Sources(NamedTuple):
     def paths(self) -> tuple[Path, ...]:
         """All files."""
         return (
-            self.content,
+            *self.contents,
             *self.styles,
             *map(Path, self.starts),
             *self.references.values(),
@@ -65,7 +65,7 @@ class Sources(NamedTuple):
     def hashes(self) -> dict[str, str]:
         """Of the files, as attributes of the run log."""
         return {
-            "content_sha256": files.sha256(self.content),
+            "content_sha256": ",".join(map(files.sha256, self.contents)),
             "style_sha256": ",".join(map(files.sha256, self.styles)),
             "start_sha256": ",".join(files.sha256(Path(start)) for start in self.starts),
             "picture_sha256": ",".join(map(files.sha256, self.references.values())),
@@ -87,56 +87,119 @@ def load_pictures(
     *,
     longest_sides: tuple[int | None, int | None],
     enlarge: bool = False,
+    aspect: float | None = None,
     gray: bool = False,
     colors: Colors = "style",
     alpha: Alpha | None = None,
     say: Callable[[str], None],
-) -> Pictures:
+) -> dict[str, Pictures]:
     """Reads the pictures of a run.
 
     Args:
       sources: their files.
       longest_sides: of content and styles in pixels; None: as in the file.
       enlarge: pictures that are smaller.
+      aspect: height over width of the part of each content that is taken; None: all of it.
       gray: take them in gray.
       colors: whose the result has.
       alpha: what becomes of the content's transparency; None: the run has no use for it.
       say: gets a line for whatever their owner may not expect.
 
+    Returns:
+      By the path of each content what is read with it.
+
     Raises:
       ValueError, OSError: one line that names the file.
     """
-    size, style_size = longest_sides
     with images.notes(say):
-        content, found = images.load_with_alpha(sources.content, size=size, enlarge=enlarge)
-        styles = {
-            str(path): images.load(path, size=style_size, enlarge=enlarge)
-            for path in sources.styles
-        }
-        starts = {
-            init: images.load_part(_path_of(init), *content.shape[:2]) for init in sources.starts
-        }
-        references = {
-            name: images.load(path, size=style_size, enlarge=enlarge)
-            for name, path in sources.references.items()
-        }
-        # As large as the pictures whose regions they are; the styles of a sweep share theirs.
-        sizes = {CONTENT: content.shape[:2], STYLE: next(iter(styles.values()), content).shape[:2]}
-        regions = {
-            picture: {name: load_mask(path, *sizes[picture]) for name, path in named.items()}
-            for picture, named in sources.masks.items()
-        }
-    _say_transparency(sources.content, found is not None, alpha, say)
-    kept = found if alpha == "keep" else None
-    if colors == "matched":
-        styles = {name: images.match_colors(style, content) for name, style in styles.items()}
-    own = content if colors in ("content", "luminance") else None
-    pictures = Pictures(content, styles, starts, kept, references, regions, sources.blend, own)
-    if gray:
-        return _in_gray(pictures)
-    if all(map(images.is_gray, (content, *styles.values()))):
+        read = _read(sources, *longest_sides, enlarge, aspect)
+    for name, alpha_of_file in read.alphas.items():
+        _say_transparency(name, alpha_of_file is not None, alpha, say)
+    are_gray = map(images.is_gray, read.styles.values())
+    if not gray and all(are_gray) and any(map(images.is_gray, read.contents.values())):
         say("note: content and style are gray, the result may not be: --gray keeps it gray")
-    return pictures
+    seen = _in_gray(read) if gray else read
+    return {
+        name: Pictures(
+            content,
+            _in_colors_of(content, seen.styles) if colors == "matched" else seen.styles,
+            seen.starts[content.shape[:2]],
+            read.alphas[name] if alpha == "keep" else None,
+            seen.references,
+            read.regions,
+            sources.blend,
+            read.contents[name] if colors in ("content", "luminance") else None,
+            seen.styles,
+        )
+        for name, content in seen.contents.items()
+    }
+
+
+class _Read(NamedTuple):
+    """What the files of a run hold: pictures by name or path, starts for each (h, w)."""
+
+    contents: Mapping[str, np.ndarray]
+    alphas: Mapping[str, np.ndarray | None]
+    styles: Mapping[str, np.ndarray]
+    starts: Mapping[tuple[int, ...], Mapping[str, np.ndarray]]
+    references: Mapping[str, np.ndarray]
+    regions: Mapping[str, Mapping[str, np.ndarray]]
+
+
+def _read(
+    sources: Sources,
+    size: int | None,
+    style_size: int | None,
+    enlarge: bool,
+    aspect: float | None,
+) -> _Read:
+    found = {
+        str(path): images.load_with_alpha(path, size=size, enlarge=enlarge, aspect=aspect)
+        for path in sources.contents
+    }
+    contents = {name: content for name, (content, _) in found.items()}
+    styles = {
+        str(path): images.load(path, size=style_size, enlarge=enlarge) for path in sources.styles
+    }
+    starts = {
+        shape: {init: images.load_part(_path_of(init), *shape) for init in sources.starts}
+        for shape in dict.fromkeys(content.shape[:2] for content in contents.values())
+    }
+    references = {
+        name: images.load(path, size=style_size, enlarge=enlarge)
+        for name, path in sources.references.items()
+    }
+    alphas = {name: alpha for name, (_, alpha) in found.items()}
+    regions = _load_regions(sources, contents, styles)
+    return _Read(contents, alphas, styles, starts, references, regions)
+
+
+def _load_regions(
+    sources: Sources, contents: Mapping[str, np.ndarray], styles: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, np.ndarray]]:
+    """As large as the pictures whose regions they are: of one content, and of styles alike."""
+    first = next(iter(contents.values()))
+    sizes = {CONTENT: first.shape[:2], STYLE: next(iter(styles.values()), first).shape[:2]}
+    return {
+        picture: {name: load_mask(path, *sizes[picture]) for name, path in named.items()}
+        for picture, named in sources.masks.items()
+    }
+
+
+def _in_gray(read: _Read) -> _Read:
+    def gray(pictures: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: images.to_gray(picture) for name, picture in pictures.items()}
+
+    return read._replace(
+        contents=gray(read.contents),
+        styles=gray(read.styles),
+        starts={shape: gray(starts) for shape, starts in read.starts.items()},
+        references=gray(read.references),
+    )
+
+
+def _in_colors_of(content: np.ndarray, styles: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: images.match_colors(style, content) for name, style in styles.items()}
 
 
 def _path_of(init: str) -> Path:
@@ -150,7 +213,7 @@ def _path_of(init: str) -> Path:
 
 
 def _say_transparency(
-    path: Path, is_transparent: bool, wanted: Alpha | None, say: Callable[[str], None]
+    path: str, is_transparent: bool, wanted: Alpha | None, say: Callable[[str], None]
 ) -> None:
     if wanted == "keep" and not is_transparent:
         say(f"note: {path}: it is opaque: --alpha keep changes nothing")
@@ -161,19 +224,6 @@ def _say_transparency(
             None: "",
         }
         say(f"note: {path}: it is transparent: laid on white{then[wanted]}")
-
-
-def _in_gray(pictures: Pictures) -> Pictures:
-    styles, starts, references = (
-        {name: images.to_gray(picture) for name, picture in named.items()}
-        for named in (pictures.styles, pictures.starts, pictures.references)
-    )
-    return pictures._replace(
-        content=images.to_gray(pictures.content),
-        styles=styles,
-        starts=starts,
-        references=references,
-    )
 
 
 def check_sizes(pictures: Mapping[str, np.ndarray], layers: Sequence[str], arch: Arch) -> None:

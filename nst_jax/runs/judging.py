@@ -64,21 +64,26 @@ def _by_layer(linear: Mapping[str, np.ndarray]) -> dict[str, Array]:
     }
 
 
-def check_sizes(pictures: Pictures) -> None:
+def check_sizes(pictures: Mapping[str, Pictures]) -> None:
     """Refuses pictures that are too small to be judged.
+
+    Args:
+      pictures: of each content, by its name.
 
     Raises:
       ValueError: one line that names the picture.
     """
-    metrics.check_size("the content", pictures.content.shape)
-    for name, style in pictures.styles.items():
-        metrics.check_size(name, style.shape)
+    for content, own in pictures.items():
+        which = f" {content}" if len(pictures) > 1 else ""
+        metrics.check_size(f"the content{which}", own.content.shape)
+        for name, style in own.styles.items():
+            metrics.check_size(name, style.shape)
 
 
 def judge(
     log: RunLog,
     variants: Sequence[Variant],
-    pictures: Pictures,
+    pictures: Mapping[str, Pictures],
     judges: Judges,
     request: StopRequest,
 ) -> None:
@@ -87,19 +92,16 @@ def judge(
     Args:
       log: of the run, with room for the metrics.
       variants: all of it.
-      pictures: that the run was made of.
+      pictures: that the run was made of, by content.
       judges: the networks.
       request: of a signal, looked at between two pictures.
     """
     for i in log.not_judged():
         if request:
             return
-        found = metrics.measure(
-            images.from_uint8(log.picture(i)),
-            pictures.content,
-            pictures.styles[variants[i].style],
-            judges,
-        )
+        own = pictures[variants[i].content]
+        painted = images.from_uint8(log.picture(i, own.content.shape))
+        found = metrics.measure(painted, own.content, own.styles[variants[i].style], judges)
         values = {name: np.array([value], np.float32) for name, value in found.items()}
         log.write_metrics(values, slice(i, i + 1))
 
@@ -112,21 +114,34 @@ def of_log(record: RunRecord, judges: Judges) -> list[Verdict]:
     """
     if not any(map(ended, record.variants)):
         raise ValueError(f"{record.path} has no picture to judge: no variant has ended")
-    saved, _ = record.results()
-    content = images.from_uint8(record.content)
-    styles = {name: images.from_uint8(style) for name, style in record.styles.items()}
+    pictures = {name: _pictures_of(record, name) for name in record.contents}
     with resumption.about(record.path):
-        check_sizes(Pictures(content, styles, {}))
+        check_sizes(pictures)
     return [
         Verdict(
             str(record.path),
             variant.label,
-            metrics.measure(images.from_uint8(saved[i]), content, styles[variant.style], judges),
+            metrics.measure(
+                images.from_uint8(record.picture_of(i)),
+                pictures[variant.content].content,
+                pictures[variant.content].styles[variant.style],
+                judges,
+            ),
             terms.asked_for(record, i),
         )
         for i, variant in enumerate(record.variants)
         if ended(variant)
     ]
+
+
+def _pictures_of(record: RunRecord, content: str) -> Pictures:
+    """A content of a log with its styles, in the colors in which it was painted after them."""
+    picture = images.from_uint8(record.contents[content])
+    styles = {name: images.from_uint8(style) for name, style in record.styles.items()}
+    # Of one content the log has the styles as they were used.
+    if record.config.get("colors") == "matched" and len(record.contents) > 1:
+        styles = {name: images.match_colors(style, picture) for name, style in styles.items()}
+    return Pictures(picture, styles, {})
 
 
 def of_picture(

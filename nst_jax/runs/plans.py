@@ -1,17 +1,19 @@
 """Which variants share a compiled program: planned by what memory holds, written down, read again.
 
-Variants of one optimizer and one style run together, in batches of equal width. Programs of one
-optimizer have equal shapes whatever their style and rates, so that each is compiled once.
+Variants of one content, style and optimizer run together, in batches of equal width. Programs of
+one optimizer have equal shapes whatever their style and rates, and whatever their content if it has
+the same size, so that each is compiled once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
+from typing import NamedTuple
 
 from nst_jax import backend, driver
 from nst_jax.choices import Driver
 from nst_jax.runlog import Variant
-from nst_jax.runs.problem import Method, Problem, Schedule
+from nst_jax.runs.problem import Method, Problem, Problems, Schedule
 from nst_jax.system import memory, plain
 
 
@@ -45,8 +47,16 @@ class Plan:
         return self.stop - self.start
 
 
+class _Form(NamedTuple):
+    """What programs of one shape have in common, see `Plan`."""
+
+    width: int
+    chunk_length: int
+    devices: int
+
+
 def plan(
-    problem: Problem,
+    problems: Problems,
     method: Method,
     schedule: Schedule,
     variants: Sequence[Variant],
@@ -56,29 +66,48 @@ def plan(
     """Cuts the variants into programs that fit into memory.
 
     Args:
-      problem: what they minimise.
+      problems: what they minimise.
       method: how.
       schedule: how long.
-      variants: those of one style and optimizer are neighbors.
+      variants: those of one content, style and optimizer are neighbors.
       batch: lanes a program at most; None: what memory holds.
     """
     plans: list[Plan] = []
-    for _, group in groupby(variants, key=lambda v: (v.style, v.optimizer)):
+    forms: dict[Hashable, _Form] = {}
+    for _, group in groupby(variants, key=lambda v: (v.content, v.style, v.optimizer)):
         alike = list(group)
         first = plans[-1].stop if plans else 0
-        plans += _plans_of(problem, method, schedule, alike, first, batch)
+        key = _shape_of(problems, alike[0], len(alike))
+        # Asked for once a shape: it takes a compilation, and other widths would be other programs.
+        if key not in forms:
+            problem = problems[alike[0].content]
+            forms[key] = _form_of(problem, method, schedule, alike, batch)
+        plans += _plans_of(forms[key], first, first + len(alike))
     return plans
 
 
-def _plans_of(
+def _plans_of(form: _Form, first: int, last: int) -> list[Plan]:
+    """The programs of variants of one content, style and optimizer, by their columns."""
+    return [
+        Plan(
+            start,
+            min(start + form.width, last),
+            form.width,
+            form.chunk_length,
+            driver.default_driver(),
+            form.devices,
+        )
+        for start in range(first, last, form.width)
+    ]
+
+
+def _form_of(
     problem: Problem,
     method: Method,
     schedule: Schedule,
     alike: Sequence[Variant],
-    first: int,
     batch: int | None,
-) -> Iterator[Plan]:
-    """The programs of variants of one style and optimizer, of which the first has that column."""
+) -> _Form:
     count = len(alike)
     # Those of a line search run one after another, and would leave all devices but one idle.
     one_by_one = method.optimizer(alike[0]).line_search
@@ -89,29 +118,33 @@ def _plans_of(
     most = max(most // devices, 1) * devices
     width = -(-count // -(-count // most))
     width = -(-width // devices) * devices
-    chunk_length = _chunk_length(problem, method, schedule, alike[0], width)
-    for start in range(0, count, width):
-        stop = min(start + width, count)
-        yield Plan(
-            first + start, first + stop, width, chunk_length, driver.default_driver(), devices
-        )
+    return _Form(width, _chunk_length(problem, method, schedule, alike[0], width), devices)
 
 
 def plan_again(
     plans: Sequence[Plan],
-    problem: Problem,
+    problems: Problems,
     method: Method,
     schedule: Schedule,
     variants: Sequence[Variant],
 ) -> list[Plan]:
     """The same programs for another number of steps; arguments as `plan`."""
+    lengths: dict[Hashable, int] = {}
+    for each in plans:
+        variant = variants[each.start]
+        key = _shape_of(problems, variant, each.width)
+        if key not in lengths:
+            problem = problems[variant.content]
+            lengths[key] = _chunk_length(problem, method, schedule, variant, each.width)
     return [
-        replace(
-            each,
-            chunk_length=_chunk_length(problem, method, schedule, variants[each.start], each.width),
-        )
+        replace(each, chunk_length=lengths[_shape_of(problems, variants[each.start], each.width)])
         for each in plans
     ]
+
+
+def _shape_of(problems: Problems, variant: Variant, count: int) -> Hashable:
+    """What programs of so many variants or lanes have in common that are compiled once."""
+    return problems.shape(variant.content), variant.optimizer, count
 
 
 def _chunk_length(

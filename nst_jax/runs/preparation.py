@@ -1,7 +1,8 @@
 """The one door for settings: from a config to what is run. Below it nobody sees the config."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,9 @@ from nst_jax.config import (
     SweepConfig,
     at_last_stage,
     at_stage,
+    contents_of,
     layer_balance_of,
+    pictures_of,
     stages_of,
     terms_of,
     to_json,
@@ -28,7 +31,15 @@ from nst_jax.runs.grid import WHOLE, Share, variants_of
 from nst_jax.runs.inputs import Network, Sources
 from nst_jax.runs.judging import Panel
 from nst_jax.runs.plans import Plan
-from nst_jax.runs.problem import Method, Pictures, Problem, Schedule, Stage, make_problem
+from nst_jax.runs.problem import (
+    Method,
+    Pictures,
+    Problem,
+    Problems,
+    Schedule,
+    Stage,
+    make_problem,
+)
 from nst_jax.runs.results import Outputs
 from nst_jax.system import environment
 from nst_jax.system.console import Say, inform, warn
@@ -71,17 +82,22 @@ class Run(NamedTuple):
 
     @property
     def problem(self) -> Problem:
-        """What is minimised at the end."""
+        """What is minimised at the end for the first content."""
         return self.stages[-1].problem
 
     @property
-    def alpha(self) -> np.ndarray | None:
-        """(h, w), of the picture that comes out; None: it is opaque."""
-        return self.problem.pictures.alpha
+    def pictures(self) -> Mapping[str, Pictures]:
+        """Of each content, as large as what comes out."""
+        return self.stages[-1].problems.pictures
+
+    @property
+    def alphas(self) -> dict[str, np.ndarray | None]:
+        """By content the alpha of what comes out, (h, w); None: it is opaque."""
+        return {name: own.alpha for name, own in self.pictures.items()}
 
     def planned(self) -> "Run":
         """The same run with the programs that fit into memory."""
-        parts = (self.problem, self.method, self.schedule, self.variants)
+        parts = (self.stages[-1].problems, self.method, self.schedule, self.variants)
         return self._replace(plans=plans.plan(*parts, batch=self.batch))
 
 
@@ -93,7 +109,7 @@ def prepare(
     say: Say = inform,
     request: StopRequest | None = None,
 ) -> Run:
-    """Reads what a run needs, and computes its targets.
+    """Reads what a run needs, and computes the targets of its first content.
 
     Args:
       config: of the run, checked.
@@ -119,8 +135,8 @@ def prepare(
     request.check()
     network = load_network(config, form or vgg.fastest_form(config.precision), say=say)
     request.check()
-    problem = problem_of(last, network.feature_fn, pictures, say=say)
-    stages = _stages_of(config, network, variants, problem)
+    problems = _problems_of(last, network, pictures, say)
+    stages = _stages_of(config, network, variants, problems)
     # Wait for XLA: an interpreter that ends during a computation crashes.
     jax.block_until_ready([stage.problem.objectives for stage in stages])
     request.check()
@@ -153,15 +169,19 @@ def prepare_device(config: Config) -> None:
 
 def sources_of(config: Config, variants: Sequence[Variant] | None = None) -> Sources:
     """The pictures that a run reads, or those that some of its variants need."""
+    contents = contents_of(config)
     styles = config.styles if isinstance(config, SweepConfig) else (config.style,)
     if variants is not None:
         styles = tuple(dict.fromkeys(Path(variant.style) for variant in variants))
+        # No log is without a content.
+        own = tuple(dict.fromkeys(Path(variant.content) for variant in variants))
+        contents = own or contents[:1]
     # A share may have no variants: it needs no pictures of others.
     chosen = variants_of(config) if variants is None else variants
     inits = {variant.init for variant in chosen}
     references = inputs.named_paths("--picture", config.picture)
     return Sources(
-        config.content,
+        contents,
         styles,
         tuple(sorted(inits)),
         references,
@@ -173,23 +193,25 @@ def sources_of(config: Config, variants: Sequence[Variant] | None = None) -> Sou
     )
 
 
-def load_pictures(config: Config, variants: Sequence[Variant], *, say: Say) -> Pictures:
+def load_pictures(config: Config, variants: Sequence[Variant], *, say: Say) -> dict[str, Pictures]:
     """The pictures that some variants of a run need; see `inputs.load_pictures`."""
     sources = sources_of(config, variants)
     pictures = inputs.load_pictures(
         sources,
         longest_sides=config.longest_sides,
         enlarge=config.enlarge,
+        aspect=config.aspect,
         gray=config.is_gray,
         colors=config.colors,
         alpha=config.alpha if isinstance(config, StylizeConfig) else None,
         say=say,
     )
+    one = next(iter(pictures.values()))
     inputs.check_sizes(
         {
-            str(sources.content): pictures.content,
-            **pictures.styles,
-            **{str(sources.references[name]): x for name, x in pictures.references.items()},
+            **{name: own.content for name, own in pictures.items()},
+            **one.styles,
+            **{str(sources.references[name]): x for name, x in one.references.items()},
         },
         objectives.layers_of(make_terms(config)),
         config.arch,
@@ -231,7 +253,7 @@ def _say_form(form: vgg.Form, say: Say) -> None:
 def problem_of(
     config: RunConfig, feature_fn: FeatureFn, pictures: Pictures, *, say: Say = inform
 ) -> Problem:
-    """What the variants of a run minimise; see `problem.make_problem`."""
+    """What the variants of a content minimise; see `problem.make_problem`."""
     made = make_terms(config)
     specs = terms_of(config)
     return make_problem(
@@ -252,10 +274,16 @@ def problem_of(
     )
 
 
+def _problems_of(
+    config: Config, network: Network, pictures: Mapping[str, Pictures], say: Say
+) -> Problems:
+    return Problems(pictures, partial(problem_of, config, network.feature_fn, say=say))
+
+
 def _stages_of(
-    config: Config, network: Network, variants: Sequence[Variant], last: Problem
+    config: Config, network: Network, variants: Sequence[Variant], last: Problems
 ) -> list[Stage]:
-    """The stages of a run, of which the last one's problem is there."""
+    """The stages of a run, of which the last one's problems are there."""
     specs = stages_of(config)
     if not specs:
         return [Stage(last, 0, config.steps)]
@@ -267,16 +295,16 @@ def _stages_of(
     stages: list[Stage] = []
     for spec in specs:
         begin = stages[-1].stop if stages else 0
-        problem = last
+        problems = last
         if spec is not specs[-1]:
             own = at_stage(config, spec)
             pictures = load_pictures(own, variants, say=quiet)
-            problem = problem_of(own, network.feature_fn, pictures, say=quiet)
-        stages.append(Stage(problem, begin, begin + spec.steps, spec.rate, spec.weights))
+            problems = _problems_of(own, network, pictures, quiet)
+        stages.append(Stage(problems, begin, begin + spec.steps, spec.rate, spec.weights))
     return stages
 
 
-def _load_panel(config: Config, pictures: Pictures, say: Say) -> Panel | None:
+def _load_panel(config: Config, pictures: Mapping[str, Pictures], say: Say) -> Panel | None:
     """The judges of a sweep that asks for them."""
     if not (isinstance(config, SweepConfig) and config.metrics):
         return None
@@ -288,4 +316,4 @@ def _outputs_of(config: Config) -> Outputs:
     common = (config.log, config.tensorboard, config.keep_state)
     if isinstance(config, SweepConfig):
         return Outputs(*common, report=config.report)
-    return Outputs(*common, picture=config.output, figures=config.figures)
+    return Outputs(*common, pictures=pictures_of(config), figures=config.figures)

@@ -1,8 +1,9 @@
 """What a run minimises, how, and how long: what its settings come to, without a file or a word."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -29,17 +30,18 @@ Where = Mapping[str, Array]
 
 
 class Pictures(NamedTuple):
-    """The pictures of a run, RGB in [0, 1].
+    """A content of a run and all that is read with it, RGB in [0, 1].
 
     Attributes:
       content: (h, w, 3).
-      styles: `{name: picture}`, as the variants name them.
+      styles: `{name: picture}`, as the variants name them; maybe in the content's colors.
       starts: pictures to start from, by the path in `Variant.init`.
       alpha: (h, w), what the result shall have of the content's transparency; None: it is opaque.
       references: further pictures that terms read, by name.
       masks: `{"content" or "style": {region: (h, w)}}`, 1 inside and 0 outside.
       blend: weights of the pictures that are one style together, by name; none: "style" is alone.
       colors: (h, w, 3), the picture whose colors the results get; None: they keep their own.
+      own_colors: the styles as they are in their files.
     """
 
     content: Float[np.ndarray, "h w 3"]
@@ -50,17 +52,18 @@ class Pictures(NamedTuple):
     masks: Mapping[str, Mapping[str, np.ndarray]] = MappingProxyType({})
     blend: Mapping[str, float] = MappingProxyType({})
     colors: np.ndarray | None = None
+    own_colors: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What the variants minimise, and where they start.
+    """What the variants of one content minimise, and where they start.
 
     Attributes:
       objectives: one a style, by its name.
       terms: of each of these, by name.
       part_weights: `{term: (part,)}`, before layers are balanced.
-      pictures: of the run.
+      pictures: the content, and what is read with it.
       layer_balance: how layers are weighed against one another.
       noise: standard deviation of the noise that is added to each start.
       gray: whether the images are gray.
@@ -155,25 +158,62 @@ class Problem:
         return images.spread_first_channel(pictures) if self.gray else pictures
 
 
+class Problems(Mapping[str, Problem]):
+    """The problem of each content, by its name: made when it is asked for, the last one kept.
+
+    Targets of a folder of pictures would fill the memory, and the first step would wait for them.
+    """
+
+    def __init__(
+        self, pictures: Mapping[str, Pictures], make: Callable[[Pictures], Problem]
+    ) -> None:
+        """Args: `pictures`: of each content; `make`: what is minimised for them."""
+        self.pictures = pictures
+        self._made = lru_cache(maxsize=1)(lambda content: make(pictures[content]))
+
+    def __getitem__(self, content: str) -> Problem:
+        return self._made(content)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.pictures)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def shape(self, content: str) -> tuple[int, ...]:
+        """(h, w, 3) of the image of a content."""
+        return self.pictures[content].content.shape
+
+    @property
+    def shapes(self) -> dict[tuple[int, ...], int]:
+        """How many contents there are of each shape."""
+        return dict(Counter(map(self.shape, self)))
+
+
 class Stage(NamedTuple):
-    """A part of a run at one size of its image.
+    """A part of a run at one size of its images.
 
     Attributes:
-      problem: what the variants minimise at this size.
+      problems: what the variants minimise at this size, by content.
       begin, stop: the steps of the run at which it begins and ends.
       rate: factor of the learning rate.
       weights: factors of the weights of terms, by name; of the others 1.
     """
 
-    problem: Problem
+    problems: Problems
     begin: int
     stop: int
     rate: float = 1.0
     weights: Mapping[str, float] = MappingProxyType({})
 
+    @property
+    def problem(self) -> Problem:
+        """That of the first content: terms and parts are the same in all."""
+        return self.problems[next(iter(self.problems))]
+
     def hyper(self, variant: Variant) -> driver.Hyperparameters:
         """Rate and weights of a variant in this stage."""
-        weights = self.problem.weights(variant)
+        weights = self.problems[variant.content].weights(variant)
         of_terms = {
             name: np.float32(weight * self.weights.get(name, 1.0))
             for name, weight in weights.terms.items()
@@ -222,7 +262,7 @@ def make_problem(
 
     Args:
       feature_fn: of the network, for all layers of the terms.
-      pictures: of the run.
+      pictures: of one content.
       terms_of_run: by name.
       part_weights: of each term.
       regions: `{"content" or "style": {region: weights of locations by layer}}`.

@@ -39,6 +39,7 @@ class Program(NamedTuple):
       plan: of this program.
       variants: its own.
       stage: of the run.
+      problem: of its content.
       objective: of its style.
       optimizer: its own.
       hyper: rates and weights, leading axis v of the plan's width.
@@ -49,15 +50,11 @@ class Program(NamedTuple):
     plan: Plan
     variants: Sequence[Variant]
     stage: Stage
+    problem: Problem
     objective: Objective
     optimizer: Optimizer
     hyper: driver.Hyperparameters
     state: driver.State
-
-    @property
-    def problem(self) -> Problem:
-        """What is minimised in the stage."""
-        return self.stage.problem
 
 
 class Sink(NamedTuple):
@@ -68,12 +65,14 @@ class Sink(NamedTuple):
       checkpoint: written every half minute and on a signal, and removed at the end.
       keep_state: keep it at the end, too.
       on_chunk: told of each chunk.
+      shape: (h, w, 3) of the pictures that are saved.
     """
 
     log: RunLog
     checkpoint: Path
     keep_state: bool
     on_chunk: OnChunk
+    shape: tuple[int, ...]
 
 
 def build(
@@ -95,10 +94,11 @@ def build(
         lambda *x: jnp.stack([jnp.asarray(each, jnp.float32) for each in x]),
         *map(stage.hyper, lanes),
     )
-    starts = np.stack([stage.problem.start(variant) for variant in lanes])
+    problem = stage.problems[own[0].content]
+    starts = np.stack([problem.start(variant) for variant in lanes])
     state = driver.init_state(starts, optimizer, hyper)
-    objective = stage.problem.objectives[own[0].style]
-    return Program(number, plan, own, stage, objective, optimizer, hyper, state)
+    objective = problem.objectives[own[0].style]
+    return Program(number, plan, own, stage, problem, objective, optimizer, hyper, state)
 
 
 def run(
@@ -126,7 +126,7 @@ def run(
     # The evaluation of the last pictures gives the state away.
     if sink.keep_state:
         checkpoint.save(sink.checkpoint, state, program=program.number)
-    ended = _finish(program, state, sink.log, bool(request))
+    ended = _finish(program, state, sink, bool(request))
     if not (request or sink.keep_state):
         sink.checkpoint.unlink(missing_ok=True)
     return ended
@@ -156,7 +156,7 @@ def _run_stage(
     with memory.out_of_memory_in_words(needed, (width, height), program.plan.width):
         for chunk in _chunks(program, schedule, sink.log, request):
             state = chunk.state
-            _log_chunk(program, schedule, chunk, sink.log, seconds)
+            _log_chunk(program, schedule, chunk, sink, seconds)
             sink.on_chunk(program.plan, chunk)
             if request or time.monotonic() - saved > CHECKPOINT_SECONDS:
                 checkpoint.save(sink.checkpoint, state, program=program.number)
@@ -260,9 +260,9 @@ def _chunks(
 
 
 def _log_chunk(
-    program: Program, schedule: Schedule, chunk: driver.Chunk, log: RunLog, seconds: float
+    program: Program, schedule: Schedule, chunk: driver.Chunk, sink: Sink, seconds: float
 ) -> None:
-    plan = program.plan
+    plan, log = program.plan, sink.log
     history = jax.tree.map(lambda x: x[:, : plan.count], chunk.history)
     length = len(chunk.seconds)
     done = int(np.max(chunk.state.step))
@@ -284,7 +284,7 @@ def _log_chunk(
     )
     if schedule.snapshot_every and done % schedule.snapshot_every == 0:
         pictures = _saved(
-            program.problem, program.problem.in_8_bits(chunk.state)[: plan.count], log.shape
+            program.problem, program.problem.in_8_bits(chunk.state)[: plan.count], sink.shape
         )
         log.append_snapshot(done // schedule.snapshot_every - 1, done, pictures, plan.columns)
 
@@ -294,9 +294,9 @@ def _losses_by_name(found: Losses) -> dict[str, np.ndarray]:
     return {runlog.TOTAL: found.total, **found.terms}
 
 
-def _finish(program: Program, state: driver.State, log: RunLog, interrupted: bool) -> list[Variant]:
+def _finish(program: Program, state: driver.State, sink: Sink, interrupted: bool) -> list[Variant]:
     """Logs the pictures as they are saved, their losses, and how each variant ended."""
-    plan = program.plan
+    plan, log = program.plan, sink.log
     pictures = program.problem.in_8_bits(state)
     bad_steps = np.asarray(state.diverged_step)
     losses = driver.losses_at_end(
@@ -318,7 +318,7 @@ def _finish(program: Program, state: driver.State, log: RunLog, interrupted: boo
         ended.append(
             _ended(variant, int(bad_steps[i]), totals[:, i], begin, last, interrupted, at_minimum)
         )
-    saved = _saved(program.problem, pictures[: plan.count], log.shape)
+    saved = _saved(program.problem, pictures[: plan.count], sink.shape)
     log.finish_variants(ended, final=final, images=saved, variants=plan.columns)
     return ended
 
@@ -372,4 +372,5 @@ def is_end_of(record: RunRecord, path: Path, program: Program) -> bool:
         return False
     plan = program.plan
     pictures = program.problem.colored(program.problem.in_8_bits(state)[: plan.count])
-    return np.array_equal(pictures, record.results()[0][plan.columns])
+    logged = [record.picture_of(i) for i in range(plan.start, plan.stop)]
+    return np.array_equal(pictures, logged)

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,10 @@ _BEGAN_AT_MINIMUM = (
 )
 
 
+Alphas = Mapping[str, np.ndarray | None]
+"""By content the alpha of its result, (h, w); None: it is opaque."""
+
+
 class Outputs(NamedTuple):
     """Where a run writes what it leaves, and what stays beside its log.
 
@@ -31,17 +36,22 @@ class Outputs(NamedTuple):
       log: None: no log stays.
       tensorboard: a folder.
       keep_state: whether the state of the optimizers stays beside the log.
-      picture: of a single run; None: of a sweep.
-      figures: a folder, of a single run.
+      pictures: one a variant; none of a sweep.
+      figures: a folder; none of a sweep.
       report: the page of a sweep.
     """
 
     log: Path | None
     tensorboard: Path | None = None
     keep_state: bool = False
-    picture: Path | None = None
+    pictures: tuple[Path, ...] = ()
     figures: Path | None = None
     report: Path | None = None
+
+    @property
+    def picture(self) -> Path | None:
+        """Of a single run: written at its end, however it ends."""
+        return self.pictures[0] if len(self.pictures) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,7 @@ def conclude(
     say: Say,
     started: float,
     *,
-    alpha: np.ndarray | None,
+    alphas: Alphas,
 ) -> Outcome:
     """Writes what a run leaves beside its log, and says how it ended.
 
@@ -76,10 +86,10 @@ def conclude(
       request: the signal that has ended it, if one has.
       say: gets each line for the person.
       started: when, by `time.perf_counter`.
-      alpha: of the picture; None if it is opaque.
+      alphas: of the pictures.
     """
     record = runlog.load(path)
-    written = _write(outputs, record, alpha)
+    written = _write(outputs, record, alphas)
     exit_code = 1 if record.status == "failed" else request.exit_code if request else 0
     seconds = time.perf_counter() - started
     message = f"{_ending(record)}, {seconds:.1f} s"
@@ -87,7 +97,7 @@ def conclude(
         print(f"error: {message}", file=sys.stderr)
     else:
         say(message)
-    say("wrote " + ", ".join(map(str, written)))
+    say("wrote " + ", ".join(written))
     if outputs.tensorboard:
         say(f"to see its curves: tensorboard --logdir {outputs.tensorboard}")
     if outputs.log and (request or outputs.keep_state):
@@ -95,11 +105,11 @@ def conclude(
     return Outcome(exit_code, record)
 
 
-def _write(outputs: Outputs, record: RunRecord, alpha: np.ndarray | None) -> list[Path]:
-    """Writes the picture, the figures, the page; all that the run has written."""
-    written = [outputs.log] if outputs.log else []
+def _write(outputs: Outputs, record: RunRecord, alphas: Alphas) -> list[str]:
+    """Writes the picture, the figures, the page; all that the run has written, in words."""
+    written: list[Path] = [outputs.log] if outputs.log else []
     if outputs.picture:
-        _save_picture(outputs.picture, record, alpha)
+        _save_picture(outputs.picture, record, 0, alphas)
         written.insert(0, outputs.picture)
     if outputs.figures:
         _plotting().save_run_figures(record, outputs.figures)
@@ -109,7 +119,15 @@ def _write(outputs: Outputs, record: RunRecord, alpha: np.ndarray | None) -> lis
 
         report.write(record, outputs.report)
         written.append(outputs.report)
-    return written
+    return [*_in_folder(outputs, record), *map(str, written)]
+
+
+def _in_folder(outputs: Outputs, record: RunRecord) -> list[str]:
+    """How many of several pictures have been written, as each was done."""
+    if len(outputs.pictures) < 2:
+        return []
+    count = sum(map(runlog.ended, record.variants))
+    return [f"{count} of {len(outputs.pictures)} pictures into {outputs.pictures[0].parent}"]
 
 
 def _ending(record: RunRecord) -> str:
@@ -139,19 +157,38 @@ def _ending(record: RunRecord) -> str:
     return f"{'done' if record.status == 'finished' else record.status}: {steps}"
 
 
-def _save_picture(path: Path, record: RunRecord, alpha: np.ndarray | None) -> None:
+def save_pictures(
+    paths: Sequence[Path], record: RunRecord, variants: Iterable[int], alphas: Alphas
+) -> None:
+    """Writes the pictures of those variants that have ended.
+
+    Args:
+      paths: one a variant of the run.
+      record: its log.
+      variants: by their numbers.
+      alphas: of the pictures.
+    """
+    for variant in variants:
+        if runlog.ended(record.variants[variant]):
+            _save_picture(paths[variant], record, variant, alphas)
+
+
+def _save_picture(path: Path, record: RunRecord, variant: int, alphas: Alphas) -> None:
     # What has no influence on the picture is left out: the same picture, the same bytes.
-    beside = PLACES | {"snapshot_every"}
+    beside = PLACES | {"snapshot_every", "contents"}
     settings = {k: str(v) for k, v in record.config.items() if v is not None and k not in beside}
-    pictures, losses = record.results()
+    if len(record.contents) > 1:
+        settings["content"] = record.variants[variant].content
+    _, losses = record.results()
     metadata = {
         "Software": "nst_jax " + json.loads(record.attributes["versions_json"])["nst_jax"],
         "nst_jax.settings": json.dumps(settings),
-        "nst_jax.final_losses": json.dumps({k: float(v[0]) for k, v in losses.items()}),
-        "nst_jax.steps": str(record.steps_done[0]),
-        terms.ASKED_FOR: json.dumps(asdict(terms.asked_for(record, 0))),
+        "nst_jax.final_losses": json.dumps({k: float(v[variant]) for k, v in losses.items()}),
+        "nst_jax.steps": str(record.steps_done[variant]),
+        terms.ASKED_FOR: json.dumps(asdict(terms.asked_for(record, variant))),
     }
-    images.save(path, pictures[0], alpha=alpha, metadata=metadata)
+    alpha = alphas[record.variants[variant].content]
+    images.save(path, record.picture_of(variant), alpha=alpha, metadata=metadata)
 
 
 def bad_term(rows: runlog.Rows, variant: Variant) -> str | None:

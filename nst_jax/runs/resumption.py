@@ -87,7 +87,8 @@ def check_form(form: vgg.Form | None) -> None:
 def _check_sizes(record: RunRecord, config: Config) -> None:
     """Refuses sizes that are not those of the log's pictures: larger ones may not fit."""
     content_size, style_size = at_last_stage(config).longest_sides
-    pictures = [(record.content, content_size), *((s, style_size) for s in record.styles.values())]
+    pictures = [(picture, content_size) for picture in record.contents.values()]
+    pictures += [(picture, style_size) for picture in record.styles.values()]
     for picture, size in pictures:
         if size is None:
             continue

@@ -26,7 +26,7 @@ from nst_jax.config import Config, StylizeConfig, SweepConfig, resolved
 from nst_jax.driver import Chunk
 from nst_jax.runlog import checkpoint
 from nst_jax.runlog.writing import RunLog
-from nst_jax.runs import judging, plans, programs, results
+from nst_jax.runs import contents, judging, plans, programs, results
 from nst_jax.runs.checks import check_config, check_outputs
 from nst_jax.runs.grid import SHARE, WHOLE, Share
 from nst_jax.runs.objectives import CONTENT
@@ -90,7 +90,7 @@ def _run_files(
     config: Config, share: Share, say: Say, progress: bool | None, on_chunk: OnChunk
 ) -> Outcome:
     started = time.perf_counter()
-    config = resolved(config)
+    config = contents.listed(resolved(config), say=say)
     check_config(config)
     check_outputs(config)
     with stop_requests() as request, _log_path(config.log) as path, locks.held(path):
@@ -106,7 +106,7 @@ def _run_files(
             # What fits into memory is known from the compiled program.
             log.add_compile_seconds(planning)
             run_programs(run, log, path, request, progress, on_chunk)
-        return results.conclude(run.outputs, path, request, say, started, alpha=run.alpha)
+        return results.conclude(run.outputs, path, request, say, started, alphas=run.alphas)
 
 
 @contextmanager
@@ -121,10 +121,10 @@ def _log_path(log: Path | None) -> Iterator[Path]:
 
 def plan_line(run: Run) -> str:
     """What is about to be run, in words."""
-    height, width = run.problem.shape[:2]
-    sizes = [str(max(stage.problem.shape)) for stage in run.stages]
+    # Of the longest side: contents of other shapes are as large.
+    sizes = [str(max(map(max, stage.problems.shapes))) for stage in run.stages]
     stages = f", in stages of {', '.join(sizes)}" if len(sizes) > 1 else ""
-    what = f"optimising {width} x {height} pixels{stages}: {run.schedule.steps} steps of "
+    what = f"optimising {_shapes_in_words(run)}{stages}: {run.schedule.steps} steps of "
     if len(run.variants) == 1:
         return what + run.variants[0].label
     count = len(run.plans)
@@ -133,6 +133,12 @@ def plan_line(run: Run) -> str:
     if devices > 1:
         where += f", on {devices} devices"
     return f"{what}{len(run.variants)} variants in {where}"
+
+
+def _shapes_in_words(run: Run) -> str:
+    shapes = [f"{width} x {height}" for height, width, _ in run.stages[-1].problems.shapes]
+    pixels = f"{shapes[0]} pixels" if len(shapes) == 1 else f"{len(shapes)} shapes"
+    return f"{len(run.pictures)} pictures of {pixels}" if len(run.pictures) > 1 else pixels
 
 
 def create_log(run: Run, path: Path, origin: Mapping[str, str] = MappingProxyType({})) -> RunLog:
@@ -144,7 +150,9 @@ def create_log(run: Run, path: Path, origin: Mapping[str, str] = MappingProxyTyp
       origin: further attributes, of a run that goes on from another log.
     """
     steps, every = run.schedule.steps, run.schedule.snapshot_every
-    pictures = run.problem.pictures
+    first = run.problem.pictures
+    # Styles that go with one content are logged as they are used.
+    styles = first.styles if len(run.pictures) == 1 else first.own_colors
     return RunLog.create(
         path,
         attributes={**_attributes(run), **origin},
@@ -152,10 +160,10 @@ def create_log(run: Run, path: Path, origin: Mapping[str, str] = MappingProxyTyp
         variants=run.variants,
         parts=run.problem.parts,
         part_weights=_part_weights(run),
-        content=images.to_uint8(pictures.content),
-        styles=_in_8_bits(pictures.styles),
-        references=_in_8_bits(pictures.references),
-        masks=_in_8_bits(pictures.masks[CONTENT]),
+        contents=_in_8_bits({name: own.content for name, own in run.pictures.items()}),
+        styles=_in_8_bits(styles),
+        references=_in_8_bits(first.references),
+        masks=_in_8_bits(first.masks[CONTENT]),
         metrics=run.panel.judges.names if run.panel else (),
         stages=_logged(run.stages),
         num_steps=steps,
@@ -186,10 +194,10 @@ def _logged(stages: Sequence[Stage]) -> list[runlog.LoggedStage]:
     """Several stages as the log has them; a run of one size has none."""
     if len(stages) == 1:
         return []
-    sizes = [stage.problem.shape for stage in stages]
+    pictures = [stage.problems.pictures.values() for stage in stages]
+    sizes = [runlog.largest(picture.content for picture in own) for own in pictures]
     return [
-        runlog.LoggedStage(shape[0], shape[1], stage.stop)
-        for shape, stage in zip(sizes, stages, strict=True)
+        runlog.LoggedStage(*size, stage.stop) for size, stage in zip(sizes, stages, strict=True)
     ]
 
 
@@ -199,8 +207,14 @@ def _in_8_bits(pictures: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _part_weights(run: Run) -> dict[str, np.ndarray]:
     """By term, the weights of the parts in each variant; of terms with several."""
-    weights = [run.problem.weights(variant).parts for variant in run.variants]
-    several = [term for term, names in run.problem.parts.items() if len(names) > 1]
+    first, problems = run.problem, run.stages[-1].problems
+    # What is relative to the targets is another weight for each content.
+    is_shared = first.layer_balance == "equal"
+    weights = [
+        (first if is_shared else problems[variant.content]).weights(variant).parts
+        for variant in run.variants
+    ]
+    several = [term for term, names in first.parts.items() if len(names) > 1]
     return {term: np.stack([np.asarray(each[term]) for each in weights]) for term in several}
 
 
@@ -237,19 +251,28 @@ def run_programs(
         for number, plan in enumerate(run.plans):
             if all(map(runlog.ended, variants[plan.columns])):
                 bar.skip(plan)
+                _save_pictures(run, log, plan)
                 continue
             course = [
                 programs.build(stage, run.method, plan, variants, number=number)
                 for stage in run.stages
             ]
             place = checkpoint.path_of(path, number)
-            sink = programs.Sink(log, place, outputs.keep_state, show)
+            sink = programs.Sink(log, place, outputs.keep_state, show, course[-1].problem.shape)
             variants[plan.columns] = programs.run(course, run.schedule, sink, request)
+            _save_pictures(run, log, plan)
             if request:
                 break
     if run.panel and not request:
-        judging.judge(log, variants, run.problem.pictures, run.panel.judges, request)
+        judging.judge(log, variants, run.pictures, run.panel.judges, request)
     if outputs.picture and results.bad_term(log.rows(), variants[0]):
         log.finish("failed")
     else:
         log.finish("interrupted" if request else "finished")
+
+
+def _save_pictures(run: Run, log: RunLog, plan: Plan) -> None:
+    """Those of several that a program has ended: what is done is there, whatever comes later."""
+    paths = run.outputs.pictures
+    if len(paths) > 1:
+        results.save_pictures(paths, log.record(), range(plan.start, plan.stop), run.alphas)

@@ -59,13 +59,9 @@ class Reader:
         """
         return self._sizes[axis]
 
-    def has_attribute(self, name: str) -> bool:
-        """Whether the root has an attribute.
-
-        Args:
-          name: of the attribute.
-        """
-        return name in self._file.attrs
+    def has_attribute(self, name: str, where: str = "/") -> bool:
+        """Whether an object has an attribute; arguments as `attribute`."""
+        return name in self._object(where).attrs
 
     def attribute(self, name: str, where: str = "/") -> bool | int | float | str:
         """An attribute that is one plain number, bool or string.
