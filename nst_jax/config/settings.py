@@ -130,7 +130,8 @@ class RunConfig:
     pooling: Pooling = "max"
     """max: the trained network; average: smoother pictures."""
     border: Border = "zeros"
-    """Beyond the picture are zeros, as in training, or, reflect, 16 pixels of its mirror image."""
+    """Beyond the picture are zeros, as in training; or, edge, its outermost pixels once more, which
+    the first layer sees; or, reflect, 16 pixels of its mirror image."""
     arch: Arch = "vgg19"
     """The network."""
     weights: Annotated[str | None, _argument("PATH|random", "see nst-jax weights info")] = None
