@@ -91,6 +91,9 @@ class RunConfig:
     steps of all are those of the run; the last size is --size, by which the others are scaled."""
     optimizer_form: OptimizerForm = "keras"
     """The update rules as Keras runs them, or as the report prints them."""
+    constants: Annotated[tuple[str, ...], _argument("NAME=FLOAT", "the optimizer's own")] = ()
+    """Of adam beta_1, beta_2, epsilon; rmsprop decay, epsilon; adagrad initial, epsilon; lbfgs
+    memory, the differences that it keeps."""
     objective: Annotated[str | None, _argument("FILE|NAME", "report")] = None
     """What is minimized: report, gatys, or a file of terms (see nst-jax objective)."""
     terms: Annotated[dict[str, TermSpec], tyro.conf.Suppress, tyro.conf.Fixed] = field(

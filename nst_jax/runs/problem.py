@@ -184,13 +184,21 @@ class Stage(NamedTuple):
 
 
 class Method(NamedTuple):
-    """How a run minimises: the form of the update rules; each variant names its optimizer."""
+    """How a run minimises; each variant names its optimizer.
+
+    Attributes:
+      optimizer_form: of the update rules.
+      constants: of the optimizers, by name; each takes those that it has.
+    """
 
     optimizer_form: OptimizerForm = "keras"
+    constants: Mapping[str, float] = MappingProxyType({})
 
     def optimizer(self, variant: Variant) -> Optimizer:
         """The optimizer of a variant."""
-        return optimizers.named(variant.optimizer, form=self.optimizer_form)
+        own = optimizers.constants_of(variant.optimizer)
+        constants = {name: value for name, value in self.constants.items() if name in own}
+        return optimizers.named(variant.optimizer, form=self.optimizer_form, constants=constants)
 
 
 class Schedule(NamedTuple):
