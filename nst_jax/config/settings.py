@@ -89,6 +89,11 @@ class RunConfig:
     stages: Annotated[tuple[str, ...], _argument("SIZE:STEPS|auto", "one, of --size")] = ()
     """Coarse to fine: sizes with their steps, and maybe factors: 128:300,rate=2 256:100. The
     steps of all are those of the run; the last size is --size, by which the others are scaled."""
+    carry_state: bool = False
+    """Let a stage go on with the optimizer's state of the one before, resized."""
+    average: Annotated[float | None, _argument("FLOAT", "the last step's image")] = None
+    """End with the average of all steps' images, in which each step counts so much more than the
+    one before: 0.99. In a run of stages it is that of a stage."""
     optimizer_form: OptimizerForm = "keras"
     """The update rules as Keras runs them, or as the report prints them."""
     objective: Annotated[str | None, _argument("FILE|NAME", "report")] = None

@@ -126,7 +126,7 @@ def prepare(
     request.check()
     return Run(
         stages=stages,
-        method=Method(config.optimizer_form),
+        method=Method(config.optimizer_form, config.average, config.carry_state),
         schedule=Schedule(config.steps, config.snapshot_every, config.tolerance),
         outputs=_outputs_of(config),
         variants=variants,

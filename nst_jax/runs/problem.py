@@ -149,7 +149,7 @@ class Problem:
         return images.to_uint8(found)
 
     def in_8_bits(self, state: driver.State) -> UInt8[np.ndarray, "v h w 3"]:
-        """The images of a state, of which the losses are logged."""
+        """The pictures of a state, of which the losses are logged."""
         pictures = images.to_uint8(driver.pictures(state))
         # A compiled step may leave a channel a last bit off the others.
         return images.spread_first_channel(pictures) if self.gray else pictures
@@ -184,13 +184,23 @@ class Stage(NamedTuple):
 
 
 class Method(NamedTuple):
-    """How a run minimises: the form of the update rules; each variant names its optimizer."""
+    """How a run minimises; each variant names its optimizer.
+
+    Attributes:
+      optimizer_form: of the update rules.
+      average: factor of the average of images that it ends with; None: it ends with the last one.
+      carry_state: whether a stage goes on with the optimizer's state of the one before.
+    """
 
     optimizer_form: OptimizerForm = "keras"
+    average: float | None = None
+    carry_state: bool = False
 
     def optimizer(self, variant: Variant) -> Optimizer:
         """The optimizer of a variant."""
-        return optimizers.named(variant.optimizer, form=self.optimizer_form)
+        named = optimizers.named(variant.optimizer, form=self.optimizer_form)
+        optimizer = optimizers.averaged(named, self.average)
+        return optimizer._replace(resize=optimizers.warm) if self.carry_state else optimizer
 
 
 class Schedule(NamedTuple):
