@@ -184,8 +184,9 @@ class StylizeConfig(RunConfig, _StylizeFiles):
     """Weight of the total variation. 30 is the TensorFlow tutorial's; 0 reproduces the report."""
     term_weights: Annotated[tuple[str, ...], _argument("TERM=FLOAT", "the objective's")] = ()
     """Weights of any terms of the objective: style=2 smooth=0."""
-    init: Annotated[str, _argument("content|noise|style|PATH")] = "content"
-    """Where to start: content, noise, style, or the path of a picture."""
+    init: Annotated[str, _argument("content|noise|style|blend|PATH")] = "content"
+    """Where to start: content, noise, style, blend (halfway between content and style), or the path
+    of a picture."""
     seed: int = 0
     """Of the noise; nothing else is random."""
     alpha: Alpha = "white"
@@ -213,7 +214,8 @@ class SweepConfig(RunConfig, _SweepFiles):
     term_weights: Annotated[tuple[str, ...], _argument("TERM=FLOAT,...", "the objective's")] = ()
     """Weights of any terms of the objective: style=1,10 smooth=0."""
     inits: tuple[str, ...] = ("content",)
-    """Where to start: content, noise, style, or the path of a picture."""
+    """Where to start: content, noise, style, blend (halfway between content and style), or the path
+    of a picture."""
     seeds: tuple[int, ...] = (0,)
     """Of the noise; without --init-noise and --inits noise they make no difference."""
     metrics: bool = False
