@@ -85,6 +85,33 @@ def cold(fresh: OptState, old: OptState) -> OptState:
     return fresh
 
 
+def warm(fresh: OptState, old: OptState) -> OptState:
+    """Goes on at the new size: what has the image's shape is resized. See `Optimizer.resize`.
+
+    Counts go on, and so does the correction of moments' bias. Interpolation is linear, so that
+    second moments stay positive. Not for L-BFGS: the products of its differences are those of the
+    size before.
+
+    Args:
+      fresh: as `cold`.
+      old: as `cold`.
+
+    Returns:
+      `old` in the shapes of `fresh`.
+
+    References:
+      Crowson, style-transfer-pytorch, 2021, carries the moments of Adam so, the first ones by cubic
+      interpolation.
+    """
+    return jax.tree.map(_resized, fresh, old)
+
+
+def _resized(like: Array, old: Array) -> Array:
+    if like.shape == old.shape:
+        return old
+    return jax.image.resize(old, like.shape, "linear", precision=jax.lax.Precision.HIGHEST)
+
+
 class Optimizer(NamedTuple):
     """What a step asks of an optimizer.
 
@@ -102,12 +129,16 @@ class Optimizer(NamedTuple):
       resize: `(fresh, old) -> state`, the state to go on from once the image has another size.
         `fresh` is `init` of the resized image, `old` the state at the size before. The result has
         the structure, shapes and types of `fresh`. Pure, for one image without a leading axis.
+        `cold` begins anew, `warm` takes the state along.
+      average: the factor d in [0, 1) of the average (`averages`) of its images that a run ends
+        with; None: a run ends with the last image.
     """
 
     transformation: TransformationFn
     has_rate: bool = True
     line_search: bool = False
     resize: Callable[[OptState, OptState], OptState] = cold
+    average: float | None = None
 
 
 def adam(
@@ -368,6 +399,23 @@ def check_constant(constant: str, value: float, optimizers: Sequence[str]) -> No
         raise ValueError(f"the constant {constant} must be {words}, got {value!r}")
 
 
+def averaged(optimizer: Optimizer, factor: float | None) -> Optimizer:
+    """The optimizer whose runs end with an average of their images, see `averages.update`.
+
+    Args:
+      optimizer: any.
+      factor: d in [0, 1); None: the optimizer as it is.
+
+    Raises:
+      ValueError: the factor is none.
+    """
+    if factor is None:
+        return optimizer
+    if not (is_number(factor) and 0 <= factor < 1):
+        raise ValueError(f"the average must have a factor from 0 up, below 1, got {factor!r}")
+    return optimizer._replace(average=float(factor))
+
+
 _WANTED = "`optimizer` must be a name or a function from a learning rate to a transformation"
 _BY_NAME = "; L-BFGS goes by its name, optimizer='lbfgs'"
 
@@ -394,7 +442,7 @@ def as_optimizer(optimizer: OptimizerName | TransformationFn | Optimizer) -> Opt
     made = _made_by(optimizer.transformation)
     if optimizer.line_search:
         _check_counts_its_steps(made)
-    return optimizer
+    return averaged(optimizer, optimizer.average)
 
 
 def _made_by(transformation: TransformationFn) -> optax.GradientTransformation:

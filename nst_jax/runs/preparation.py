@@ -127,7 +127,9 @@ def prepare(
     request.check()
     return Run(
         stages=stages,
-        method=Method(config.optimizer_form, constants_of(config)),
+        method=Method(
+            config.optimizer_form, constants_of(config), config.average, config.carry_state
+        ),
         schedule=Schedule(config.steps, config.snapshot_every, config.tolerance),
         outputs=_outputs_of(config),
         variants=variants,
