@@ -364,8 +364,11 @@ def concatenate(histories: list[History]) -> History:
 
 
 def pictures(state: State) -> Float[np.ndarray, "v h w 3"]:
-    """The images of a state as they are saved: in [0, 1], of a diverged variant the last good."""
-    return np.clip(np.asarray(state.image), 0, 1)
+    """What is saved of a state: in [0, 1]; of a diverged variant the last good image.
+
+    It is the average of its images, if the optimizer has one (`Optimizer.average`).
+    """
+    return np.clip(np.asarray(state.picture), 0, 1)
 
 
 def losses_of(

@@ -49,6 +49,7 @@ def stylize(
     learning_rate: float | Schedule = 0.02,
     num_steps: int = 250,
     tolerance: float | None = None,
+    average: float | None = None,
     driver: Driver | None = None,
     on_chunk: Callable[[Chunk], object] = lambda chunk: None,
 ) -> StylizeResult:
@@ -69,6 +70,8 @@ def stylize(
       num_steps: at least 1.
       tolerance: stop earlier when the total falls by less than this fraction, see
         `driver.has_converged`.
+      average: the factor d in [0, 1) of the average of all steps' images (`averages.update`) that
+        the run ends with, as 0.99; default: it ends with the last one.
       driver: "python" or "scan"; default: what is fast on this device.
       on_chunk: called after each chunk of steps, to show how far the run is:
         `driver.pictures(chunk.state)[0]` is the image so far. The state itself may not be kept: the
@@ -98,6 +101,7 @@ def stylize(
         optimizer=optimizer,
         num_steps=num_steps,
         tolerance=tolerance,
+        average=average,
         driver=driver,
         on_chunk=on_chunk,
     )
@@ -114,6 +118,7 @@ def sweep(
     optimizer: OptimizerName | TransformationFn | Optimizer = "adam",
     num_steps: int = 250,
     tolerance: float | None = None,
+    average: float | None = None,
     driver: Driver | None = None,
     on_chunk: Callable[[Chunk], object] = lambda chunk: None,
 ) -> StylizeResult:
@@ -140,7 +145,7 @@ def sweep(
         check_settings(num_steps=num_steps, learning_rate=rate, tolerance=tolerance)
     # Before JAX looks for a device by itself, whose error would be a page long.
     backend.start()
-    optimizer = optimizers.as_optimizer(optimizer)
+    optimizer = optimizers.averaged(optimizers.as_optimizer(optimizer), average)
     images, weights = _one_each(len(rates), init_images, weights)
     objective = as_pytree(objective)
     # Arrays, because a number would be compiled in as it is.

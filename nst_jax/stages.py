@@ -17,8 +17,9 @@ def grow(
 ) -> State:
     """The state from which the next stage goes on.
 
-    The image is resized by cubic interpolation and clipped; what becomes of the optimizer's state
-    is its own business (`Optimizer.resize`). Steps are counted on.
+    The picture so far is resized by cubic interpolation and clipped; what becomes of the
+    optimizer's state is its own business (`Optimizer.resize`). Steps are counted on, and an average
+    of images begins anew.
 
     Args:
       state: after the last step of a stage, leading axis v.
@@ -30,7 +31,7 @@ def grow(
       A state whose buffers are nobody else's; of a variant that has diverged its last good image is
       resized as well, and it stays as it is.
     """
-    fresh = init_state(resize(state.image, shape), optimizer, hyper)
+    fresh = init_state(resize(jnp.asarray(state.picture), shape), optimizer, hyper)
     return fresh._replace(
         step=state.step,
         last_good=resize(state.last_good, shape),

@@ -15,6 +15,8 @@ import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Int
 
+from nst_jax import averages
+from nst_jax.averages import Average
 from nst_jax.optimizers import Optimizer, OptState
 from nst_jax.terms import Losses, Objective, Weights
 
@@ -47,6 +49,8 @@ class State(NamedTuple):
       opt_state: the optimizer's, one a variant.
       diverged_step: the first step with a value that was not finite, -1 if there was none. Such
         a variant stays as it is: its neighbors never notice.
+      average: of the images, of an optimizer that asks for it; of a diverged variant its last good
+        image.
     """
 
     step: Int[Array, "*v"]
@@ -54,6 +58,13 @@ class State(NamedTuple):
     last_good: Float[Array, "*v h w 3"]
     opt_state: OptState
     diverged_step: Int[Array, "*v"]
+    # None has no leaves: programs and checkpoints of runs without it are those of before it.
+    average: Average | None = None
+
+    @property
+    def picture(self) -> Float[Array | np.ndarray, "*v h w 3"]:
+        """What a run that ended here would end with: the average, if there is one."""
+        return self.image if self.average is None else self.average.image
 
 
 class History(NamedTuple):
@@ -91,17 +102,19 @@ def init_state(
     if not jnp.issubdtype(images.dtype, jnp.floating):
         raise ValueError(f"images must be floating in [0, 1], got {images.dtype}")
     variants = images.shape[0]
+    images = jnp.asarray(images, jnp.float32)
     init = jax.vmap(lambda image, rate: optimizer.transformation(rate).init(image))
-    opt_state = init(jnp.asarray(images, jnp.float32), jnp.asarray(hyper.learning_rate))
+    opt_state = init(images, jnp.asarray(hyper.learning_rate))
     return State(
         step=jnp.zeros(variants, jnp.int32),
-        image=jnp.array(images, jnp.float32),
+        image=jnp.array(images),
         # Copies: the state is donated, a buffer can be donated only once, and the caller's never.
         # An optimizer may keep the image in its state as well.
-        last_good=jnp.array(images, jnp.float32),
+        last_good=jnp.array(images),
         opt_state=jax.tree.map(jnp.array, opt_state),
         # A number and no None: what is not an array cannot differ between variants.
         diverged_step=jnp.full(variants, -1, jnp.int32),
+        average=None if optimizer.average is None else averages.begin(images),
     )
 
 
@@ -201,7 +214,11 @@ def step_with(
         image = jnp.clip(image, 0, 1)
     # The norm is of what the image did: clipping may have taken a part of the update back.
     row = History(terms, optax.tree.norm(grad), optax.tree.norm(image - state.image), evaluations)
-    return _commit(state, row, grad, image, opt_state, num_steps)
+    moved, row = _commit(state, row, grad, image, opt_state, num_steps)
+    if state.average is not None and optimizer.average is not None:
+        average = averages.update(state.average, moved.image, optimizer.average)
+        moved = moved._replace(average=_kept(average, state.average, state, moved))
+    return moved, row
 
 
 def _commit(
@@ -237,6 +254,7 @@ def _commit(
         last_good=last_good,
         opt_state=opt_state,
         diverged_step=jnp.where(finite, -1, state.step),
+        average=state.average,
     )
     has_diverged = state.diverged_step >= 0
     active = (state.step < num_steps) & ~has_diverged
@@ -250,6 +268,14 @@ def _commit(
         jnp.where(active, row.evaluations, 0),
     )
     return state, row
+
+
+def _kept(new: Average, old: Average, before: State, state: State) -> Average:
+    """The new average if the step was one; of a variant that has diverged its last good image."""
+    has_moved = state.step > before.step
+    average = jax.tree.map(partial(jnp.where, has_moved), new, old)
+    has_diverged = state.diverged_step >= 0
+    return average._replace(image=jnp.where(has_diverged, state.image, average.image))
 
 
 def _or_nan(is_lost: Bool[Array, ""], x: Array) -> Array:

@@ -1165,7 +1165,7 @@ def test_initial_image_is_a_copy(kind):
     assert not np.shares_memory(start, CONTENT)
 
 
-@pytest.mark.parametrize("kind", ["content", "noise", "style", STYLE])
+@pytest.mark.parametrize("kind", ["content", "noise", "style", "blend", STYLE])
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_initial_image_is_float32_of_the_content_s_size_in_range(kind, noise):
     start = image.initial_image(kind, CONTENT, STYLE, noise=noise)
@@ -1281,8 +1281,13 @@ def test_initial_image_of_an_image_of_the_same_aspect_is_that_image_resized():
     np.testing.assert_allclose(start, image.resize(image.resize(STYLE, 6, 10), 12, 20), atol=1e-6)
 
 
+def test_a_blend_is_halfway_between_content_and_style():
+    halfway = (CONTENT + image.initial_image("style", CONTENT, STYLE)) / 2
+    np.testing.assert_allclose(image.initial_image("blend", CONTENT, STYLE), halfway, atol=1e-7)
+
+
 def test_initial_image_names_the_kinds():
-    with pytest.raises(ValueError, match="content, noise, style or an image, got 'random'"):
+    with pytest.raises(ValueError, match="content, noise, style, blend or an image, got 'random'"):
         image.initial_image("random", CONTENT, STYLE)
 
 

@@ -135,7 +135,7 @@ def test_a_gray_run_ends_in_gray_pictures(sweep, quick_to_compile):
 
 def test_a_gray_run_starts_from_gray(stylize):
     start = stylize.content.with_name("t.png")
-    for init in ("content", "noise", "style", str(start)):
+    for init in ("content", "noise", "style", "blend", str(start)):
         config = replace(stylize, gray=True, init=init)
         (variant,) = grid.variants_of(config)
         pictures, _ = load(config)

@@ -1,9 +1,11 @@
 """Coarse to fine: sizes one after another, in one run and one log."""
 
+import operator
 import signal
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -118,6 +120,24 @@ def test_a_state_grows_with_its_image_and_counts_on(name, rng):
     assert 0 <= grown.image.min() <= grown.image.max() <= 1
 
 
+@pytest.mark.parametrize("form", ["keras", "report"])
+@pytest.mark.parametrize("name", ["adam", "rmsprop", "adagrad", "sgd"])
+def test_a_warm_optimizer_takes_its_moments_along(name, form, rng):
+    optimizer = optimizers.named(name, form=form)
+    old = optimizer.transformation(0.1).init(jnp.zeros((8, 10, 3)))
+    moved = jax.tree.map(
+        lambda x: x + 7 if x.ndim == 0 else jnp.asarray(rng.uniform(size=x.shape)) ** 8, old
+    )
+    fresh = optimizer.transformation(0.1).init(jnp.zeros((11, 14, 3)))
+    grown = optimizers.warm(fresh, moved)
+    for like, before, after in zip(*map(jax.tree.leaves, (fresh, moved, grown)), strict=True):
+        assert after.shape == like.shape
+        assert after.min() >= 0
+        np.testing.assert_allclose(after.mean(), before.mean(), rtol=0.1)
+    same = optimizers.warm(old, moved)
+    assert all(map(operator.is_, jax.tree.leaves(same), jax.tree.leaves(moved)))
+
+
 def test_a_slope_is_resized_to_a_slope_and_the_same_size_is_left_alone():
     slope = jnp.linspace(0.2, 0.8, 8)[None, :, None, None] * jnp.ones((1, 8, 10, 3))
     enlarged = stages.resize(slope, (16, 20, 3))
@@ -199,6 +219,27 @@ def test_interrupted_anywhere_it_ends_with_the_same_bytes(staged, last, monkeypa
     record = runlog.load(log)
     np.testing.assert_array_equal(record.rows.total, whole.rows.total)
     np.testing.assert_array_equal(record.images, whole.images)
+
+
+def test_a_carried_state_takes_the_first_step_of_a_stage_from_the_last_of_the_one_before(staged):
+    settings = replace(staged, stages=("16:3", "28:1"))
+    warm, cold = run(replace(settings, carry_state=True)), run(settings)
+    np.testing.assert_array_equal(warm.rows.total, cold.rows.total)
+    assert not np.array_equal(warm.images, cold.images)
+    # A cold Adam moves each pixel by its whole rate at once.
+    assert warm.rows.update_norm[-1] < 0.9 * cold.rows.update_norm[-1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"stages": ()}, "--carry-state takes the optimizer's state from stage to stage: give"),
+        ({"optimizer": "lbfgs"}, "--carry-state has no use for lbfgs, whose curvature is that of"),
+    ],
+)
+def test_a_state_that_cannot_be_carried_is_refused(staged, settings, words):
+    with pytest.raises(ValueError, match=words):
+        run(replace(staged, carry_state=True, **settings))
 
 
 def test_a_sweep_of_stages_has_the_bytes_of_its_single_runs(sweep):

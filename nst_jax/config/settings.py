@@ -100,8 +100,16 @@ class RunConfig:
     stages: Annotated[tuple[str, ...], _argument("SIZE:STEPS|auto", "one, of --size")] = ()
     """Coarse to fine: sizes with their steps, and maybe factors: 128:300,rate=2 256:100. The
     steps of all are those of the run; the last size is --size, by which the others are scaled."""
+    carry_state: bool = False
+    """Let a stage go on with the optimizer's state of the one before, resized."""
+    average: Annotated[float | None, _argument("FLOAT", "the last step's image")] = None
+    """End with the average of all steps' images, in which each step counts so much more than the
+    one before: 0.99. In a run of stages it is that of a stage."""
     optimizer_form: OptimizerForm = "keras"
     """The update rules as Keras runs them, or as the report prints them."""
+    constants: Annotated[tuple[str, ...], _argument("NAME=FLOAT", "the optimizer's own")] = ()
+    """Of adam beta_1, beta_2, epsilon; rmsprop decay, epsilon; adagrad initial, epsilon; lbfgs
+    memory, the differences that it keeps."""
     objective: Annotated[str | None, _argument("FILE|NAME", "report")] = None
     """What is minimized: report, gatys, or a file of terms (see nst-jax objective)."""
     terms: Annotated[dict[str, TermSpec], tyro.conf.Suppress, tyro.conf.Fixed] = field(
@@ -141,7 +149,8 @@ class RunConfig:
     pooling: Pooling = "max"
     """max: the trained network; average: smoother pictures."""
     border: Border = "zeros"
-    """Beyond the picture are zeros, as in training, or, reflect, 16 pixels of its mirror image."""
+    """Beyond the picture are zeros, as in training; or, edge, its outermost pixels once more, which
+    the first layer sees; or, reflect, 16 pixels of its mirror image."""
     arch: Arch = "vgg19"
     """The network."""
     weights: Annotated[str | None, _argument("PATH|random", "see nst-jax weights info")] = None
@@ -205,8 +214,9 @@ class StylizeConfig(RunConfig, _StylizeFiles):
     """Weight of the total variation. 30 is the TensorFlow tutorial's; 0 reproduces the report."""
     term_weights: Annotated[tuple[str, ...], _argument("TERM=FLOAT", "the objective's")] = ()
     """Weights of any terms of the objective: style=2 smooth=0."""
-    init: Annotated[str, _argument("content|noise|style|PATH")] = "content"
-    """Where to start: content, noise, style, or the path of a picture."""
+    init: Annotated[str, _argument("content|noise|style|blend|PATH")] = "content"
+    """Where to start: content, noise, style, blend (halfway between content and style), or the path
+    of a picture."""
     seed: int = 0
     """Of the noise; nothing else is random."""
     alpha: Alpha = "white"
@@ -234,7 +244,8 @@ class SweepConfig(RunConfig, _SweepFiles):
     term_weights: Annotated[tuple[str, ...], _argument("TERM=FLOAT,...", "the objective's")] = ()
     """Weights of any terms of the objective: style=1,10 smooth=0."""
     inits: tuple[str, ...] = ("content",)
-    """Where to start: content, noise, style, or the path of a picture."""
+    """Where to start: content, noise, style, blend (halfway between content and style), or the path
+    of a picture."""
     seeds: tuple[int, ...] = (0,)
     """Of the noise; without --init-noise and --inits noise they make no difference."""
     metrics: bool = False

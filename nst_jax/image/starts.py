@@ -22,7 +22,8 @@ def initial_image(
 
     Args:
       kind: "content"; "noise", uniform in [0, 1]; "style", the largest central part of the
-        style image that has the content's aspect; or an image, of which that part is taken too.
+        style image that has the content's aspect; "blend", the mean of content and that part; or
+        an image, of which that part is taken too.
       content: the content image, RGB in [0, 1].
       style: the style image, of any size, RGB in [0, 1].
       seed: of the noise; it changes nothing else.
@@ -65,4 +66,6 @@ def _start(
         return rng.random(content.shape, np.float32)
     if kind == "style":
         return arrays.central_part(style, height, width)
-    raise ValueError(f"`kind` must be content, noise, style or an image, got {kind!r}")
+    if kind == "blend":
+        return (content.astype(np.float32) + arrays.central_part(style, height, width)) / 2
+    raise ValueError(f"`kind` must be content, noise, style, blend or an image, got {kind!r}")

@@ -17,9 +17,10 @@ from nst_jax.config import (
     terms_of,
 )
 from nst_jax.driver import check_settings
-from nst_jax.optimizers import named
+from nst_jax.optimizers import averaged, named
 from nst_jax.runlog import Variant
 from nst_jax.runs import tensorboard
+from nst_jax.runs.constants import constants_of
 from nst_jax.runs.grid import variants_of
 from nst_jax.runs.guides import check_guides
 from nst_jax.runs.objectives import check_weights
@@ -40,6 +41,7 @@ def check_config(config: Config) -> None:
     _check_stages(config)
     _check_what_is_kept(config)
     _check_judges(config)
+    constants_of(config)
     check_variants(variants_of(config), config)
     if config.snapshot_every > config.steps:
         raise ValueError(
@@ -95,6 +97,11 @@ def _check_stages(config: Config) -> None:
             f"--stages has a weight of {', '.join(unknown)}: the terms are "
             f"{', '.join(terms_of(config))}"
         )
+    if config.carry_state and not config.stages:
+        raise ValueError(
+            "--carry-state takes the optimizer's state from stage to stage: give --stages, or "
+            "leave it out"
+        )
 
 
 def _check_judges(config: Config) -> None:
@@ -126,11 +133,17 @@ def check_variants(variants: Sequence[Variant], config: RunConfig) -> None:
     if not variants:
         raise ValueError("the sweep has no variants: every list of settings needs a value")
     for variant in variants:
+        optimizer = averaged(named(variant.optimizer), config.average)
         check_settings(
             num_steps=config.steps,
-            learning_rate=variant.learning_rate if named(variant.optimizer).has_rate else 1.0,
+            learning_rate=variant.learning_rate if optimizer.has_rate else 1.0,
             tolerance=config.tolerance,
         )
+        if config.carry_state and optimizer.line_search:
+            raise ValueError(
+                f"--carry-state has no use for {variant.optimizer}, whose curvature is that of the "
+                "size before: leave one of them out"
+            )
         if not 0 <= variant.seed < 2**63:
             raise ValueError(f"the seed must be at least 0 and below 2^63, got {variant.seed}")
 

@@ -19,7 +19,7 @@ from nst_jax.runs.problem import Pictures, Where
 from nst_jax.system import files
 from nst_jax.terms import FeatureFn, Term
 
-_STARTS = ("content", "noise", "style")
+_STARTS = ("content", "noise", "style", "blend")
 
 
 class Sources(NamedTuple):
@@ -28,7 +28,7 @@ class Sources(NamedTuple):
     Attributes:
       contents: the files of the pictures whose subjects are kept.
       styles: the files of those whose style is taken.
-      inits: what the variants start from, sorted: files, "content", "noise" or "style".
+      inits: what the variants start from, sorted: files, "content", "noise", "style" or "blend".
       references: the files of further pictures that terms read, by name.
       masks: the files of the masks of regions, `{"content" or "style": {region: file}}`.
       blend: see `Pictures`.
@@ -206,7 +206,7 @@ def _path_of(init: str) -> Path:
     path = Path(init)
     if not path.exists():
         raise ValueError(
-            f"the start must be content, noise, style or a picture, got {init!r}: "
+            f"the start must be content, noise, style, blend or a picture, got {init!r}: "
             f"{files.absence(path)}"
         )
     return path

@@ -152,7 +152,7 @@ class Problem:
         return images.to_uint8(found)
 
     def in_8_bits(self, state: driver.State) -> UInt8[np.ndarray, "v h w 3"]:
-        """The images of a state, of which the losses are logged."""
+        """The pictures of a state, of which the losses are logged."""
         pictures = images.to_uint8(driver.pictures(state))
         # A compiled step may leave a channel a last bit off the others.
         return images.spread_first_channel(pictures) if self.gray else pictures
@@ -224,13 +224,27 @@ class Stage(NamedTuple):
 
 
 class Method(NamedTuple):
-    """How a run minimises: the form of the update rules; each variant names its optimizer."""
+    """How a run minimises; each variant names its optimizer.
+
+    Attributes:
+      optimizer_form: of the update rules.
+      constants: of the optimizers, by name; each takes those that it has.
+      average: factor of the average of images that it ends with; None: it ends with the last one.
+      carry_state: whether a stage goes on with the optimizer's state of the one before.
+    """
 
     optimizer_form: OptimizerForm = "keras"
+    constants: Mapping[str, float] = MappingProxyType({})
+    average: float | None = None
+    carry_state: bool = False
 
     def optimizer(self, variant: Variant) -> Optimizer:
         """The optimizer of a variant."""
-        return optimizers.named(variant.optimizer, form=self.optimizer_form)
+        own = optimizers.constants_of(variant.optimizer)
+        constants = {name: value for name, value in self.constants.items() if name in own}
+        named = optimizers.named(variant.optimizer, form=self.optimizer_form, constants=constants)
+        optimizer = optimizers.averaged(named, self.average)
+        return optimizer._replace(resize=optimizers.warm) if self.carry_state else optimizer
 
 
 class Schedule(NamedTuple):
