@@ -1,7 +1,6 @@
 """What a run minimises, how, and how long: what its settings come to, without a file or a word."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
@@ -158,7 +157,7 @@ class Problem:
         return images.spread_first_channel(pictures) if self.gray else pictures
 
 
-class Problems(Mapping[str, Problem]):
+class Problems:
     """The problem of each content, by its name: made when it is asked for, the last one kept.
 
     Targets of a folder of pictures would fill the memory, and the first step would wait for them.
@@ -174,20 +173,14 @@ class Problems(Mapping[str, Problem]):
     def __getitem__(self, content: str) -> Problem:
         return self._made(content)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.pictures)
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
     def shape(self, content: str) -> tuple[int, ...]:
         """(h, w, 3) of the image of a content."""
         return self.pictures[content].content.shape
 
     @property
-    def shapes(self) -> dict[tuple[int, ...], int]:
-        """How many contents there are of each shape."""
-        return dict(Counter(map(self.shape, self)))
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of all images, each once."""
+        return list(dict.fromkeys(map(self.shape, self.pictures)))
 
 
 class Stage(NamedTuple):
@@ -209,7 +202,7 @@ class Stage(NamedTuple):
     @property
     def problem(self) -> Problem:
         """That of the first content: terms and parts are the same in all."""
-        return self.problems[next(iter(self.problems))]
+        return self.problems[next(iter(self.problems.pictures))]
 
     def hyper(self, variant: Variant) -> driver.Hyperparameters:
         """Rate and weights of a variant in this stage."""
