@@ -267,15 +267,19 @@ def _read_variants(reader: Reader, parts: Parts, unnamed: str) -> tuple[Variant,
     if not variants:
         raise ValueError("it has no variants")
     for variant in variants:
-        check_choice("variants/status", variant.status, VariantStatus)
-        numbers = [variant.learning_rate, *variant.weights.values()]
-        if not np.isfinite(numbers).all():
-            raise ValueError(f"variants: expected finite settings, found {numbers}")
-        if any(
-            len(value) > _MOST_LETTERS for value in vars(variant).values() if isinstance(value, str)
-        ):
-            raise ValueError(f"variants: a text has more than {_MOST_LETTERS:,} letters")
+        _check_variant(variant)
     return variants
+
+
+def _check_variant(variant: Variant) -> None:
+    check_choice("variants/status", variant.status, VariantStatus)
+    numbers = [variant.learning_rate, *variant.weights.values()]
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"variants: expected finite settings, found {numbers}")
+    if any(
+        len(value) > _MOST_LETTERS for value in vars(variant).values() if isinstance(value, str)
+    ):
+        raise ValueError(f"variants: a text has more than {_MOST_LETTERS:,} letters")
 
 
 def _picture(array: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from nst_jax import image as images
 from nst_jax import runlog
 from nst_jax.config import Config, StylizeConfig, SweepConfig, resolved
 from nst_jax.driver import Chunk
-from nst_jax.runlog import checkpoint
+from nst_jax.runlog import Variant, checkpoint
 from nst_jax.runlog.writing import RunLog
 from nst_jax.runs import contents, judging, plans, programs, results
 from nst_jax.runs.checks import check_config, check_outputs
@@ -251,15 +251,11 @@ def run_programs(
         for number, plan in enumerate(run.plans):
             if all(map(runlog.ended, variants[plan.columns])):
                 bar.skip(plan)
-                _save_pictures(run, log, plan)
-                continue
-            course = [
-                programs.build(stage, run.method, plan, variants, number=number)
-                for stage in run.stages
-            ]
-            place = checkpoint.path_of(path, number)
-            sink = programs.Sink(log, place, outputs.keep_state, show, course[-1].problem.shape)
-            variants[plan.columns] = programs.run(course, run.schedule, sink, request)
+            else:
+                course = _course(run, variants, number)
+                place, shape = checkpoint.path_of(path, number), course[-1].problem.shape
+                sink = programs.Sink(log, place, outputs.keep_state, show, shape)
+                variants[plan.columns] = programs.run(course, run.schedule, sink, request)
             _save_pictures(run, log, plan)
             if request:
                 break
@@ -269,6 +265,14 @@ def run_programs(
         log.finish("failed")
     else:
         log.finish("interrupted" if request else "finished")
+
+
+def _course(run: Run, variants: Sequence[Variant], number: int) -> list[programs.Program]:
+    """The stages of a program."""
+    plan = run.plans[number]
+    return [
+        programs.build(stage, run.method, plan, variants, number=number) for stage in run.stages
+    ]
 
 
 def _save_pictures(run: Run, log: RunLog, plan: Plan) -> None:
