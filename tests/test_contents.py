@@ -206,7 +206,7 @@ def test_who_stops_it_keeps_what_is_done_and_resume_paints_the_others(album, tmp
     assert outcome.exit_code == 130
     assert sorted(path.name for path in album.output.glob("*.png")) == ["a.png"]
     log = album.output / "run.h5"
-    with pytest.raises(FileExistsError, match=r"run\.h5 exists"):
+    with pytest.raises(FileExistsError, match=r"run\.h5 exists: nst-jax resume .* goes on"):
         paint(replace(album, force=False))
     (album.output / "a.png").unlink()
     assert runs.resume(log, say=quiet, progress=False).exit_code == 0

@@ -1207,7 +1207,7 @@ def test_print_is_on_white_and_whole(show, tmp_path):
 def test_browser_runs_nothing_that_a_log_says(show, tmp_path, text):
     page = show(make_hostile_record(tmp_path, text))
     page.click(HEADER.format("variants", "label"))
-    page.click("document.querySelector('.results a')")
+    page.click("document.querySelector('.pairs a')")
     assert page.run("document.querySelector('dialog figcaption').textContent") == text
     assert page.run("typeof window.pwned") == "undefined"
     assert page.run("document.scripts.length") == 1

@@ -155,11 +155,11 @@ class RunRecord:
         """The content picture; of several the first one."""
         return next(iter(self.contents.values()))
 
-    def content_of(self, variant: int) -> UInt8[np.ndarray, "h1 w1 3"]:
+    def content_of(self, variant: int | np.integer) -> UInt8[np.ndarray, "h1 w1 3"]:
         """The content picture of a variant."""
         return self.contents[self.variants[variant].content]
 
-    def picture_of(self, variant: int) -> UInt8[np.ndarray, "h1 w1 3"]:
+    def picture_of(self, variant: int | np.integer) -> UInt8[np.ndarray, "h1 w1 3"]:
         """The saved picture of a variant, as large as its content.
 
         Raises:
@@ -169,7 +169,7 @@ class RunRecord:
             raise self._without_results()
         return self.within(variant, self.images[variant])
 
-    def within(self, variant: int, pictures: np.ndarray) -> np.ndarray:
+    def within(self, variant: int | np.integer, pictures: np.ndarray) -> np.ndarray:
         """The part of pictures (..., h, w, 3) as they are stored that a variant's content fills."""
         height, width = self.content_of(variant).shape[:2]
         return pictures[..., :height, :width, :]

@@ -174,6 +174,11 @@ def _check_pictures(config: StylizeConfig) -> None:
             f"--output {config.output} is one picture, and there are "
             f"{len(contents_of(config))} contents: give a folder"
         )
+    if config.contents and config.log and config.log.exists() and not config.force:
+        raise FileExistsError(
+            f"{config.log} exists: nst-jax resume {config.log} goes on with its run, --force "
+            "begins anew"
+        )
     if config.alpha == "keep":
         for path in pictures_of(config):
             images.check_takes_alpha(path)
