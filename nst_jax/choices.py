@@ -14,7 +14,7 @@ AnyArch = Literal["vgg16", "vgg19", "alexnet", "squeezenet"]
 """A network whose weights are converted, see `weights.convert`."""
 Pooling = Literal["max", "average"]
 """How a block of the network hands on: "max", as it was trained, or "average", as Gatys et al."""
-Border = Literal["zeros", "reflect"]
+Border = Literal["zeros", "edge", "reflect"]
 """What the network sees beyond the image."""
 Precision = Literal["float32", "tf32", "bfloat16"]
 """In what the convolutions multiply: 23, 10 or 7 bits of mantissa."""

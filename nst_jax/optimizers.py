@@ -4,7 +4,7 @@ A row, `Optimizer`, says all that the rest of the library asks of an optimizer; 
 by its name. Adam, RMSprop, Adagrad, gradient descent and L-BFGS are here; a row of your own does as
 well.
 
-Notation: x is the image, g the gradient of the total loss, lr the learning rate, eps `EPSILON`, t
+Notation: x is the image, g the gradient of the total loss, lr the learning rate, eps `epsilon`, t
 the number of the step, counted from 1. All operations are elementwise. A learning rate is a
 scalar (), positive unless said otherwise, and may be traced; images and gradients are float32 of
 any shape, here (h, w, 3).
@@ -22,10 +22,11 @@ At the gradients of this problem under the report's weights the forms agree to 4
 with small weights or losses of another scale they differ from the first step on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple, get_args
+from functools import cache, partial
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +50,25 @@ EPSILON = 1e-7
 """Keras's default in all three."""
 
 _MEMORY = 10
+
+# In words, and as a test, what a constant of an optimizer may be.
+_Range = tuple[str, Callable[[float], bool]]
+_BELOW_1: _Range = ("from 0 to below 1", lambda x: 0 <= x < 1)
+_RANGES: dict[str, _Range] = {
+    "beta_1": _BELOW_1,
+    "beta_2": _BELOW_1,
+    "decay": _BELOW_1,
+    "epsilon": ("above 0", lambda x: 0 < x < np.inf),
+    "initial": ("0 or more", lambda x: 0 <= x < np.inf),
+    "memory": ("a whole number from 1 to 1000", lambda x: 1 <= x <= 1000 and x == round(x)),
+}
+_CONSTANTS: dict[str, tuple[str, ...]] = {
+    "adam": ("beta_1", "beta_2", "epsilon"),
+    "rmsprop": ("decay", "epsilon"),
+    "adagrad": ("initial", "epsilon"),
+    "sgd": (),
+    "lbfgs": ("memory",),
+}
 
 
 def cold(fresh: OptState, old: OptState) -> OptState:
@@ -121,15 +141,17 @@ class Optimizer(NamedTuple):
     average: float | None = None
 
 
-_Forms = dict[OptimizerForm, Optimizer]
-
-
 def adam(
-    learning_rate: float | Array, *, form: OptimizerForm = "keras"
+    learning_rate: float | Array,
+    *,
+    form: OptimizerForm = "keras",
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = EPSILON,
 ) -> optax.GradientTransformation:
-    """Adam with beta_1 = 0.9, beta_2 = 0.999.
+    """Adam.
 
-    m = 0.9 m + 0.1 g;  v = 0.999 v + 0.001 g^2;  with m', v' their bias corrected values
+    m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  with m', v' their bias corrected values
 
     - `keras`:  x -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps)
     - `report`: x -= lr m' / sqrt(v' + eps)
@@ -137,6 +159,8 @@ def adam(
     Args:
       learning_rate: positive, (); may be traced.
       form: "keras" or "report".
+      beta_1, beta_2: of the means of g and g^2, from 0 to below 1.
+      epsilon: positive.
 
     Returns:
       A transformation of images of any shape.
@@ -151,17 +175,22 @@ def adam(
     if _is_keras(form):
         # optax.adam corrects the bias first, and has no option to add epsilon before that.
         return optax.chain(
-            _scale_by_adam_epsilon_hat(), optax.scale_by_learning_rate(learning_rate)
+            _scale_by_adam_epsilon_hat(beta_1, beta_2, epsilon),
+            optax.scale_by_learning_rate(learning_rate),
         )
-    return optax.adam(learning_rate, b1=0.9, b2=0.999, eps=0.0, eps_root=EPSILON)
+    return optax.adam(learning_rate, b1=beta_1, b2=beta_2, eps=0.0, eps_root=epsilon)
 
 
 def rmsprop(
-    learning_rate: float | Array, *, form: OptimizerForm = "keras"
+    learning_rate: float | Array,
+    *,
+    form: OptimizerForm = "keras",
+    decay: float = 0.9,
+    epsilon: float = EPSILON,
 ) -> optax.GradientTransformation:
-    """RMSprop with decay 0.9.
+    """RMSprop.
 
-    v = 0.9 v + 0.1 g^2
+    v = decay v + (1 - decay) g^2
 
     - `keras`:  x -= lr g / sqrt(v + eps)
     - `report`: x -= lr g / (sqrt(v) + eps)
@@ -169,6 +198,8 @@ def rmsprop(
     Args:
       learning_rate: positive, (); may be traced.
       form: "keras" or "report".
+      decay: of the mean of g^2, from 0 to below 1.
+      epsilon: positive.
 
     Returns:
       A transformation of images of any shape.
@@ -179,11 +210,15 @@ def rmsprop(
     References:
       Tieleman, Hinton, "Lecture 6.5: RMSProp", 2012.
     """
-    return optax.rmsprop(learning_rate, decay=0.9, eps=EPSILON, eps_in_sqrt=_is_keras(form))
+    return optax.rmsprop(learning_rate, decay=decay, eps=epsilon, eps_in_sqrt=_is_keras(form))
 
 
 def adagrad(
-    learning_rate: float | Array, *, form: OptimizerForm = "keras"
+    learning_rate: float | Array,
+    *,
+    form: OptimizerForm = "keras",
+    initial: float | None = None,
+    epsilon: float = EPSILON,
 ) -> optax.GradientTransformation:
     """Adagrad.
 
@@ -195,6 +230,8 @@ def adagrad(
     Args:
       learning_rate: positive, (); may be traced.
       form: "keras" or "report".
+      initial: G_0, 0 or more; None: that of the form.
+      epsilon: positive.
 
     Returns:
       A transformation of images of any shape.
@@ -208,8 +245,11 @@ def adagrad(
     """
     if _is_keras(form):
         # optax has epsilon inside the root, as Keras has, and no option to move it out.
-        return optax.adagrad(learning_rate, initial_accumulator_value=0.1, eps=EPSILON)
-    return optax.chain(_scale_by_root_of_sum(), optax.scale_by_learning_rate(learning_rate))
+        start = 0.1 if initial is None else initial
+        return optax.adagrad(learning_rate, initial_accumulator_value=start, eps=epsilon)
+    return optax.chain(
+        _scale_by_root_of_sum(initial or 0.0, epsilon), optax.scale_by_learning_rate(learning_rate)
+    )
 
 
 def sgd(
@@ -233,15 +273,18 @@ def sgd(
     return optax.sgd(learning_rate)
 
 
-def lbfgs() -> optax.GradientTransformationExtraArgs:
-    """L-BFGS of ten differences with optax's zoom line search; it has no learning rate.
+def lbfgs(memory: int = _MEMORY) -> optax.GradientTransformationExtraArgs:
+    """L-BFGS with optax's zoom line search; it has no learning rate.
 
-    x += a d, where d = -H g, H is the inverse Hessian that the last ten differences of x and g
-    let expect, and a is a step, 1 at first, that fulfils the strong Wolfe conditions (after twenty
+    x += a d, where d = -H g, H is the inverse Hessian that the last differences of x and g let
+    expect, and a is a step, 1 at first, that fulfils the strong Wolfe conditions (after twenty
     tries, the best so far).
 
     Its `update` needs `value`, `grad` and `value_fn`. Where jit is disabled, so that the line
     search runs from Python (see `lbfgs_from_python`), the direction is compiled all the same.
+
+    Args:
+      memory: how many differences are kept, each of two images.
 
     Returns:
       A transformation of images of any shape.
@@ -250,13 +293,13 @@ def lbfgs() -> optax.GradientTransformationExtraArgs:
       Liu, Nocedal, "On the limited memory BFGS method for large scale optimization", 1989.
       Nocedal, Wright, "Numerical Optimization", 2006, algorithms 3.5 and 3.6: the line search.
     """
-    direction = optax.lbfgs(memory_size=_MEMORY, linesearch=None)
+    direction = optax.lbfgs(memory_size=memory, linesearch=None)
 
     def update(updates, state, params, **unused):
         del unused
         # The direction takes hundreds of small operations: one by one they cost more than jit does.
         with jax.disable_jit(False):
-            return _lbfgs_direction(updates, state, params)
+            return _lbfgs_direction(updates, state, params, memory=memory)
 
     # 1 is the step of Newton's method: the first try fits wherever the curvature is known.
     return optax.chain(
@@ -266,50 +309,94 @@ def lbfgs() -> optax.GradientTransformationExtraArgs:
 
 
 # Not inside `lbfgs`, which is made anew in each step: jit finds its programs by the function.
-@jax.jit
-def _lbfgs_direction(updates, state, params):
-    return optax.lbfgs(memory_size=_MEMORY, linesearch=None).update(updates, state, params)
+@partial(jax.jit, static_argnames="memory")
+def _lbfgs_direction(updates, state, params, *, memory):
+    return optax.lbfgs(memory_size=memory, linesearch=None).update(updates, state, params)
 
 
-def _in_each_form(rule: Callable[..., optax.GradientTransformation]) -> _Forms:
-    return {form: Optimizer(partial(rule, form=form)) for form in get_args(OptimizerForm)}
+def _lbfgs_of_rate(
+    learning_rate: Any, *, form: OptimizerForm = "keras", memory: float = _MEMORY
+) -> optax.GradientTransformationExtraArgs:
+    del learning_rate, form
+    return lbfgs(int(memory))
 
 
-def _in_one_form(optimizer: Optimizer) -> _Forms:
-    return dict.fromkeys(get_args(OptimizerForm), optimizer)
-
-
-def _lbfgs_of_rate(learning_rate: Any) -> optax.GradientTransformationExtraArgs:
-    del learning_rate
-    return lbfgs()
-
-
-# Made once: compiled programs are found by equality, and a `partial` is equal to itself alone.
-_TABLE: dict[str, _Forms] = {
-    "adam": _in_each_form(adam),
-    "rmsprop": _in_each_form(rmsprop),
-    "adagrad": _in_each_form(adagrad),
-    "sgd": _in_each_form(sgd),
-    "lbfgs": _in_one_form(Optimizer(_lbfgs_of_rate, has_rate=False, line_search=True)),
+_TABLE = {
+    "adam": Optimizer(adam),
+    "rmsprop": Optimizer(rmsprop),
+    "adagrad": Optimizer(adagrad),
+    "sgd": Optimizer(sgd),
+    "lbfgs": Optimizer(_lbfgs_of_rate, has_rate=False, line_search=True),
 }
 
 
-def named(name: str, *, form: OptimizerForm = "keras") -> Optimizer:
-    """The optimizer of that name and form, the same object each time.
+def named(
+    name: str,
+    *,
+    form: OptimizerForm = "keras",
+    constants: Mapping[str, float] = MappingProxyType({}),
+) -> Optimizer:
+    """The optimizer of that name, form and constants, the same object each time.
 
     Args:
       name: one of `choices.OptimizerName`.
       form: "keras" or "report"; gradient descent and L-BFGS have one form only.
+      constants: by name, of `constants_of`; the others have the defaults of the functions here.
 
     Returns:
       What a step asks of it. Rates are the argument of its `transformation`.
 
     Raises:
-      ValueError: an unknown name or form; the message lists the valid ones.
+      ValueError: an unknown name, form or constant, the message lists the valid ones; a constant
+        out of range.
     """
     check_choice("optimizer", name, OptimizerName)
     check_choice("form", form, OptimizerForm)
-    return _TABLE[name][form]
+    for constant, value in constants.items():
+        check_constant(constant, value, (name,))
+    return _made(name, form, tuple(sorted(constants.items())))
+
+
+# Made once: compiled programs are found by equality, and a `partial` is equal to itself alone.
+@cache
+def _made(name: str, form: OptimizerForm, constants: tuple[tuple[str, float], ...]) -> Optimizer:
+    row = _TABLE[name]
+    rule: Any = row.transformation
+    return row._replace(transformation=partial(rule, form=form, **dict(constants)))
+
+
+def constants_of(name: str) -> tuple[str, ...]:
+    """The constants of an optimizer that can be set; of gradient descent none.
+
+    Args:
+      name: one of `choices.OptimizerName`.
+    """
+    return _CONSTANTS[name]
+
+
+def check_constant(constant: str, value: float, optimizers: Sequence[str]) -> None:
+    """Refuses a constant that none of some optimizers has, or a value out of its range.
+
+    Args:
+      constant: its name.
+      value: what it shall be.
+      optimizers: names of `choices.OptimizerName`.
+
+    Raises:
+      ValueError: one line, which lists the constants that there are.
+    """
+    valid = {name: constants_of(name) for name in dict.fromkeys(optimizers)}
+    if not any(constant in each for each in valid.values()):
+        there_are = "; ".join(
+            f"{name}: {', '.join(each) or 'none'}" for name, each in valid.items()
+        )
+        raise ValueError(f"there is no constant {constant!r} here; there are of {there_are}")
+    words, is_valid = _RANGES[constant]
+    # Programs compute in float32, where 1e-50 is 0 and 1 - 1e-9 is 1.
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = float(np.float32(value))
+    if not is_valid(rounded):
+        raise ValueError(f"the constant {constant} must be {words}, got {value!r}")
 
 
 def averaged(optimizer: Optimizer, factor: float | None) -> Optimizer:
@@ -466,7 +553,9 @@ def _is_keras(form: str) -> bool:
     return form == "keras"
 
 
-def _scale_by_adam_epsilon_hat(b1: float = 0.9, b2: float = 0.999) -> optax.GradientTransformation:
+def _scale_by_adam_epsilon_hat(
+    b1: float, b2: float, epsilon: float
+) -> optax.GradientTransformation:
     """Keras's Adam: epsilon is added to the root of the second moment before its correction.
 
     m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2
@@ -484,23 +573,24 @@ def _scale_by_adam_epsilon_hat(b1: float = 0.9, b2: float = 0.999) -> optax.Grad
         count = state.count + 1
         # As Keras computes it: 1 - b2^t keeps five digits in float32 at first.
         correction = jnp.sqrt(1 - b2**count) / (1 - b1**count)
-        updates = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + EPSILON), mu, nu)
+        updates = jax.tree.map(lambda m, v: correction * m / (jnp.sqrt(v) + epsilon), mu, nu)
         return updates, optax.ScaleByAdamState(count=count, mu=mu, nu=nu)
 
     return optax.GradientTransformation(init, update)
 
 
-def _scale_by_root_of_sum() -> optax.GradientTransformation:
+def _scale_by_root_of_sum(initial: float, epsilon: float) -> optax.GradientTransformation:
     """The report's Adagrad: g / (sqrt(G) + eps), where optax has epsilon inside the root."""
 
     def init(params):
-        return optax.ScaleByRssState(sum_of_squares=optax.tree.zeros_like(params))
+        start = jax.tree.map(lambda x: jnp.full_like(x, initial), params)
+        return optax.ScaleByRssState(sum_of_squares=start)
 
     def update(updates, state, params=None):
         del params
         sums = jax.tree.map(lambda g, s: s + g * g, updates, state.sum_of_squares)
         # A pixel that never had a gradient stays where it is: 0 / (0 + eps) is 0.
-        updates = jax.tree.map(lambda g, s: g / (jnp.sqrt(s) + EPSILON), updates, sums)
+        updates = jax.tree.map(lambda g, s: g / (jnp.sqrt(s) + epsilon), updates, sums)
         return updates, optax.ScaleByRssState(sum_of_squares=sums)
 
     return optax.GradientTransformation(init, update)

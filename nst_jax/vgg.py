@@ -227,19 +227,21 @@ class VGG(nn.Module):
       arch: "vgg19" or "vgg16".
       pooling: "max" or "average".
       precision: "float32", "tf32" or "bfloat16".
+      border: "zeros", "edge" or "reflect", see `extract_features`.
     """
 
     layers: tuple[str, ...]
     arch: Arch = "vgg19"
     pooling: Pooling = "max"
     precision: Precision = "float32"
+    border: Border = "zeros"
 
     @nn.compact
     def __call__(self, x: Float[Array, "*batch h w 3"]) -> dict[str, Array]:
         """The features (..., h_l, w_l, c_l) of each layer, of an input as `preprocess` gives it."""
         pool = {"max": max_pool, "average": average_pool}[self.pooling]
         return _compute_features(
-            x, self.layers, self.arch, lambda layer, x: nn.relu(self._convolution(layer)(x)), pool
+            self, x, lambda layer, x: nn.relu(self._convolution(layer)(x)), pool
         )
 
     def _convolution(self, layer: Layer) -> nn.Module:
@@ -266,22 +268,32 @@ def _sees_pixels(in_channels: int) -> bool:
 
 
 def _compute_features(
+    network: "VGG | _FixedNetwork",
     x: Array,
-    names: Sequence[str],
-    arch: Arch,
     convolve: Callable[[Layer, Array], Array],
     pool: Callable[[Array], Array],
 ) -> dict[str, Array]:
-    """The features of `names` by these ways to convolve and to pool, up to the deepest of them."""
+    """The features of a network by these ways to convolve and to pool, up to the deepest layer."""
     features: dict[str, Array] = {}
-    for layer in architecture(arch):
-        is_pool = layer.kind == "pool"
-        x = checkpoint_name(pool(x), _POOLED) if is_pool else convolve(layer, x)
-        if layer.name in names:
+    x = with_border(x, network.border)
+    for layer in architecture(network.arch):
+        if layer.kind == "pool":
+            x = checkpoint_name(pool(x), _POOLED)
+        elif network.border == "edge" and _sees_pixels(layer.in_channels):
+            x = _beyond_edge(layer, x, convolve)
+        else:
+            x = convolve(layer, x)
+        if layer.name in network.layers:
             features[layer.name] = x
-        if len(features) == len(names):
+        if len(features) == len(network.layers):
             break
     return features
+
+
+def _beyond_edge(layer: Layer, x: Array, convolve: Callable[[Layer, Array], Array]) -> Array:
+    """The convolution of an image whose edge goes on for a pixel."""
+    # The outermost locations see the zeros beyond that pixel, and are cut off.
+    return convolve(layer, _padded(x, 1, "edge"))[..., 1:-1, 1:-1, :]
 
 
 def preprocess(image: Float[Array | np.ndarray, "*batch h w 3"]) -> Float[Array, "*batch h w 3"]:
@@ -325,9 +337,10 @@ def extract_features(
       precision: "float32" on every device, "tf32", or "bfloat16" (all convolutions but the
         first; features come in bfloat16).
       border: what is beyond the image: "zeros", as in training, which is the mean color; or
-        "reflect", 16 pixels of its reflection, whose features come as well: h_l and w_l are those
-        of an image of 32 pixels more each way. Zeros tempt an optimized image to saturate its
-        outermost pixels.
+        "edge", of which the first layer alone sees its outermost pixels once more, the other layers
+        zeros; or "reflect", 16 pixels of its reflection, whose features come as well: h_l and w_l
+        are those of an image of 32 pixels more each way. Zeros tempt an optimized image to saturate
+        its outermost pixels.
 
     Returns:
       The features (..., h_l, w_l, c_l) of each layer, under the name by which it was asked for.
@@ -366,7 +379,7 @@ def feature_fn(
       arch: "vgg19" or "vgg16".
       pooling: "max" or "average".
       precision: "float32", "tf32" or "bfloat16".
-      border: "zeros" or "reflect".
+      border: "zeros", "edge" or "reflect".
       convolutions: "plain" is Flax's own form, with every derivative. The others are for a CPU,
         and their derivatives go backward only (no `jax.jvp`), to the image alone: "winograd"
         (`nst_jax.winograd`, float32; kernels from 128 channels on take five to eight times their
@@ -398,15 +411,15 @@ def feature_fn(
     backend.start()
     network: VGG | _FixedNetwork
     if convolutions == "plain":
-        network = VGG(keras_names, arch, pooling, precision)
+        network = VGG(keras_names, arch, pooling, precision, border)
         # Moved to the device once: arrays of NumPy would be copied there at every call.
         parameters = jax.tree.map(jnp.asarray, needed)
     else:
         if precision != (wanted := _PRECISION_OF[convolutions]):
             raise ValueError(f"{convolutions!r} is for {wanted}, got the precision {precision!r}")
-        network = _FixedNetwork(keras_names, arch, pooling, precision)
+        network = _FixedNetwork(keras_names, arch, pooling, precision, border)
         parameters = {name: network.layer(**of_layer) for name, of_layer in needed.items()}
-    return jax.tree_util.Partial(_Extractor(network, names, border, rematerialize), parameters)
+    return jax.tree_util.Partial(_Extractor(network, names, rematerialize), parameters)
 
 
 def fastest_convolutions(precision: Precision) -> Convolutions:
@@ -467,6 +480,7 @@ class _FixedNetwork:
     arch: Arch
     pooling: Pooling
     precision: Precision
+    border: Border
 
     def layer(
         self, kernel: Array | np.ndarray, bias: Array | np.ndarray
@@ -480,9 +494,8 @@ class _FixedNetwork:
     def __call__(self, layers: Mapping[str, fixed_layers.FixedLayer], x: Array) -> dict[str, Array]:
         pool = {"max": fixed_layers.max_pool, "average": fixed_layers.average_pool}[self.pooling]
         return _compute_features(
+            self,
             x,
-            self.layers,
-            self.arch,
             lambda layer, x: fixed_layers.convolve_and_rectify(x, layers[layer.name], self._dtype),
             pool,
         )
@@ -503,7 +516,6 @@ class _Extractor:
 
     network: VGG | _FixedNetwork
     names: tuple[str, ...]
-    border: Border
     rematerialize: bool
 
     def __call__(
@@ -518,7 +530,7 @@ class _Extractor:
             # block can be computed once more.
             policy = jax.checkpoint_policies.save_only_these_names(_POOLED)
             apply = jax.checkpoint(apply, policy=policy)
-        features = apply(params, with_border(x, self.border))
+        features = apply(params, x)
         return {name: features[canonical_name(name, arch)] for name in self.names}
 
     def _apply(self, params: Any, x: Array) -> dict[str, Array]:
@@ -529,18 +541,20 @@ class _Extractor:
 
 
 def with_border(x: Float[Array, "*batch h w c"], border: Border) -> Float[Array, "*batch h2 w2 c"]:
-    """What the network sees of an image, or of a mask with one channel.
+    """An image, or a mask with one channel, as large as what the features of the network are of.
 
     Args:
       x: (..., h, w, c).
-      border: "zeros": nothing is added, the network pads by itself; "reflect": the reflection of
-        x, 16 pixels wide, on each side.
+      border: "zeros" or "edge": nothing is added; "reflect": the reflection of x, 16 pixels wide,
+        on each side.
     """
-    if border == "zeros":
-        return x
     # The network still pads with zeros, around the margin: what they spoil lies mostly within it.
-    margins = [(0, 0)] * (x.ndim - 3) + [(_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)]
-    return jnp.pad(x, margins, mode="reflect")
+    return _padded(x, _MARGIN, "reflect") if border == "reflect" else x
+
+
+def _padded(x: Array, width: int, mode: str) -> Array:
+    margins = [(0, 0)] * (x.ndim - 3) + [(width, width), (width, width), (0, 0)]
+    return jnp.pad(x, margins, mode=mode)
 
 
 def _needed_params(params: Params, names: tuple[str, ...], arch: Arch) -> Params:

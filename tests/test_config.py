@@ -149,6 +149,10 @@ def test_words_of_a_mask_or_picture_are_names_and_paths(stylize):
         ({"blend": ("style=1", "style=2")}, "style is given twice"),
         ({"blend": ("style=1e-50",)}, "expected a weight above 0"),
         ({"style_scale": 2.0, "style_size": "full"}, "--style-scale is a factor"),
+        ({"constants": ("beta_1",)}, "--constants beta_1: expected NAME=NUMBER"),
+        ({"constants": ("beta_1=0.5", "beta_1=0.5")}, "beta_1 is given twice"),
+        ({"constants": ("decay=0.5",)}, "--constants decay=0.5: there is no constant 'decay'"),
+        ({"constants": ("beta_1=2",)}, "beta_1 must be from 0 to below 1, got 2.0"),
     ],
 )
 def test_settings_that_contradict_the_objective_are_refused(stylize, settings, words):

@@ -86,9 +86,10 @@ def test_a_mask_in_black_and_white_is_that_of_the_index(settings):
     np.testing.assert_array_equal(run(other).rows.total, by_index.rows.total)
 
 
-def test_the_terms_of_a_run_are_those_of_the_library(settings):
+@pytest.mark.parametrize("border", ["edge", "reflect"])
+def test_the_terms_of_a_run_are_those_of_the_library(settings, border):
     """Regions and pictures reach the terms as they would from Python, a border beyond them too."""
-    prepared = runs.prepare(replace(settings, border="reflect"), say=quiet)
+    prepared = runs.prepare(replace(settings, border=border), say=quiet)
     feature_fn, read = prepared.network.feature_fn, prepared.problem.pictures
     names = tuple(vgg.canonical_name(layer, "vgg19") for layer in LAYERS)
     pictures = {
@@ -97,7 +98,7 @@ def test_the_terms_of_a_run_are_those_of_the_library(settings):
         "night": terms.view(feature_fn, read.references["night"]),
     }
     for name, mask in read.masks["content"].items():
-        where = masks.region(mask, names, border="reflect").where
+        where = masks.region(mask, names, border=border).where
         pictures[name] = pictures["content"]._replace(where=where)
     named = {
         "content": terms.content(names[1:]),

@@ -25,29 +25,31 @@ def keras():
         return dict(arrays)
 
 
-def adam(form, gradients):
+def adam(form, gradients, *, beta_1=0.9, beta_2=0.999, epsilon=EPS):
     m = v = np.zeros(gradients.shape[1:])
     for t, g in enumerate(gradients, start=1):
-        m = 0.9 * m + 0.1 * g
-        v = 0.999 * v + 0.001 * g**2
+        m = beta_1 * m + (1 - beta_1) * g
+        v = beta_2 * v + (1 - beta_2) * g**2
+        c1, c2 = 1 - beta_1**t, 1 - beta_2**t
         if form == "keras":
-            yield RATE * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + EPS)
+            yield RATE * np.sqrt(c2) / c1 * m / (np.sqrt(v) + epsilon)
         else:
-            yield RATE * (m / (1 - 0.9**t)) / np.sqrt(v / (1 - 0.999**t) + EPS)
+            yield RATE * (m / c1) / np.sqrt(v / c2 + epsilon)
 
 
-def rmsprop(form, gradients):
+def rmsprop(form, gradients, *, decay=0.9, epsilon=EPS):
     v = np.zeros(gradients.shape[1:])
     for g in gradients:
-        v = 0.9 * v + 0.1 * g**2
-        yield RATE * g / (np.sqrt(v + EPS) if form == "keras" else np.sqrt(v) + EPS)
+        v = decay * v + (1 - decay) * g**2
+        yield RATE * g / (np.sqrt(v + epsilon) if form == "keras" else np.sqrt(v) + epsilon)
 
 
-def adagrad(form, gradients):
-    total = np.full(gradients.shape[1:], 0.1 if form == "keras" else 0.0)
+def adagrad(form, gradients, *, initial=None, epsilon=EPS):
+    start = {"keras": 0.1, "report": 0.0}[form] if initial is None else initial
+    total = np.full(gradients.shape[1:], start)
     for g in gradients:
         total = total + g**2
-        yield RATE * g / (np.sqrt(total + EPS) if form == "keras" else np.sqrt(total) + EPS)
+        yield RATE * g / (np.sqrt(total + epsilon) if form == "keras" else np.sqrt(total) + epsilon)
 
 
 def sgd(form, gradients):
@@ -97,6 +99,55 @@ def test_forty_updates_follow_the_formula(keras, rule, form, scale, relative_err
     expected = -np.cumsum(list(FORMULAS[rule](form, gradients.astype(np.float64))), axis=0)
     # In single precision, as in Keras, 1 - 0.999^t of the first steps has five digits.
     assert relative_error(actual, expected) < (1e-5 if rule == "adam" else 2e-7)
+
+
+OTHERS = [
+    ("adam", {"beta_1": 0.5}),
+    ("adam", {"beta_2": 0.9}),
+    ("adam", {"epsilon": 0.1}),
+    ("rmsprop", {"decay": 0.5}),
+    ("rmsprop", {"epsilon": 0.1}),
+    ("adagrad", {"initial": 2.0}),
+    ("adagrad", {"epsilon": 0.1}),
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("rule", "constants"), OTHERS)
+def test_other_constants_are_those_of_the_formula(keras, rule, constants, form, relative_error):
+    gradients = keras["gradients/1"]
+    optimizer = optimizers.named(rule, form=form, constants=constants)
+    assert optimizer is optimizers.named(rule, form=form, constants=constants)
+    actual = displacements(optimizer, gradients)
+    expected = FORMULAS[rule](form, gradients.astype(np.float64), **constants)
+    assert relative_error(actual, -np.cumsum(list(expected), axis=0)) < 1e-5
+    common = displacements(optimizers.named(rule, form=form), gradients)
+    assert relative_error(common, actual) > 0.01
+
+
+def test_the_memory_of_lbfgs_is_that_of_its_state():
+    optimizer = optimizers.named("lbfgs", constants={"memory": 3.0})
+    state = optimizer.transformation(0.0).init(jnp.zeros((2, 2, 3)))
+    assert optax.tree.get(state, "diff_params_memory").shape == (3, 2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "constant", "value", "words"),
+    [
+        ("adam", "decay", 0.9, "no constant 'decay' here; there are of adam: beta_1, beta_2"),
+        ("sgd", "epsilon", 0.1, "there are of sgd: none"),
+        ("adam", "beta_1", 1.0, "beta_1 must be from 0 to below 1, got 1.0"),
+        ("adam", "beta_2", 1 - 1e-9, "beta_2 must be from 0 to below 1"),
+        ("rmsprop", "epsilon", 1e-60, "epsilon must be above 0, got 1e-60"),
+        ("rmsprop", "decay", -0.1, "decay must be from 0"),
+        ("adagrad", "initial", float("nan"), "initial must be 0 or more, got nan"),
+        ("lbfgs", "memory", 2.5, "memory must be a whole number"),
+    ],
+)
+def test_a_constant_that_is_none_or_out_of_range_is_refused(name, constant, value, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        optimizers.named(name, constants={constant: value})
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -48,6 +48,16 @@ def test_a_single_run_is_repeated_and_its_files_are_left_alone(stylize):
     assert {path: path.read_bytes() for path in stylize.output.parent.iterdir()} == before
 
 
+def test_a_run_is_repeated_with_its_constants(stylize):
+    own = replace(stylize, constants=("beta_1=0.5", "epsilon=0.1"))
+    record = runs.stylize_files(own, say=quiet, progress=False).record
+    assert record.settings["constants"] == ["beta_1=0.5", "epsilon=0.1"]
+    assert runs.rerun(own.log, say=quiet, progress=False).exit_code == 0
+    common = replace(stylize, log=own.log.with_name("common.h5"), force=True)
+    other = runs.stylize_files(common, say=quiet, progress=False).record
+    assert not np.array_equal(other.images, record.images)
+
+
 def test_what_differs_is_said(stylize, capsys):
     runs.stylize_files(stylize, say=quiet, progress=False)
     with h5py.File(stylize.log, "r+") as file:

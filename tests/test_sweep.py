@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nst_jax import config, runlog, runs
+from nst_jax import config, optimizers, runlog, runs
 from nst_jax.command import cli
 from nst_jax.runlog import checkpoint, merging, writing
 from nst_jax.runs import grid, hosts
@@ -78,6 +78,17 @@ def test_a_lane_equals_its_single_run(sweep):
 
 
 @pytest.mark.slow
+def test_each_optimizer_takes_the_constants_that_it_has(sweep):
+    """`epsilon` is of both, `beta_1` of Adam and `initial` of Adagrad."""
+    constants = ("epsilon=0.1", "beta_1=0.5", "initial=0.2")
+    prepared = runs.prepare(replace(sweep, constants=constants), say=quiet)
+    found = {variant.optimizer: prepared.method.optimizer(variant) for variant in prepared.variants}
+    assert found == {
+        "adam": optimizers.named("adam", constants={"epsilon": 0.1, "beta_1": 0.5}),
+        "adagrad": optimizers.named("adagrad", constants={"epsilon": 0.1, "initial": 0.2}),
+    }
+
+
 def test_batches_are_padded_and_leave_no_trace(sweep):
     whole = run(replace(sweep, learning_rates=("0.02", "0.05", "0.1")))
     batched = run(replace(sweep, learning_rates=("0.02", "0.05", "0.1"), batch=2))

@@ -152,7 +152,7 @@ def test_vgg16_does_not_offer_layers_of_vgg19():
     [
         ({"arch": "vgg13"}, "vgg16, vgg19"),
         ({"pooling": "median"}, "max, average"),
-        ({"border": "edge"}, "zeros, reflect"),
+        ({"border": "wrap"}, "zeros, edge, reflect"),
         ({"precision": "float16"}, "float32, tf32, bfloat16"),
     ],
 )
@@ -346,16 +346,52 @@ def test_zeros_beyond_the_border_are_the_default(vgg_params, image):
     np.testing.assert_array_equal(default, named)
 
 
-@pytest.mark.parametrize(
-    ("convolutions", "precision"),
-    [("plain", "float32"), ("winograd", "float32"), ("onednn", "bfloat16")],
-)
+FORMS = [("plain", "float32"), ("winograd", "float32"), ("onednn", "bfloat16")]
+
+
+@pytest.mark.parametrize(("convolutions", "precision"), FORMS)
 def test_beyond_a_reflected_border_is_the_image_again(vgg_params, image, convolutions, precision):
     wider = jnp.pad(image, [(16, 16), (16, 16), (0, 0)], mode="reflect")
     fn = partial(vgg.feature_fn, vgg_params, ["relu1_1"])
     options = {"convolutions": convolutions, "precision": precision}
     reflected = fn(border="reflect", **options)(image)["relu1_1"]
     np.testing.assert_array_equal(reflected, fn(**options)(wider)["relu1_1"])
+
+
+@pytest.mark.parametrize(("convolutions", "precision"), FORMS)
+def test_the_first_layer_alone_sees_the_edge_once_more(
+    vgg_params, image, convolutions, precision, relative_error
+):
+    options = {"convolutions": convolutions, "precision": precision, "border": "edge"}
+    found = vgg.feature_fn(vgg_params, ["relu1_1", "relu1_2"], **options)(image)
+    first, second = (
+        [np.asarray(vgg_params[name][each]) for each in ("kernel", "bias")] for name in SHALLOW[:2]
+    )
+    pixels = np.pad(np.asarray(vgg.preprocess(image)), [(1, 1), (1, 1), (0, 0)], mode="edge")
+    expected = slow_convolution(pixels, *first)[1:-1, 1:-1]
+    tolerance = 1e-6 if precision == "float32" else 0.02
+    assert relative_error(found["relu1_1"], expected) < tolerance
+    assert relative_error(found["relu1_2"], slow_convolution(expected, *second)) < tolerance
+
+
+@pytest.mark.parametrize(("convolutions", "precision"), FORMS)
+def test_the_gradient_of_the_edge_is_that_of_an_image_padded_before(
+    vgg_params, image, convolutions, precision, relative_error
+):
+    options = {"convolutions": convolutions, "precision": precision, "border": "edge"}
+    fn = vgg.feature_fn(vgg_params, ["relu1_1"], **options)
+    kernel, bias = (vgg_params["block1_conv1"][name] for name in ("kernel", "bias"))
+
+    def independent(image):
+        x = jnp.pad(vgg.preprocess(image), [(1, 1), (1, 1), (0, 0)], mode="edge")[None]
+        rows = lax.conv_general_dilated(
+            x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return jnp.sum(jax.nn.relu(rows[0] + bias[None, None]) ** 2)
+
+    found = jax.grad(lambda image: jnp.sum(fn(image)["relu1_1"].astype(jnp.float32) ** 2))(image)
+    tolerance = 1e-5 if precision == "float32" else 0.02
+    assert relative_error(found, jax.grad(independent)(image)) < tolerance
 
 
 def test_a_reflected_border_may_be_wider_than_the_image(vgg_params, image):

@@ -41,6 +41,7 @@ _ELSEWHERE = {
     ("gray",): "grey grayscale greyscale",
     ("alpha",): "transparent transparency keep-alpha",
     ("optimizer", "optimizers"): "opt optim",
+    ("constants",): "beta1 beta2 adam-beta1 adam-beta2 eps epsilon lbfgs-num-correction",
     ("average",): "avg-decay ema ema-decay",
     ("init", "inits"): "init-image init-img start",
     ("seed", "seeds"): "random-seed manual-seed",

@@ -96,6 +96,9 @@ class RunConfig:
     one before: 0.99. In a run of stages it is that of a stage."""
     optimizer_form: OptimizerForm = "keras"
     """The update rules as Keras runs them, or as the report prints them."""
+    constants: Annotated[tuple[str, ...], _argument("NAME=FLOAT", "the optimizer's own")] = ()
+    """Of adam beta_1, beta_2, epsilon; rmsprop decay, epsilon; adagrad initial, epsilon; lbfgs
+    memory, the differences that it keeps."""
     objective: Annotated[str | None, _argument("FILE|NAME", "report")] = None
     """What is minimized: report, gatys, or a file of terms (see nst-jax objective)."""
     terms: Annotated[dict[str, TermSpec], tyro.conf.Suppress, tyro.conf.Fixed] = field(
@@ -135,7 +138,8 @@ class RunConfig:
     pooling: Pooling = "max"
     """max: the trained network; average: smoother pictures."""
     border: Border = "zeros"
-    """Beyond the picture are zeros, as in training, or, reflect, 16 pixels of its mirror image."""
+    """Beyond the picture are zeros, as in training; or, edge, its outermost pixels once more, which
+    the first layer sees; or, reflect, 16 pixels of its mirror image."""
     arch: Arch = "vgg19"
     """The network."""
     weights: Annotated[str | None, _argument("PATH|random", "see nst-jax weights info")] = None

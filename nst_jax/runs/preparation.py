@@ -24,6 +24,7 @@ from nst_jax.config import (
 from nst_jax.config.terms import Terms
 from nst_jax.runlog import Variant
 from nst_jax.runs import inputs, judging, objectives, plans
+from nst_jax.runs.constants import constants_of
 from nst_jax.runs.grid import WHOLE, Share, variants_of
 from nst_jax.runs.inputs import Network, Sources
 from nst_jax.runs.judging import Panel
@@ -126,7 +127,9 @@ def prepare(
     request.check()
     return Run(
         stages=stages,
-        method=Method(config.optimizer_form, config.average, config.carry_state),
+        method=Method(
+            config.optimizer_form, constants_of(config), config.average, config.carry_state
+        ),
         schedule=Schedule(config.steps, config.snapshot_every, config.tolerance),
         outputs=_outputs_of(config),
         variants=variants,

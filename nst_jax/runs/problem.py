@@ -188,17 +188,21 @@ class Method(NamedTuple):
 
     Attributes:
       optimizer_form: of the update rules.
+      constants: of the optimizers, by name; each takes those that it has.
       average: factor of the average of images that it ends with; None: it ends with the last one.
       carry_state: whether a stage goes on with the optimizer's state of the one before.
     """
 
     optimizer_form: OptimizerForm = "keras"
+    constants: Mapping[str, float] = MappingProxyType({})
     average: float | None = None
     carry_state: bool = False
 
     def optimizer(self, variant: Variant) -> Optimizer:
         """The optimizer of a variant."""
-        named = optimizers.named(variant.optimizer, form=self.optimizer_form)
+        own = optimizers.constants_of(variant.optimizer)
+        constants = {name: value for name, value in self.constants.items() if name in own}
+        named = optimizers.named(variant.optimizer, form=self.optimizer_form, constants=constants)
         optimizer = optimizers.averaged(named, self.average)
         return optimizer._replace(resize=optimizers.warm) if self.carry_state else optimizer
 
