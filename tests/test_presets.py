@@ -1,4 +1,4 @@
-"""Settings chosen by eye, and the pictures that come along."""
+"""Settings by name, and the pictures that come along."""
 
 import re
 import shlex
@@ -29,11 +29,11 @@ def sweep_of(**settings):
 @pytest.mark.parametrize("name", presets.names())
 @pytest.mark.parametrize("weights", [None, "random", "vgg19.h5"])
 def test_a_run_with_a_preset_is_valid_and_keeps_what_it_was_asked_for(name, weights, run):
-    asked = run(size=300, steps=50, weights=weights)
-    given = {"size", "steps", "weights"}
+    asked = run(size=300, average=0.9, weights=weights)
+    given = {"size", "average", "weights"}
     chosen = replace(asked, **presets.settings(name, asked, given=given))
-    runs.check_config(chosen)
-    assert (chosen.size, chosen.steps, chosen.weights) == (300, 50, weights)
+    runs.check_config(config.resolved(chosen))
+    assert (chosen.size, chosen.average, chosen.weights) == (300, 0.9, weights)
 
 
 @pytest.mark.parametrize("name", presets.names())
@@ -84,7 +84,7 @@ def test_a_sweep_with_a_preset_is_around_the_run_with_it(weights):
 
 
 def test_a_preset_that_does_not_exist_is_named():
-    said = "the preset must be one of painterly, report, got 'photographic'"
+    said = "the preset must be one of crowsonkb, .* painterly, .*, got 'photographic'"
     with pytest.raises(ValueError, match=said):
         presets.settings("photographic", run_of())
 
@@ -135,6 +135,86 @@ def test_what_the_user_sets_stays(first, command, options, expected):
     preset = ["--preset", "painterly"]
     chosen = parsed(command, *(preset + options if first else options + preset))
     assert {name: getattr(chosen, name) for name in expected} == expected
+
+
+def test_the_terms_of_a_preset_are_told_by_their_names(capsys):
+    chosen = parsed("stylize", "--preset", "crowsonkb", "--term-weights", "variation=1")
+    told = capsys.readouterr().out
+    assert told.startswith("preset crowsonkb: its own terms content, style, variation; --border")
+    assert "--carry-state --average 0.99" in told
+    (variant,) = grid.variants_of(chosen)
+    assert variant.weights == {"content": 2.275e-8, "style": 1.0, "variation": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("keras-tutorial", ["--steps", "9"], "keras-tutorial has stages, .* leave --steps out"),
+        ("crowsonkb", ["--size", "full"], "--stages go up to a size in pixels"),
+        ("crowsonkb", ["--tolerance", "0.1"], "leave it or --stages out"),
+        ("crowsonkb", ["--convention", "gatys"], "gatys and terms that are given one by one"),
+        ("crowsonkb", ["--tv-weight", "1"], "of the term 'total_variation', which .* has not"),
+        ("jcjohnson", ["--style-layers", "relu1_1"], "'style': expected 1 weights, one a layer"),
+    ],
+)
+def test_what_contradicts_a_preset_is_refused_in_one_line(name, options, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        runs.check_config(config.resolved(parsed("stylize", "--preset", name, *options)))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_size_is_the_last_stage_s_and_automatic_stages_begin_at_128():
+    chosen = config.resolved(parsed("stylize", "--preset", "crowsonkb", "--size", "256"))
+    assert [(x.size, x.steps) for x in config.stages_of(chosen)] == [
+        (128, 1000),
+        (181, 500),
+        (256, 500),
+    ]
+    keras = config.resolved(parsed("stylize", "--preset", "keras-tutorial", "--size", "64"))
+    assert {(x.size, x.steps) for x in config.stages_of(keras)} == {(64, 400)}
+    auto = ["--stages", "auto", "--steps", "9"]
+    chosen = config.resolved(parsed("stylize", "--preset", "keras-tutorial", *auto))
+    assert chosen.steps == 9 * (2 + 1 + 1 + 1)
+
+
+def test_another_optimizer_has_its_own_constants():
+    ours = parsed("stylize", "--preset", "crowsonkb")
+    assert ours.constants == ("beta_1=0.9", "beta_2=0.99", "epsilon=1e-8")
+    assert parsed("stylize", "--preset", "crowsonkb", "--optimizer", "rmsprop").constants == ()
+    assert parsed("sweep", "--preset", "jcjohnson", "--optimizers", "adam").constants == ()
+
+
+def test_an_objective_replaces_the_terms_that_a_preset_has_of_its_own():
+    chosen = parsed("stylize", "--preset", "crowsonkb", "--objective", "report")
+    (variant,) = grid.variants_of(chosen)
+    assert variant.weights == {"content": 1e4, "style": 1e-2, "total_variation": 30.0}
+    assert (chosen.border, chosen.average) == ("edge", 0.99)
+
+
+def test_a_preset_is_printed_as_a_file_that_an_objective_may_be_made_of(capsys, tmp_path):
+    assert cli.main(["presets", "crowsonkb"]) == 0
+    text = capsys.readouterr().out
+    assert "never the one that it would make" in text
+    own = tmp_path / "own.toml"
+    own.write_text(text[text.index("[terms.content]") :])
+    chosen = config.resolved(run_of(objective=str(own)))
+    assert chosen.terms == presets.load("crowsonkb").terms
+
+
+FAMOUS = sorted(name for name in presets.names() if presets.load(name).terms)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_to_compile")
+@pytest.mark.parametrize("name", FAMOUS)
+def test_a_famous_preset_paints(name, stylize):
+    own = replace(stylize, size=28, content_layers=None, style_layers=None)
+    chosen = presets.apply(name, own)
+    short = {"stages": ("28:2",)} if chosen.stages else {"steps": 2}
+    record = runs.stylize_files(replace(chosen, size=28, **short), say=str, progress=False).record
+    assert record.status == "finished"
+    assert set(record.rows.losses) == {"total", *presets.load(name).terms}
+    assert np.isfinite(record.rows.total).all()
 
 
 def test_the_log_of_a_run_with_a_preset_needs_no_preset():

@@ -72,6 +72,7 @@ FEATURES = [gram, covariance, moments, wasserstein, shifted_gram, cross_layer_gr
 VARIATIONS = [
     losses.total_variation,
     losses.squared_variation,
+    losses.power_variation,
     losses.nine_point_variation,
 ]
 STATISTICS = {each.__name__: each for each in FEATURES}
@@ -344,6 +345,16 @@ def test_variations_have_no_gradient_on_a_flat_image(variation):
 def test_squared_variation_by_hand():
     image = jnp.asarray([[0.0, 1.0], [3.0, 3.0]])[..., None]
     assert losses.squared_variation(image) == 1 + 0 + 9 + 4
+
+
+@pytest.mark.parametrize("beta", [1.0, 2.0, 2.5])
+def test_power_variation_by_hand(beta):
+    """Of four pixels one has a neighbor below and one to the right: slopes 3 and 1."""
+    image = jnp.asarray([[0.0, 1.0], [3.0, 3.0]])[..., None]
+    found = losses.power_variation(image, beta=beta)
+    np.testing.assert_allclose(found, 10 ** (beta / 2), rtol=1e-6)
+    flat = jax.grad(lambda x: losses.power_variation(x, beta=beta))(jnp.ones((3, 3, 1)))
+    np.testing.assert_array_equal(flat, 0)
 
 
 def test_nine_points_by_hand():

@@ -20,6 +20,7 @@ OTHERS = {
     "adjacent_gram": terms.adjacent_gram(STYLE),
     "laplacian": terms.laplacian(pools=(1, 4)),
     "squares": terms.squared_variation(),
+    "powers": terms.power_variation(beta=1.5),
     "nine points": terms.nine_point_variation(),
 }
 
@@ -371,6 +372,7 @@ def test_a_function_of_one_s_own_is_a_kind():
         ("total_variation", {"layers": ["deep"]}, "total_variation has no layers: leave it out"),
         ("total_variation", {"reference": "style"}, "total_variation has no reference"),
         ("laplacian", {"region": "sky"}, "laplacian has no region"),
+        ("power_variation", {"options": {"beta": 0.5}}, "`beta` must be a number from 1 to 8"),
         ("total_variation", {"options": {"size": 3}}, "no option 'size': it has none"),
         ("wasserstein", {"layers": STYLE, "options": {"eps": 3}}, "it has epsilon, steps"),
         ("gram", {"layers": STYLE, "options": {"layers": 3}}, "no option 'layers'"),

@@ -6,9 +6,10 @@ Nothing heavy is imported before a command runs: `--help` answers within a secon
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import fields, replace
+from typing import Any
 
 import tyro
 
@@ -90,8 +91,15 @@ def _settled(command: Stylize | Sweep, given: set[str]) -> Config:
     if command.preset is None:
         return config
     chosen = presets.settings(command.preset, config, given=given)
-    inform(f"preset {command.preset}: {usage.options(chosen)}")
+    inform(f"preset {command.preset}: {_told(chosen)}")
     return replace(config, **chosen)
+
+
+def _told(chosen: Mapping[str, Any]) -> str:
+    """What a preset sets: its terms by name, and the rest as it could have been typed."""
+    typed = usage.options({name: value for name, value in chosen.items() if name != "terms"})
+    terms = chosen.get("terms")
+    return f"its own terms {', '.join(terms)}; {typed}" if terms else typed
 
 
 def _with_stages(config: Config, given: set[str]) -> Config:

@@ -82,7 +82,13 @@ class Objective:
 
 @dataclass(frozen=True)
 class Presets:
-    """List the presets for `stylize` and `sweep`, a line each: what for, and whose settings."""
+    """List the presets for `stylize` and `sweep`, a line each, or print one: what it sets, and why.
+
+    Example: nst-jax presets crowsonkb
+    """
+
+    name: Annotated[str | None, tyro.conf.Positional, _argument("NAME", "a list of all")] = None
+    """Of a preset: print its file (TOML)."""
 
 
 @dataclass(frozen=True)

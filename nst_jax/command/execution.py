@@ -80,6 +80,9 @@ def _objective(command: Objective) -> int:
 
 @run.register
 def _presets(command: Presets) -> int:
+    if command.name is not None:
+        say(presets.text_of(command.name).rstrip())
+        return 0
     width = max(map(len, presets.names()))
     for name in presets.names():
         preset = presets.load(name)

@@ -65,7 +65,7 @@ _NOWHERE = {
         "JAX takes the fastest device; with JAX_PLATFORMS=cpu in the environment, the CPU"
     ),
     "original-colors original-colours preserve-color preserve-colors keep-colors color-control": (
-        "the colors are always the style's"
+        "--colors content puts the content's colors back"
     ),
     "content-style-ratio ratio beta": "the ratio is that of --style-weight to --content-weight",
     "normalize-gradients normalize-weights": "--layer-balance relative is nearest to it",
@@ -155,13 +155,16 @@ def options(settings: Mapping[str, Any]) -> str:
     """Settings as a command line would give them.
 
     Args:
-      settings: values, or tuples of values, by field.
+      settings: values, tuples of values, or True of what is on without a value, by field.
     """
-    lists = {
-        name: value if isinstance(value, tuple) else (value,) for name, value in settings.items()
-    }
-    words = [[_written(name), *map(str, values)] for name, values in lists.items()]
+    words = ([_written(name), *_values(value)] for name, value in settings.items())
     return shlex.join(itertools.chain(*words))
+
+
+def _values(value: Any) -> list[str]:
+    if value is True:
+        return []
+    return list(map(str, value)) if isinstance(value, tuple) else [str(value)]
 
 
 def _from_command(arguments: Sequence[str]) -> list[str]:

@@ -102,9 +102,10 @@ def _base(config: RunConfig) -> ObjectiveSpec:
     """The objective itself, of the log, of a file or of a name."""
     name = config.objective
     if config.convention and (config.terms or name not in (None, config.convention)):
+        other = f"--objective {name}" if name else "terms that are given one by one"
         raise ValueError(
-            f"--convention {config.convention} and --objective {name} contradict each other: "
-            "leave one out (a file says `convention` in the options of its terms)"
+            f"--convention {config.convention} and {other} contradict each other: leave one out "
+            "(a file says `convention` in the options of its terms)"
         )
     if config.terms:
         return ObjectiveSpec(config.terms)

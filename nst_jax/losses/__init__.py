@@ -45,7 +45,12 @@ from nst_jax.losses.shifted import (
     shifted_gram,
     shifted_sums,
 )
-from nst_jax.losses.variation import nine_point_variation, squared_variation, total_variation
+from nst_jax.losses.variation import (
+    nine_point_variation,
+    power_variation,
+    squared_variation,
+    total_variation,
+)
 from nst_jax.losses.wasserstein import Normal, normal, wasserstein_distance
 
 __all__ = [
@@ -71,6 +76,7 @@ __all__ = [
     "nine_point_variation",
     "normal",
     "power_sums",
+    "power_variation",
     "shifted_gram",
     "shifted_sums",
     "squared_variation",

@@ -7,7 +7,10 @@ Judge = Literal["alexnet", "squeezenet"]
 """A network that judges; none has weights in common with a VGG."""
 
 _SMOOTHNESS = frozenset(
-    ("laplacian", "total_variation", "squared_variation", "nine_point_variation")
+    (
+        *("laplacian", "total_variation", "squared_variation"),
+        *("power_variation", "nine_point_variation"),
+    )
 )
 _MOMENTS = frozenset(("covariance", "wasserstein", "moments"))
 

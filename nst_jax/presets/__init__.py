@@ -3,7 +3,7 @@
 The defaults of `config` are the report's; a preset fills in what the user has not set.
 """
 
-from nst_jax.presets.files import Preset, load, names
+from nst_jax.presets.files import Preset, load, names, text_of
 from nst_jax.presets.filling import apply, settings
 
-__all__ = ["Preset", "apply", "load", "names", "settings"]
+__all__ = ["Preset", "apply", "load", "names", "settings", "text_of"]

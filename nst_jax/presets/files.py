@@ -1,4 +1,4 @@
-"""The files of presets: settings by name, and where they come from."""
+"""The files of presets: settings and terms by name, and where they come from."""
 
 import tomllib
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from nst_jax.config import TermSpec
 from nst_jax.system import plain
 
 
@@ -13,12 +14,16 @@ from nst_jax.system import plain
 class Preset:
     """What a file says; the tables have fields of the settings of a single run.
 
+    The settings name an objective, or the file has the terms of its own, as a file of
+    `--objective` has them.
+
     Attributes:
       about: what it is for, in a few words.
       source: whose settings these are.
       version: of that source.
       date: when they were written down, as year, month and day.
       settings: what it sets.
+      terms: what is minimized, by name; none: what the settings say, or the report's.
       preview: what it sets besides where the network's weights are random.
       sweep: what it sets besides in a sweep, in the fields of one.
     """
@@ -28,6 +33,7 @@ class Preset:
     version: str
     date: str
     settings: dict[str, Any]
+    terms: dict[str, TermSpec] = field(default_factory=dict)
     preview: dict[str, Any] = field(default_factory=dict)
     sweep: dict[str, Any] = field(default_factory=dict)
 
@@ -48,8 +54,12 @@ def load(name: str) -> Preset:
     Raises:
       ValueError: there is none of that name; one line that lists them.
     """
+    preset: Preset = plain.read(tomllib.loads(text_of(name)), Preset)
+    return preset
+
+
+def text_of(name: str) -> str:
+    """The file of a preset, with what it says about its source; arguments and errors as `load`."""
     if name not in names():
         raise ValueError(f"the preset must be one of {', '.join(names())}, got {name!r}")
-    text = (resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8")
-    preset: Preset = plain.read(tomllib.loads(text), Preset)
-    return preset
+    return (resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8")

@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar, get_type_hints
 
-from nst_jax.config import OF_TERMS, RunConfig, StylizeConfig, SweepConfig
-from nst_jax.presets.files import load
+from nst_jax.config import OF_TERMS, RunConfig, StylizeConfig, SweepConfig, last_size
+from nst_jax.presets.files import Preset, load
 from nst_jax.system import plain
 
 _Config = TypeVar("_Config", StylizeConfig, SweepConfig)
@@ -30,7 +30,7 @@ def settings(
     """What a preset sets, as fields of the run's settings.
 
     An objective that the user has named replaces the terms of the preset, and all that it says of
-    them; its network and method stay.
+    them; its network and method stay. An optimizer that the user has named has its own constants.
 
     Args:
       name: of the preset.
@@ -38,10 +38,14 @@ def settings(
       given: fields that the user has set, which are left out.
 
     Raises:
-      ValueError: there is no such preset.
+      ValueError: there is no such preset, or it has stages of its own beside steps that the user
+        has set.
     """
     preset = load(name)
+    _check_steps(name, preset, given)
     chosen = _typed(preset.settings, StylizeConfig)
+    if preset.terms:
+        chosen["terms"] = preset.terms
     if config.weights == "random":
         chosen |= _typed(preset.preview, StylizeConfig)
     if config.size == "full" and "style_size" not in given:
@@ -51,7 +55,18 @@ def settings(
         chosen = dict(_of_a_sweep(*each) for each in chosen.items())
         chosen |= _typed(preset.sweep, SweepConfig)
     left_out = {*given, *(OF_TERMS if "objective" in given else ())}
+    if left_out & {"optimizer", "optimizers"}:
+        left_out.add("constants")
     return {field: value for field, value in chosen.items() if field not in left_out}
+
+
+def _check_steps(name: str, preset: Preset, given: Collection[str]) -> None:
+    stages = preset.settings.get("stages", [])
+    if "steps" in given and "stages" not in given and last_size(tuple(stages)):
+        raise ValueError(
+            f"the preset {name} has stages, which say how long the run goes on: leave --steps out, "
+            "or give --stages auto"
+        )
 
 
 def _typed(values: Mapping[str, Any], kind: type[RunConfig]) -> dict[str, Any]:

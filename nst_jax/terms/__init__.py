@@ -49,6 +49,7 @@ from nst_jax.terms.pixels import (
     laplacian,
     nine_point_variation,
     of_pixels,
+    power_variation,
     squared_variation,
     total_variation,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "of_pixels",
     "of_sums",
     "of_targets",
+    "power_variation",
     "relative",
     "relative_parts",
     "shifted_gram",

@@ -23,6 +23,7 @@ KINDS: dict[str, Callable[..., Term]] = {
         pixels.laplacian,
         pixels.total_variation,
         pixels.squared_variation,
+        pixels.power_variation,
         pixels.nine_point_variation,
     )
 }

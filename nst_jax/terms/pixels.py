@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from nst_jax import losses
+from nst_jax.scalars import is_number
 from nst_jax.terms.options import constructor, is_whole
 from nst_jax.terms.term import IMAGE, Targets, Term, View
 
@@ -20,6 +21,18 @@ def total_variation() -> Term:
 def squared_variation() -> Term:
     """See `losses.squared_variation`."""
     return of_pixels(losses.squared_variation, reach=1)
+
+
+@constructor
+def power_variation(*, beta: float = 2.5) -> Term:
+    """See `losses.power_variation`.
+
+    Raises:
+      ValueError: `beta` is not from 1 to 8.
+    """
+    if not (is_number(beta) and 1 <= beta <= 8):
+        raise ValueError(f"`beta` must be a number from 1 to 8, got {beta!r:.40}")
+    return of_pixels(lambda image: losses.power_variation(image, beta=beta), reach=1)
 
 
 @constructor
