@@ -177,6 +177,11 @@ def test_the_size_is_the_last_stage_s_and_automatic_stages_begin_at_128():
     assert chosen.steps == 9 * (2 + 1 + 1 + 1)
 
 
+def test_typed_stages_bring_their_size_to_a_preset_that_has_one():
+    chosen = parsed("stylize", "--preset", "keras-tutorial", "--stages", "64:9", "128:5")
+    assert (chosen.size, chosen.stages) == (128, ("64:9", "128:5"))
+
+
 def test_another_optimizer_has_its_own_constants():
     ours = parsed("stylize", "--preset", "crowsonkb")
     assert ours.constants == ("beta_1=0.9", "beta_2=0.99", "epsilon=1e-8")

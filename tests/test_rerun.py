@@ -51,7 +51,7 @@ def test_a_single_run_is_repeated_and_its_files_are_left_alone(stylize):
 def test_a_run_is_repeated_with_its_constants(stylize):
     own = replace(stylize, constants=("beta_1=0.5", "epsilon=0.1"))
     record = runs.stylize_files(own, say=quiet, progress=False).record
-    assert record.settings["constants"] == ["beta_1=0.5", "epsilon=0.1"]
+    assert record.config["constants"] == ["beta_1=0.5", "epsilon=0.1"]
     assert runs.rerun(own.log, say=quiet, progress=False).exit_code == 0
     common = replace(stylize, log=own.log.with_name("common.h5"), force=True)
     other = runs.stylize_files(common, say=quiet, progress=False).record
