@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax import runs as runs
     from nst_jax import solve as solve
     from nst_jax import squeezenet as squeezenet
+    from nst_jax import stages as stages
     from nst_jax import terms as terms
     from nst_jax import vgg as vgg
     from nst_jax import weights as weights
@@ -73,6 +74,7 @@ _MODULES = {
     "samples": "image.samples",
     "solve": "solve",
     "squeezenet": "squeezenet",
+    "stages": "stages",
     "terms": "terms",
     "vgg": "vgg",
     "weights": "weights",

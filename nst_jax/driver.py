@@ -252,7 +252,7 @@ def run_chunks(
     """
     driver = driver or default_driver()
     check_choice("driver", driver, Driver)
-    advance = _chunk_function(objective, hyper, optimizer, driver, should_stop)
+    advance = _chunk_function(objective, hyper, optimizer, driver, chunk_length, should_stop)
     start = time.perf_counter()
     limit = jnp.asarray(num_steps, jnp.int32)
     past = [] if totals is None else list(totals)
@@ -301,6 +301,7 @@ def _chunk_function(
     hyper: Hyperparameters,
     optimizer: Optimizer,
     driver: Driver,
+    chunk_length: int,
     should_stop: Callable[[], bool],
 ) -> Callable[[State, Int[Array, ""], int], _Ended]:
     """What takes a chunk of steps: (state, steps of the run, steps of the chunk) -> their end.
@@ -310,10 +311,12 @@ def _chunk_function(
       hyper: leading axis v.
       optimizer: static.
       driver: "python" or "scan".
+      chunk_length: of a whole chunk.
       should_stop: asked after each step called from Python.
     """
     if driver == "scan":
-        return partial(_scanned_chunk, partial(_jit_scan, objective, hyper, optimizer=optimizer))
+        scan = partial(_jit_scan, objective, hyper, optimizer=optimizer, length=chunk_length)
+        return partial(_scanned_chunk, scan)
     if optimizer.line_search:
         step: _Step = lbfgs_from_python.stepper(objective, hyper, optimizer=optimizer)
     else:
@@ -327,9 +330,12 @@ def _scanned_chunk(
     num_steps: Int[Array, ""],
     length: int,
 ) -> _Ended:
-    """So many steps in one program; those beyond the end of the run have rows without a value."""
+    """So many steps in one program; those beyond them or the run have rows without a value."""
     began = time.perf_counter()
-    state, history = scan(state, num_steps, length=length)
+    # A shorter chunk, as after the seam of two stages, goes by the program of a whole one: idle
+    # steps take less time than the compiler.
+    stop = min(int(num_steps), int(np.max(state.step)) + length)
+    state, history = scan(state, jnp.asarray(stop, jnp.int32))
     history = jax.device_get(history)
     # When a step inside the program ended is not known: the ends are spread evenly.
     return state, history, np.linspace(began, time.perf_counter(), length + 1)[1:]

@@ -4,6 +4,7 @@ The commands take the same chunks of steps from `driver`, by way of the run log 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,6 +23,7 @@ from nst_jax.driver import (
     run_chunks,
 )
 from nst_jax.optimizers import Optimizer, Schedule, TransformationFn
+from nst_jax.stages import Stage, grow, resize
 from nst_jax.steps import History, Hyperparameters, State, init_state
 from nst_jax.terms import Objective, Weights, as_pytree
 
@@ -48,6 +50,7 @@ def stylize(
     optimizer: OptimizerName | TransformationFn | Optimizer = "adam",
     learning_rate: float | Schedule = 0.02,
     num_steps: int = 250,
+    coarse: Sequence[Stage] = (),
     tolerance: float | None = None,
     average: float | None = None,
     driver: Driver | None = None,
@@ -67,9 +70,12 @@ def stylize(
         as one evaluation; an `Optimizer` with `line_search`, such as "lbfgs", is not.
       learning_rate: positive, or a schedule, a function from the number of steps done to a rate,
         such as `optax.cosine_decay_schedule(0.05, 250)`; ignored by an optimizer without a rate.
-      num_steps: at least 1.
+      num_steps: at least 1; of the last stage, if there are others.
+      coarse: stages before that of `objective`, each with its own; the image is resized to the
+        first one, and from stage to stage. The optimizer begins anew in each, unless its `resize`
+        is `optimizers.warm`.
       tolerance: stop earlier when the total falls by less than this fraction, see
-        `driver.has_converged`.
+        `driver.has_converged`; not with `coarse`.
       average: the factor d in [0, 1) of the average of all steps' images (`averages.update`) that
         the run ends with, as 0.99; default: it ends with the last one.
       driver: "python" or "scan"; default: what is fast on this device.
@@ -91,7 +97,8 @@ def stylize(
     own_rate = 1.0 if callable(learning_rate) else learning_rate
     check_settings(num_steps=num_steps, learning_rate=own_rate, tolerance=tolerance)
     if callable(learning_rate):
-        optimizer = optimizers.scheduled(optimizer, learning_rate, num_steps=num_steps)
+        total = num_steps + sum(stage.num_steps for stage in coarse)
+        optimizer = optimizers.scheduled(optimizer, learning_rate, num_steps=total)
         learning_rate = own_rate
     swept = sweep(
         objective,
@@ -100,6 +107,7 @@ def stylize(
         learning_rates=[learning_rate],
         optimizer=optimizer,
         num_steps=num_steps,
+        coarse=coarse,
         tolerance=tolerance,
         average=average,
         driver=driver,
@@ -117,6 +125,7 @@ def sweep(
     learning_rates: Sequence[float] | Float[Array | np.ndarray, "v"],
     optimizer: OptimizerName | TransformationFn | Optimizer = "adam",
     num_steps: int = 250,
+    coarse: Sequence[Stage] = (),
     tolerance: float | None = None,
     average: float | None = None,
     driver: Driver | None = None,
@@ -143,16 +152,42 @@ def sweep(
     rates = _as_rates(learning_rates)
     for rate in rates.tolist():
         check_settings(num_steps=num_steps, learning_rate=rate, tolerance=tolerance)
+    _check_coarse(coarse, rates, tolerance)
     # Before JAX looks for a device by itself, whose error would be a page long.
     backend.start()
     optimizer = optimizers.averaged(optimizers.as_optimizer(optimizer), average)
-    images, weights = _one_each(len(rates), init_images, weights)
-    objective = as_pytree(objective)
-    # Arrays, because a number would be compiled in as it is.
-    hyper = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), Hyperparameters(rates, weights))
-    state = init_state(images, optimizer, hyper)
+    images = _leading(len(rates), "init_images", init_images, 3)
+    course = [*coarse, Stage(objective, weights, images.shape[1:], num_steps)]
+    hypers = [_hyper(stage, rates) for stage in course]
+    state = init_state(resize(images, course[0].shape), optimizer, hypers[0])
+    run = partial(
+        _run_stage, optimizer=optimizer, tolerance=tolerance, driver=driver, on_chunk=on_chunk
+    )
+    histories: list[History] = []
+    for stage, hyper in zip(course, hypers, strict=True):
+        if histories:
+            state = grow(state, stage.shape, hyper, optimizer=optimizer)
+        state, rows = run(stage, hyper, state, done=sum(len(x.grad_norm) for x in histories))
+        histories += rows
+    # L-BFGS leaves [0, 1] on its way: `pictures` clips.
+    return StylizeResult(pictures(state), concatenate(histories), state)
+
+
+def _run_stage(
+    stage: Stage,
+    hyper: Hyperparameters,
+    state: State,
+    *,
+    done: int,
+    optimizer: Optimizer,
+    tolerance: float | None,
+    driver: Driver | None,
+    on_chunk: Callable[[Chunk], object],
+) -> tuple[State, list[History]]:
+    """The state at the end of a stage, and the rows of its chunks; `done` steps are before it."""
+    objective = as_pytree(stage.objective)
     length = default_chunk_length(
-        objective, hyper, state, optimizer=optimizer, num_steps=num_steps, tolerance=tolerance
+        objective, hyper, state, optimizer=optimizer, num_steps=stage.num_steps, tolerance=tolerance
     )
     histories = []
     for chunk in run_chunks(
@@ -160,7 +195,7 @@ def sweep(
         hyper,
         state,
         optimizer=optimizer,
-        num_steps=num_steps,
+        num_steps=done + stage.num_steps,
         chunk_length=length,
         driver=driver,
         tolerance=tolerance,
@@ -169,8 +204,29 @@ def sweep(
         on_chunk(chunk)
         state = chunk.state
         histories.append(chunk.history)
-    # L-BFGS leaves [0, 1] on its way: `pictures` clips.
-    return StylizeResult(pictures(state), concatenate(histories), state)
+    return state, histories
+
+
+def _check_coarse(coarse: Sequence[Stage], rates: np.ndarray, tolerance: float | None) -> None:
+    """Refuses stages with which no run can work."""
+    if tolerance is not None and coarse:
+        raise ValueError("`tolerance` ends a run of one size: leave it or `coarse` out")
+    for stage in coarse:
+        if len(stage.shape) != 3 or min(stage.shape) < 1 or stage.shape[2] != 3:
+            raise ValueError(f"the shape of a stage must be (height, width, 3), got {stage.shape}")
+        for rate in rates.tolist():
+            check_settings(
+                num_steps=stage.num_steps, learning_rate=rate * stage.rate, tolerance=None
+            )
+
+
+def _hyper(stage: Stage, rates: np.ndarray) -> Hyperparameters:
+    """Rates and weights of all variants in a stage."""
+    weights = _one_each(len(rates), stage.weights)
+    # Arrays, because a number would be compiled in as it is.
+    return jax.tree.map(
+        lambda x: jnp.asarray(x, jnp.float32), Hyperparameters(rates * stage.rate, weights)
+    )
 
 
 def _as_rates(learning_rates: Any) -> np.ndarray:
@@ -187,16 +243,15 @@ def _as_rates(learning_rates: Any) -> np.ndarray:
     return rates
 
 
-def _one_each(variants: int, images: Any, weights: Any) -> tuple[Array, Weights]:
-    """Images and loss weights with a leading axis of variants, repeated where they have none.
+def _one_each(variants: int, weights: Any) -> Weights:
+    """Loss weights with a leading axis of variants, repeated where they have none.
 
     Args:
       variants: v.
-      images: (h, w, 3) or (v, h, w, 3).
       weights: of each its own axes (none for a term, one for layers or parts), or v before them.
 
     Returns:
-      Images (v, h, w, 3), and weights of which each has the leading axis v.
+      Weights of which each has the leading axis v.
 
     Raises:
       ValueError: weights of another type, negative or not finite; an array of other axes.
@@ -214,8 +269,7 @@ def _one_each(variants: int, images: Any, weights: Any) -> tuple[Array, Weights]
             raise ValueError(f"the weight `{name}` must be finite and not negative, got {x}")
         return x
 
-    each = jax.tree_util.tree_map_with_path(of_weight, weights, weights.axes)
-    return _leading(variants, "init_images", images, 3), each
+    return jax.tree_util.tree_map_with_path(of_weight, weights, weights.axes)
 
 
 def _leading(variants: int, name: str, value: Any, axes: int) -> Array:

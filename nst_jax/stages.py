@@ -4,12 +4,33 @@ Strokes are as large as what the network sees of them. A run that begins with a 
 large ones, in cheap steps; later stages, each with a larger image, add what is finer.
 """
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from nst_jax.optimizers import Optimizer
 from nst_jax.steps import Hyperparameters, State, init_state
+from nst_jax.terms import Objective, Weights
+
+
+class Stage(NamedTuple):
+    """A part of a run at one size of its image.
+
+    Attributes:
+      objective: made of pictures of this size.
+      weights: of its loss terms.
+      shape: (h, w, 3) of the image.
+      num_steps: of this stage, at least 1.
+      rate: factor of the run's learning rate, positive.
+    """
+
+    objective: Objective
+    weights: Weights
+    shape: tuple[int, ...]
+    num_steps: int
+    rate: float = 1.0
 
 
 def grow(

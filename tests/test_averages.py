@@ -149,3 +149,11 @@ def test_interrupted_anywhere_it_ends_with_the_same_bytes(averaged, last, monkey
     record = runlog.load(log)
     np.testing.assert_array_equal(record.rows.total, whole.rows.total)
     np.testing.assert_array_equal(record.images, whole.images)
+
+
+def test_more_steps_of_a_finished_run_and_its_repetition_have_the_same_bytes(averaged):
+    run(replace(averaged, keep_state=True))
+    assert runs.rerun(averaged.log, say=quiet, answer=quiet, progress=False).exit_code == 0
+    assert runs.resume(averaged.log, steps=9, say=quiet, progress=False).exit_code == 0
+    longer = runlog.load(averaged.log.with_name("run-9.h5"))
+    np.testing.assert_array_equal(longer.images, run(replace(averaged, steps=9)).images)

@@ -182,6 +182,28 @@ def test_the_length_of_chunks_changes_nothing(rng, which, chunk_length):
     np.testing.assert_array_equal(chunks[-1].state.step, [7, 7, 7])
 
 
+def test_a_scanned_run_that_goes_on_inside_a_chunk_compiles_nothing(
+    toy_objective, count_compilations
+):
+    toy, weights, image = toy_objective
+    whole = run(toy, weights, image, rates_of("adam"), num_steps=6, driver="scan")
+    first = run(toy, weights, image, rates_of("adam"), num_steps=4, driver="scan")
+    with count_compilations("_scan_steps") as compiled:
+        rest = driver.run_chunks(
+            toy,
+            hyperparameters(weights, rates_of("adam")),
+            jax.device_put(first[-1].state),
+            optimizer=optimizers.named("adam"),
+            num_steps=6,
+            chunk_length=3,
+            driver="scan",
+        )
+        rest = [chunk._replace(state=jax.device_get(chunk.state)) for chunk in rest]
+    assert not compiled
+    assert [len(chunk.seconds) for chunk in rest] == [2]
+    assert_same_bytes(history_of(first + rest), history_of(whole))
+
+
 @pytest.mark.parametrize("which", DRIVERS)
 def test_seconds_count_up_over_the_whole_run(toy_objective, which):
     toy, weights, image = toy_objective

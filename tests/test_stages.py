@@ -10,7 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nst_jax import config, driver, image, optimizers, report, runlog, runs, stages
+from nst_jax import (
+    config,
+    driver,
+    image,
+    objective,
+    optimizers,
+    report,
+    runlog,
+    runs,
+    solve,
+    stages,
+)
 from nst_jax.command import cli
 from nst_jax.runlog import checkpoint
 from nst_jax.runs import programs
@@ -282,3 +293,104 @@ def test_a_state_of_no_stage_is_refused(staged):
         ]
         with pytest.raises(checkpoint.OtherRun):
             programs._from_checkpoint(course, sink)
+
+
+# The library
+
+
+@pytest.fixture
+def at(toy_fn, pictures):
+    """(objective, weights, content) by the height of the content."""
+
+    def made(height):
+        shape = (height, height * 5 // 4, 3)
+        content, style = (stages.resize(each[None], shape)[0] for each in pictures)
+        targets = objective.compute_targets(
+            toy_fn, content, style, content_layers=("deep",), style_layers=("shallow", "deep")
+        )
+        weights = objective.make_weights(targets, content=1.0, style=20.0, total_variation=1e-4)
+        return objective.make_objective(toy_fn, targets), weights, content
+
+    return made
+
+
+def stage_of(objective, weights, content, num_steps=3, rate=1.0):
+    return stages.Stage(objective, weights, content.shape, num_steps, rate)
+
+
+def test_stages_in_the_library_are_runs_from_each_other_s_end(at):
+    small, large = at(8), at(16)
+    seen = []
+    result = solve.stylize(
+        large[0],
+        large[2],
+        large[1],
+        num_steps=4,
+        coarse=[stage_of(*small, rate=2.0)],
+        on_chunk=lambda chunk: seen.append(chunk.state.image.shape),
+    )
+    first = solve.stylize(
+        small[0],
+        stages.resize(large[2][None], small[2].shape)[0],
+        small[1],
+        num_steps=3,
+        learning_rate=0.04,
+    )
+    start = stages.resize(jnp.asarray(first.image)[None], large[2].shape)[0]
+    last = solve.stylize(large[0], start, large[1], num_steps=4)
+    np.testing.assert_array_equal(result.image, last.image)
+    totals = np.concatenate([first.history.terms.total, last.history.terms.total])
+    np.testing.assert_array_equal(result.history.terms.total, totals)
+    assert int(result.state.step[0]) == 7
+    assert list(dict.fromkeys(seen)) == [(1, 8, 10, 3), (1, 16, 20, 3)]
+
+
+def test_a_warm_optimizer_goes_on_in_the_library(at):
+    small, large = at(8), at(16)
+    coarse = [stage_of(*small)]
+    warm = optimizers.named("adam")._replace(resize=optimizers.warm)
+    cold, carried = (
+        solve.sweep(
+            large[0],
+            large[2],
+            large[1],
+            learning_rates=[0.02, 0.05],
+            num_steps=2,
+            coarse=coarse,
+            average=0.5,
+            optimizer=each,
+        )
+        for each in ("adam", warm)
+    )
+    np.testing.assert_array_equal(cold.history.terms.total[:4], carried.history.terms.total[:4])
+    assert np.all(cold.history.terms.total[4:] != carried.history.terms.total[4:])
+
+
+def test_a_variant_that_diverges_early_ends_with_a_picture_of_the_last_size(at):
+    small, large = at(8), at(16)
+
+    def broken(image, weights):
+        total, terms = small[0](image, weights)
+        return total * jnp.nan, terms._replace(total=total * jnp.nan)
+
+    result = solve.stylize(
+        large[0], large[2], large[1], coarse=[stage_of(broken, *small[1:])], num_steps=2
+    )
+    assert int(result.state.diverged_step[0]) == 0
+    assert result.image.shape == large[2].shape
+
+
+@pytest.mark.parametrize(
+    ("changed", "options", "words"),
+    [
+        ({}, {"tolerance": 0.1}, "`tolerance` ends a run of one size: leave it or `coarse` out"),
+        ({"shape": (8, 10)}, {}, r"must be \(height, width, 3\), got \(8, 10\)"),
+        ({"num_steps": 0}, {}, "number of steps must be at least 1"),
+        ({"rate": 0.0}, {}, "learning rate must be positive"),
+    ],
+)
+def test_stages_with_which_no_run_can_work_are_refused(at, changed, options, words):
+    small, large = at(8), at(16)
+    coarse = [stage_of(*small)._replace(**changed)]
+    with pytest.raises(ValueError, match=words):
+        solve.stylize(large[0], large[2], large[1], coarse=coarse, **options)

@@ -38,7 +38,10 @@ def wrong(command: str, capsys) -> str:
         ("stylize --style s.png", "comes without an option: nst-jax stylize CONTENT STYLE"),
         ("stylize c.png s.png --gpu 0", "JAX_PLATFORMS=cpu"),
         ("stylize c.png s.png --cpu", "JAX_PLATFORMS=cpu"),
-        ("stylize c.png s.png --original_colors", "the colors are always the style's"),
+        (
+            "stylize c.png s.png --original_colors",
+            "--colors content puts the content's colors back",
+        ),
         ("stylize c.png s.png --optimizers adam", "has no --optimizers: write --optimizer adam|"),
         ("sweep c.png s.png --lr 0.1", "has no --lr: write --learning-rates STR"),
         ("sweep c.png s.png --style-weight 1", "has no --style-weight: write --style-weights FL"),

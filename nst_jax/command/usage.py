@@ -65,7 +65,7 @@ _NOWHERE = {
         "JAX takes the fastest device; with JAX_PLATFORMS=cpu in the environment, the CPU"
     ),
     "original-colors original-colours preserve-color preserve-colors keep-colors color-control": (
-        "the colors are always the style's"
+        "--colors content puts the content's colors back"
     ),
     "content-style-ratio ratio beta": "the ratio is that of --style-weight to --content-weight",
     "normalize-gradients normalize-weights": "--layer-balance relative is nearest to it",
