@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 import tyro
@@ -27,6 +27,8 @@ from nst_jax import runs
 from nst_jax.runs import judging
 from nst_jax.system import files
 from nst_jax.system.console import exit_code_of, note, say
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Study:
         return _chosen("pair", every, self.pairs)
 
 
-def _chosen[Item](kind: str, every: Mapping[str, Item], names: tuple[str, ...]) -> dict[str, Item]:
+def _chosen(kind: str, every: Mapping[str, Item], names: tuple[str, ...]) -> dict[str, Item]:
     """Those of these names, or all.
 
     Raises:

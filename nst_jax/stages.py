@@ -71,8 +71,8 @@ def resize(images: Float[Array, "v h w 3"], shape: tuple[int, ...]) -> Float[Arr
     if images.shape[1:] == shape:
         return images
     # Not cubic, which keeps grain on old pixels and smooths it between them: at a factor of 1.4 the
-    # variance of independent pixels then differs by 1.56, a weave that stays in the picture. Of this
-    # kernel it differs by 1.15.
+    # variance of independent pixels then differs by 1.56, a weave that stays in the picture. With
+    # this kernel it differs by 1.15.
     resized = jax.image.resize(
         images, (len(images), *shape), "lanczos5", precision=jax.lax.Precision.HIGHEST
     )

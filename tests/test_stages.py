@@ -151,8 +151,8 @@ def test_a_warm_optimizer_takes_its_moments_along(name, form, rng):
 
 def test_a_wave_keeps_its_form_and_the_same_size_is_left_alone():
     def wave(pixels):
-        across = (jnp.arange(pixels) + 0.5) / pixels
-        return (0.5 + 0.3 * jnp.sin(8 * np.pi * across))[None, :, None, None] * jnp.ones((1, 1, 9, 3))
+        across = 8 * np.pi * (jnp.arange(pixels) + 0.5) / pixels
+        return (0.5 + 0.3 * jnp.sin(across))[None, :, None, None] * jnp.ones((1, 1, 9, 3))
 
     enlarged = stages.resize(wave(48), (68, 9, 3))
     np.testing.assert_allclose(enlarged[:, 10:-10], wave(68)[:, 10:-10], atol=2e-3)

@@ -1,6 +1,6 @@
 """The table of a study: what the judge gave, and what metrics say."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -22,9 +22,11 @@ def table(scores: Scores, measured: Mapping[str, Mapping[str, Mapping[str, float
       measured: `{recipe: {pair: {metric: value}}}`.
     """
     order = sorted(scores, key=lambda recipe: -_mean(scores[recipe].values()))
-    names = [name for name in METRICS if name in next(iter(next(iter(measured.values())).values()))]
+    told = next(iter(next(iter(measured.values())).values()))
+    names = [name for name in METRICS if name in told]
+    titles = " | ".join(name.replace("_", " ") for name in names)
     lines = [
-        "| recipe | score | better, worse than the first | " + " | ".join(map(_title, names)) + " |",
+        f"| recipe | score | better, worse than the first | {titles} |",
         "|---|---:|---:|" + "---:|" * len(names),
     ]
     for recipe in order:
@@ -43,9 +45,5 @@ def compared(own: Mapping[str, float], other: Mapping[str, float]) -> tuple[int,
     )
 
 
-def _mean(values) -> float:
+def _mean(values: Iterable[float]) -> float:
     return float(np.mean([*values]))
-
-
-def _title(name: str) -> str:
-    return name.replace("_", " ")

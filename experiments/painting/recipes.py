@@ -121,9 +121,9 @@ SEARCHED: dict[str, Recipe | OfPreset] = {
     "four, equal layers": replace(_FOUR_LAYERS, layer_weights=(1, 1, 1, 1)),
     "four, edge": _FOUR_LAYERS.with_settings(border="edge"),
     "four, carried": _FOUR_LAYERS.with_settings(carry_state=True, constants=("beta_2=0.99",)),
-    "fifth beside, fast": replace(
-        _FIFTH_BESIDE, content=0.05, stages=_FAST_STAGES
-    ).with_settings(learning_rate=0.03),
+    "fifth beside, fast": replace(_FIFTH_BESIDE, content=0.05, stages=_FAST_STAGES).with_settings(
+        learning_rate=0.03
+    ),
     "four, slow": replace(_FOUR_LAYERS, smooth=2.5, stages=_STAGES).with_settings(
         learning_rate=0.025
     ),
