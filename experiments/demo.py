@@ -3,7 +3,7 @@
     make demo                                                    # or: python experiments/demo.py
     make demo ARGS="--content portrait.jpg --style painting.jpg"   # the same with your own
 
-Begins at half the size, for large strokes, and goes on at full size. Writes
+Painted by the preset `painterly`, which begins small, for large strokes. Writes
 stylized.png, overview.png, losses.png and run.h5, replacing those of an earlier call.
 On two CPU cores it takes one to two minutes, less where they multiply bfloat16 fast. Where no
 trained weights can be found or downloaded it says so and goes on with random ones: a preview of
@@ -11,7 +11,7 @@ what the program does, not of how well.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
@@ -42,8 +42,8 @@ class Demo:
     """Where the four files go."""
     size: int = 320
     """Longest side in pixels."""
-    steps: int = 45
-    """Steps of the optimizer, after twice as many at half the size."""
+    stages: tuple[str, ...] = ()
+    """Sizes with their steps, as `nst-jax stylize --stages` takes them (default: the preset's)."""
     weights: str | None = None
     """A weights file, or "random" (default: look for them, download, or random)."""
 
@@ -57,12 +57,11 @@ def config_of(demo: Demo, source: str | None) -> StylizeConfig:
         log=demo.output_dir / "run.h5",
         figures=demo.output_dir,
         size=demo.size,
-        stages=(f"{demo.size // 2}:{2 * demo.steps},rate=2", f"{demo.size}:{demo.steps}"),
         weights=source,
-        precision="fast",
         force=True,
     )
-    return presets.apply("painterly", config)
+    painterly = presets.apply("painterly", config)
+    return replace(painterly, stages=demo.stages) if demo.stages else painterly
 
 
 def _warn(problem: str) -> None:

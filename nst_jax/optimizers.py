@@ -159,7 +159,8 @@ def adam(
     Args:
       learning_rate: positive, (); may be traced.
       form: "keras" or "report".
-      beta_1, beta_2: of the means of g and g^2, from 0 to below 1.
+      beta_1: of the mean of g, from 0 to below 1.
+      beta_2: of the mean of g^2, likewise.
       epsilon: positive.
 
     Returns:

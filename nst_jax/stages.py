@@ -38,7 +38,7 @@ def grow(
 ) -> State:
     """The state from which the next stage goes on.
 
-    The picture so far is resized by cubic interpolation and clipped; what becomes of the
+    The picture so far is resized by Lanczos interpolation and clipped; what becomes of the
     optimizer's state is its own business (`Optimizer.resize`). Steps are counted on, and an average
     of images begins anew.
 
@@ -70,7 +70,10 @@ def resize(images: Float[Array, "v h w 3"], shape: tuple[int, ...]) -> Float[Arr
     """
     if images.shape[1:] == shape:
         return images
+    # Not cubic, which keeps grain on old pixels and smooths it between them: at a factor of 1.4 the
+    # variance of independent pixels then differs by 1.56, a weave that stays in the picture. With
+    # this kernel it differs by 1.15.
     resized = jax.image.resize(
-        images, (len(images), *shape), "cubic", precision=jax.lax.Precision.HIGHEST
+        images, (len(images), *shape), "lanczos5", precision=jax.lax.Precision.HIGHEST
     )
     return jnp.clip(resized, 0, 1)

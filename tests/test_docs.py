@@ -35,7 +35,7 @@ ADDED = {
     "--size": "32",
     "--steps": "4",
 }
-# Of the default objective alone: a file has layers of its own.
+# Of the default objective alone: a file has layers of its own, and so has a preset with terms.
 ADDED_LAYERS = {"--content-layers": "relu1_2", "--style-layers": "relu1_1"}
 # Only read: they want a cluster, the network, a file that nobody has, or compile a whole VGG
 # (`test_estimate` and `test_check` do).
@@ -149,7 +149,7 @@ def run_ours(arguments: list[str], capsys) -> tuple[int, str]:
         cli._parse(arguments)
         return 0, ""
     if arguments[0] in ("stylize", "sweep"):
-        added = ADDED if "--objective" in arguments else ADDED | ADDED_LAYERS
+        added = ADDED if _has_own_layers(arguments) else ADDED | ADDED_LAYERS
         if "--stages" in arguments:
             added = {name: value for name, value in added.items() if name != "--steps"}
         for option, value in added.items():
@@ -161,6 +161,13 @@ def run_ours(arguments: list[str], capsys) -> tuple[int, str]:
         code = exit_.code or 0
     printed = capsys.readouterr()
     return code, printed.out + printed.err
+
+
+def _has_own_layers(arguments: list[str]) -> bool:
+    from nst_jax import presets
+
+    famous = {name for name in presets.names() if presets.load(name).terms}
+    return "--objective" in arguments or not famous.isdisjoint(arguments)
 
 
 def _joined(commands: str) -> str:

@@ -18,7 +18,7 @@ FILES = {"stylized.png", "overview.png", "losses.png", "run.h5"}
 def test_demo_writes_its_files_and_overwrites_them(tmp_path):
     import demo
 
-    tiny = demo.Demo(output_dir=tmp_path, size=64, steps=2, weights="random")
+    tiny = demo.Demo(output_dir=tmp_path, size=64, stages=("32:1", "64:1"), weights="random")
     assert demo.main(tiny) == 0
     first = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert set(first) == FILES
@@ -51,7 +51,7 @@ def test_demo_goes_on_with_random_weights_after_a_loud_warning(tmp_path, monkeyp
     monkeypatch.delenv("NST_JAX_WEIGHTS", raising=False)
     monkeypatch.setattr("nst_jax.weights.finding._places", lambda arch: [])
     monkeypatch.setattr("nst_jax.weights.download.fetch_after", not_found)
-    assert demo.main(demo.Demo(output_dir=tmp_path, size=64, steps=1)) == 0
+    assert demo.main(demo.Demo(output_dir=tmp_path, size=64, stages=("64:1",))) == 0
     err = capsys.readouterr().err
     assert "tried everything" in err
     assert "RANDOM weights" in err

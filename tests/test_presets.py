@@ -46,8 +46,9 @@ def test_a_preset_says_where_its_settings_come_from(name, capsys):
         assert text in line
 
 
-def test_the_styles_of_painterly_are_larger_than_the_picture():
-    assert presets.apply("painterly", run_of(size=300)).longest_sides == (300, 480)
+def test_the_size_scales_the_stages_of_painterly():
+    chosen = config.resolved(presets.apply("painterly", run_of(size=256)))
+    assert [stage.size for stage in config.stages_of(chosen)] == [128, 181, 256]
 
 
 def test_the_report_s_preset_is_the_report_s_objective():
@@ -61,25 +62,18 @@ def test_the_report_s_preset_is_the_report_s_objective():
 
 def test_an_objective_replaces_the_terms_of_a_preset_and_leaves_its_network():
     chosen = parsed("stylize", "--preset", "painterly", "--objective", "gatys")
-    assert chosen.pooling == "average"
+    assert (chosen.average, chosen.precision) == (0.95, "fast")
     assert chosen.objective == "gatys"
     (variant,) = grid.variants_of(chosen)
     assert variant.weights == {"content": 1.0, "style": 1e3, "total_variation": 30.0}
-
-
-def test_the_border_of_painterly_is_that_of_the_picture_by_default_that_of_the_report():
-    assert (run_of().border, presets.apply("painterly", run_of()).border) == ("zeros", "reflect")
 
 
 @pytest.mark.parametrize("weights", [None, "random"])
 def test_a_sweep_with_a_preset_is_around_the_run_with_it(weights):
     single = presets.apply("painterly", run_of(weights=weights))
     sweep = presets.apply("painterly", sweep_of(weights=weights, optimizers=("adam",)))
-    variants = grid.variants_of(sweep)
-    assert len(variants) == (1 if weights else 3)
-    for variant in variants:
-        (of_single,) = grid.variants_of(single)
-        assert variant.weights == of_single.weights
+    (variant,), (of_single,) = map(grid.variants_of, (sweep, single))
+    assert (variant.weights, variant.learning_rate) == (of_single.weights, of_single.learning_rate)
     assert grid.as_sweep(single).content_layers == sweep.content_layers
 
 
@@ -91,10 +85,14 @@ def test_a_preset_that_does_not_exist_is_named():
 
 def test_random_weights_get_the_settings_of_a_preview():
     trained, preview = (presets.apply("painterly", run_of(weights=w)) for w in (None, "random"))
-    assert preview.style_weight > trained.style_weight
-    assert preview.learning_rate < trained.learning_rate
+    assert (preview.terms, preview.style_weight) == ({}, 300.0)
+    assert (trained.terms, trained.style_weight) == (presets.load("painterly").terms, None)
     layers = [runs.layers_of(runs.make_terms(each)) for each in (preview, trained)]
     assert list(map(vgg.smallest_side, layers)) == [8, 16]
+
+
+def run_rate():
+    return presets.load("painterly").settings["learning_rate"]
 
 
 def parsed(command: str, *options: str):
@@ -109,17 +107,19 @@ def test_the_command_line_has_the_presets(capsys):
     run = config.StylizeConfig(**files, size=300)
     assert parsed("stylize", *command) == presets.apply("painterly", run)
     told = capsys.readouterr().out
-    assert told.startswith("preset painterly: --layer-balance relative --content-weight 1.0 ")
+    terms, _, options = told.removeprefix("preset painterly: ").partition("; ")
+    assert terms == "its own terms content, style, forms, smooth"
     # What is told is what could have been typed instead.
-    assert parsed("stylize", "--size", "300", *told.split()[2:]) == presets.apply("painterly", run)
-    assert parsed("sweep", *command).style_weights == (8.0,)
+    typed = parsed("stylize", "--size", "300", *options.split())
+    assert replace(typed, terms=presets.load("painterly").terms) == presets.apply("painterly", run)
+    assert parsed("sweep", *command).learning_rates == (repr(run_rate()),)
     assert parsed("stylize") == config.StylizeConfig(**files)
 
 
 @pytest.mark.parametrize(
     ("command", "options", "expected"),
     [
-        ("stylize", ["--style-weight", "3"], {"style_weight": 3.0, "content_weight": 1.0}),
+        ("stylize", ["--style-weight", "3"], {"style_weight": 3.0, "content_weight": None}),
         ("stylize", ["--style_weight=3"], {"style_weight": 3.0}),
         # The defaults, but asked for.
         ("stylize", ["--tv-weight", "30"], {"tv_weight": 30.0}),
@@ -177,6 +177,11 @@ def test_the_size_is_the_last_stage_s_and_automatic_stages_begin_at_128():
     assert chosen.steps == 9 * (2 + 1 + 1 + 1)
 
 
+def test_typed_stages_bring_their_size_to_a_preset_that_has_one():
+    chosen = parsed("stylize", "--preset", "keras-tutorial", "--stages", "64:9", "128:5")
+    assert (chosen.size, chosen.stages) == (128, ("64:9", "128:5"))
+
+
 def test_another_optimizer_has_its_own_constants():
     ours = parsed("stylize", "--preset", "crowsonkb")
     assert ours.constants == ("beta_1=0.9", "beta_2=0.99", "epsilon=1e-8")
@@ -224,7 +229,8 @@ def test_the_log_of_a_run_with_a_preset_needs_no_preset():
 
 
 def test_a_whole_picture_has_the_style_of_a_whole_file():
-    painterly = presets.apply("painterly", run_of(size="full"))
+    painterly = presets.apply("painterly", run_of(size="full", weights="random"))
+    painterly = replace(painterly, stages=())
     assert (painterly.size, painterly.style_size, painterly.style_scale) == ("full", None, 1)
     runs.check_config(painterly)
 

@@ -149,11 +149,23 @@ def test_a_warm_optimizer_takes_its_moments_along(name, form, rng):
     assert all(map(operator.is_, jax.tree.leaves(same), jax.tree.leaves(moved)))
 
 
-def test_a_slope_is_resized_to_a_slope_and_the_same_size_is_left_alone():
-    slope = jnp.linspace(0.2, 0.8, 8)[None, :, None, None] * jnp.ones((1, 8, 10, 3))
-    enlarged = stages.resize(slope, (16, 20, 3))
-    np.testing.assert_allclose(np.diff(enlarged[0, 4:12, 0, 0]), 0.6 / 14, rtol=1e-3)
-    assert stages.resize(slope, (8, 10, 3)) is slope
+def test_a_wave_keeps_its_form_and_the_same_size_is_left_alone():
+    def wave(pixels):
+        across = 8 * np.pi * (jnp.arange(pixels) + 0.5) / pixels
+        return (0.5 + 0.3 * jnp.sin(across))[None, :, None, None] * jnp.ones((1, 1, 9, 3))
+
+    enlarged = stages.resize(wave(48), (68, 9, 3))
+    np.testing.assert_allclose(enlarged[:, 10:-10], wave(68)[:, 10:-10], atol=2e-3)
+    same = wave(48)
+    assert stages.resize(same, same.shape[1:]) is same
+
+
+def test_enlarging_leaves_grain_alike_on_old_pixels_and_between_them():
+    impulses = 0.5 + 0.4 * jnp.eye(48)[:, :, None, None] * jnp.ones((1, 1, 1, 3))
+    weights = (stages.resize(impulses, (68, 1, 3))[:, 10:-10, 0, 0] - 0.5) / 0.4
+    # Of independent pixels with the variance 1.
+    variances = np.sum(np.square(weights), axis=0)
+    assert np.max(variances) / np.min(variances) < 1.2
 
 
 # Runs

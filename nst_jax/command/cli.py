@@ -90,6 +90,8 @@ def _settled(command: Stylize | Sweep, given: set[str]) -> Config:
     config = _with_stages(config, given)
     if command.preset is None:
         return config
+    # Typed stages have a size, which is typed thereby.
+    given = given | {"size"} if last_size(config.stages) else given
     chosen = presets.settings(command.preset, config, given=given)
     inform(f"preset {command.preset}: {_told(chosen)}")
     return replace(config, **chosen)

@@ -115,7 +115,7 @@ class RunConfig:
     terms: Annotated[dict[str, TermSpec], tyro.conf.Suppress, tyro.conf.Fixed] = field(
         default_factory=dict
     )
-    """The terms of the objective, once its file has been read."""
+    """The terms of the objective, once its file or that of a preset has been read."""
     term: Annotated[tuple[str, ...], _argument("MODULE:FUNCTION", "none")] = ()
     """Terms of your own: functions that return a Term, added under their names with weight 1."""
     own_terms: bool = False

@@ -24,7 +24,7 @@ class Preset:
       date: when they were written down, as year, month and day.
       settings: what it sets.
       terms: what is minimized, by name; none: what the settings say, or the report's.
-      preview: what it sets besides where the network's weights are random.
+      preview: what it sets instead where the network's weights are random; none: the same.
       sweep: what it sets besides in a sweep, in the fields of one.
     """
 

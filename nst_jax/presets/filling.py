@@ -42,12 +42,8 @@ def settings(
         has set.
     """
     preset = load(name)
-    _check_steps(name, preset, given)
-    chosen = _typed(preset.settings, StylizeConfig)
-    if preset.terms:
-        chosen["terms"] = preset.terms
-    if config.weights == "random":
-        chosen |= _typed(preset.preview, StylizeConfig)
+    chosen = _of_one_run(preset, is_preview=config.weights == "random")
+    _check_steps(name, chosen.get("stages", ()), given)
     if config.size == "full" and "style_size" not in given:
         # The size of a whole file has no factor.
         chosen.pop("style_scale", None)
@@ -60,9 +56,16 @@ def settings(
     return {field: value for field, value in chosen.items() if field not in left_out}
 
 
-def _check_steps(name: str, preset: Preset, given: Collection[str]) -> None:
-    stages = preset.settings.get("stages", [])
-    if "steps" in given and "stages" not in given and last_size(tuple(stages)):
+def _of_one_run(preset: Preset, *, is_preview: bool) -> dict[str, Any]:
+    """What the file sets for a single run."""
+    if is_preview and preset.preview:
+        return _typed(preset.preview, StylizeConfig)
+    chosen = _typed(preset.settings, StylizeConfig)
+    return chosen | ({"terms": preset.terms} if preset.terms else {})
+
+
+def _check_steps(name: str, stages: tuple[str, ...], given: Collection[str]) -> None:
+    if "steps" in given and "stages" not in given and last_size(stages):
         raise ValueError(
             f"the preset {name} has stages, which say how long the run goes on: leave --steps out, "
             "or give --stages auto"

@@ -20,11 +20,10 @@ from nst_jax.driver import check_settings
 from nst_jax.optimizers import averaged, named
 from nst_jax.runlog import Variant
 from nst_jax.runs import tensorboard
-from nst_jax.runs.constants import constants_of
 from nst_jax.runs.grid import variants_of
 from nst_jax.runs.guides import check_guides
 from nst_jax.runs.objectives import check_weights
-from nst_jax.runs.preparation import make_terms, sources_of
+from nst_jax.runs.preparation import make_terms, method_of, sources_of
 from nst_jax.system import files
 
 LOG_SUFFIXES = (".h5", ".hdf5")
@@ -41,7 +40,7 @@ def check_config(config: Config) -> None:
     _check_stages(config)
     _check_what_is_kept(config)
     _check_judges(config)
-    constants_of(config)
+    method_of(config)
     check_variants(variants_of(config), config)
     if config.snapshot_every > config.steps:
         raise ValueError(

@@ -143,9 +143,7 @@ def prepare(
     request.check()
     return Run(
         stages=stages,
-        method=Method(
-            config.optimizer_form, constants_of(config), config.average, config.carry_state
-        ),
+        method=method_of(config),
         schedule=Schedule(config.steps, config.snapshot_every, config.tolerance),
         outputs=_outputs_of(config),
         variants=variants,
@@ -162,6 +160,17 @@ def prepare(
         },
         panel=panel,
     )
+
+
+def method_of(config: Config) -> Method:
+    """How a run minimises.
+
+    Raises:
+      ValueError: a constant of no optimizer of the run, or out of range; one line.
+    """
+    optimizers = config.optimizers if isinstance(config, SweepConfig) else (config.optimizer,)
+    constants = constants_of(config.constants, optimizers)
+    return Method(config.optimizer_form, constants, config.average, config.carry_state)
 
 
 def prepare_device(config: Config) -> None:

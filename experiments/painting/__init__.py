@@ -1,0 +1,1 @@
+"""What the study of recipes paints: recipes, pairs of pictures, sheets for a judge."""
