@@ -259,6 +259,12 @@ def test_contradictions_are_refused_in_one_line(change, words, album):
     assert not album.output.exists()
 
 
+def test_an_ending_beside_the_name_of_one_result_is_refused(album, folder):
+    one = replace(album, content=folder / "a.png", output=Path("out.png"), suffix=".jpg")
+    with pytest.raises(ValueError, match="--suffix is for results in a folder"):
+        paint(one)
+
+
 def test_two_results_of_one_name_are_refused(album, folder):
     Image.new("RGB", (36, 40)).save(folder / "a.bmp")
     with pytest.raises(ValueError, match=r"a\.bmp and .*a\.png would both become"):

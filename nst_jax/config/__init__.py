@@ -18,6 +18,7 @@ from nst_jax.config.settings import (
     SweepConfig,
     contents_of,
     from_json,
+    name_in_folder,
     pictures_of,
     to_json,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "from_json",
     "last_size",
     "layer_balance_of",
+    "name_in_folder",
     "pictures_of",
     "resolved",
     "stages_of",

@@ -48,7 +48,7 @@ class _StylizeFiles:
     """Picture whose style is taken."""
     output: Path
     """Where the result goes; .png, .jpg, .tif or .webp. Of several contents a folder."""
-    suffix: ResultSuffix = ".png"
+    suffix: Annotated[ResultSuffix | None, _argument("{.png,.jpg,.tif,.webp}", ".png")] = None
     """Ending of the results in a folder; their names are those of the contents."""
     log: Annotated[Path | None, _argument("PATH", "no log; of several contents run.h5")] = None
     """Write a run log there (HDF5): losses of every step, pictures, settings."""
@@ -270,7 +270,12 @@ def pictures_of(config: StylizeConfig) -> tuple[Path, ...]:
     """Where the results go, one a content: of several they have its names, in a folder."""
     if not config.contents:
         return (config.output,)
-    return tuple(config.output / f"{each.stem}{config.suffix}" for each in contents_of(config))
+    return tuple(config.output / name_in_folder(config, each) for each in contents_of(config))
+
+
+def name_in_folder(config: StylizeConfig, content: Path) -> str:
+    """The name of the result that is made of a content, where results are in a folder."""
+    return f"{content.stem}{config.suffix or '.png'}"
 
 
 def to_json(config: Config) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from nst_jax.config import (
     StylizeConfig,
     at_stage,
     contents_of,
+    name_in_folder,
     pictures_of,
     stages_of,
 )
@@ -86,9 +87,13 @@ def _places(config: StylizeConfig, has_folder: bool) -> dict[str, Any]:
     if config.contents:
         _check_names(config)
         return {"log": config.log or config.output / "run.h5"}
-    # A folder of one picture has one result, where those of several would be.
-    name = f"{config.content.stem}{config.suffix}"
-    return {"output": config.output / name} if has_folder else {}
+    if has_folder:
+        # A folder of one picture has one result, where those of several would be.
+        place = config.output / name_in_folder(config, config.content)
+        return {"output": place, "suffix": None}
+    if config.suffix is not None:
+        raise ValueError(f"--suffix is for results in a folder: {config.output} has its own")
+    return {}
 
 
 def _check_names(config: StylizeConfig) -> None:
