@@ -48,7 +48,7 @@ def test_a_preset_says_where_its_settings_come_from(name, capsys):
 
 def test_the_size_scales_the_stages_of_painterly():
     chosen = config.resolved(presets.apply("painterly", run_of(size=256)))
-    assert [stage.size for stage in config.stages_of(chosen)] == [128, 181, 256]
+    assert [stage.size for stage in config.stages_of(chosen)] == [181, 256]
 
 
 def test_the_report_s_preset_is_the_report_s_objective():
@@ -108,7 +108,7 @@ def test_the_command_line_has_the_presets(capsys):
     assert parsed("stylize", *command) == presets.apply("painterly", run)
     told = capsys.readouterr().out
     terms, _, options = told.removeprefix("preset painterly: ").partition("; ")
-    assert terms == "its own terms content, style, forms, smooth"
+    assert terms == "its own terms content, style, smooth"
     # What is told is what could have been typed instead.
     typed = parsed("stylize", "--size", "300", *options.split())
     assert replace(typed, terms=presets.load("painterly").terms) == presets.apply("painterly", run)

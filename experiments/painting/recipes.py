@@ -97,10 +97,11 @@ class OfPreset:
 
 
 _AVERAGED = Recipe(settings={"average": 0.95})
-_FOUR_LAYERS = replace(_AVERAGED, layer_weights=(16, 8, 4, 2))
+_FOUR_LAYERS = replace(_AVERAGED, layer_weights=(8, 4, 2, 1))
+_CLEAN = replace(_FOUR_LAYERS, smooth=2.0)
 _FIFTH_BESIDE = replace(_AVERAGED, layer_weights=(16, 8, 4, 2, 0.5), deep="covariance")
-_FAST_STAGES = ("128:120", "181:60,rate=0.75", "256:30,rate=0.5")
-_STAGES = ("128:100", "181:60", "256:40,rate=0.6")
+_THREE_STAGES = ("128:120", "181:60,rate=0.75", "256:30,rate=0.5")
+_SLOW_STAGES = ("128:100", "181:60", "256:40,rate=0.6")
 
 SEARCHED: dict[str, Recipe | OfPreset] = {
     "last image": Recipe(),
@@ -108,35 +109,31 @@ SEARCHED: dict[str, Recipe | OfPreset] = {
     "covariance": Recipe(statistic="covariance"),
     "average": _AVERAGED,
     "less content": replace(_AVERAGED, content=0.02),
-    "three stages": replace(_AVERAGED, stages=_FAST_STAGES).with_settings(learning_rate=0.03),
-    "deep covariance": replace(_AVERAGED, deep="covariance", first=3),
-    "fifth covariance": replace(_AVERAGED, deep="covariance"),
+    "fifth by covariance": replace(_AVERAGED, deep="covariance"),
     "four layers": _FOUR_LAYERS,
-    "four, three stages": replace(_FOUR_LAYERS, stages=_FAST_STAGES).with_settings(
+    "three stages": replace(_FOUR_LAYERS, stages=_THREE_STAGES).with_settings(learning_rate=0.03),
+    "smooth": replace(_FOUR_LAYERS, smooth=3.0),
+    "slow": replace(
+        _FOUR_LAYERS, layer_weights=(16, 8, 4, 2), smooth=2.5, stages=_SLOW_STAGES
+    ).with_settings(learning_rate=0.025),
+    "fifth, three stages": replace(_FIFTH_BESIDE, content=0.05, stages=_THREE_STAGES).with_settings(
         learning_rate=0.03
     ),
-    "four, smoother": replace(_FOUR_LAYERS, smooth=3.0),
-    "four, average pooling": _FOUR_LAYERS.with_settings(pooling="average"),
-    "four, larger strokes": _FOUR_LAYERS.with_settings(style_scale=1.5),
-    "four, equal layers": replace(_FOUR_LAYERS, layer_weights=(1, 1, 1, 1)),
-    "four, edge": _FOUR_LAYERS.with_settings(border="edge"),
-    "four, carried": _FOUR_LAYERS.with_settings(carry_state=True, constants=("beta_2=0.99",)),
-    "fifth beside, fast": replace(_FIFTH_BESIDE, content=0.05, stages=_FAST_STAGES).with_settings(
-        learning_rate=0.03
-    ),
-    "four, slow": replace(_FOUR_LAYERS, smooth=2.5, stages=_STAGES).with_settings(
+    "fifth, slow": replace(_FIFTH_BESIDE, smooth=2.5, stages=_SLOW_STAGES).with_settings(
         learning_rate=0.025
     ),
-    "painterly": replace(_FIFTH_BESIDE, smooth=2.5, stages=_STAGES).with_settings(
-        learning_rate=0.025
+    "reflected": _CLEAN.with_settings(border="reflect"),
+    "reflected, steep": replace(_CLEAN, layer_weights=(27, 9, 3, 1)).with_settings(
+        border="reflect"
     ),
+    "painterly": replace(_CLEAN, stages=("181:60", "256:30")).with_settings(learning_rate=0.03),
     "crowsonkb": OfPreset("crowsonkb", stages=("181:80", "256:40")),
 }
 """Among which the recipe was looked for."""
 
 COMPARED: dict[str, Recipe | OfPreset] = {
     "painterly": OfPreset("painterly"),
-    "crowsonkb": OfPreset("crowsonkb", stages=("128:100", "181:60", "256:40")),
+    "crowsonkb": OfPreset("crowsonkb", stages=("181:60", "256:30")),
     "crowsonkb, its evaluations": OfPreset("crowsonkb"),
     "report": OfPreset("report"),
 }
