@@ -2,17 +2,16 @@
 
     python experiments/border.py --contents a.jpg b.jpg --styles c.jpg d.jpg
 
-Content i is painted in style i with the painterly settings and with the defaults. Printed is the
-saturation of the two outermost pixels in parts of that of the interior, beside that of the
-contents themselves.
+Content i is painted in style i, with Gram matrices of balanced layers for strokes and with the
+defaults. Printed is the saturation of the two outermost pixels in parts of that of the interior,
+beside that of the contents themselves.
 """
 
 import sys
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
@@ -20,16 +19,23 @@ from measuring.records import origin_of
 from pages import words
 
 from nst_jax import image as images
-from nst_jax import metrics, presets, runs
+from nst_jax import metrics, runs
 from nst_jax.choices import PrecisionSetting
 from nst_jax.config import StylizeConfig
 from nst_jax.runlog import RunRecord
 from nst_jax.system.console import exit_code_of, say
 
-Preset = Callable[[StylizeConfig], StylizeConfig]
-SETTINGS: dict[str, Preset] = {
-    "painterly": partial(presets.apply, "painterly"),
-    "defaults": lambda config: config,
+SETTINGS: dict[str, dict[str, Any]] = {
+    "strokes": {
+        "layer_balance": "relative",
+        "content_weight": 1.0,
+        "style_weight": 8.0,
+        "tv_weight": 1e-5,
+        "content_layers": ("block4_conv2",),
+        "pooling": "average",
+        "style_scale": 1.6,
+    },
+    "defaults": {},
 }
 BORDERS = ("zeros", "reflect")
 
@@ -51,7 +57,7 @@ class Border:
 
 
 def record_of(
-    settings: Border, preset: Preset, border: str, content: Path, style: Path
+    settings: Border, of_run: dict[str, Any], border: str, content: Path, style: Path
 ) -> RunRecord:
     """The log of one run, which is kept nowhere."""
     with tempfile.TemporaryDirectory() as folder:
@@ -62,8 +68,9 @@ def record_of(
             size=settings.size,
             steps=settings.steps,
             precision=settings.precision,
+            border=border,
+            **of_run,
         )
-        config = replace(preset(config), border=border)
         return runs.stylize_files(config, say=lambda line: None).record
 
 
@@ -76,9 +83,9 @@ def row(name: str, pictures: list[np.ndarray]) -> str:
 def main(settings: Border) -> None:
     pairs = list(zip(settings.contents, settings.styles, strict=True))
     say("| settings, border | mean | pairs |\n|---|---:|---|")
-    for name, preset in SETTINGS.items():
+    for name, of_run in SETTINGS.items():
         for border in BORDERS:
-            records = [record_of(settings, preset, border, *pair) for pair in pairs]
+            records = [record_of(settings, of_run, border, *pair) for pair in pairs]
             say(row(f"{name}, {border}", [record.images[0] for record in records]))
     say(row("the contents", [record.content for record in records]))
     say(f"\n{words.render('origin', origin=origin_of(records[0]))}")

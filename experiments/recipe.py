@@ -20,7 +20,9 @@ from typing import Annotated, Literal, TypeVar
 
 import numpy as np
 import tyro
-from painting import comparison, pairs, recipes, sheets
+from painting import comparison, sheets
+from painting.pairs import SEARCHED_PAIRS, UNTOUCHED_PAIRS, Pair, files_of
+from painting.recipes import COMPARED, SEARCHED, OfPreset, Recipe
 
 from nst_jax import image as images
 from nst_jax import runs
@@ -58,15 +60,15 @@ class Study:
         return self.output_dir / f"{self.part}-{self.size}"
 
     @property
-    def chosen_recipes(self) -> dict[str, recipes.Recipe]:
+    def chosen_recipes(self) -> dict[str, Recipe | OfPreset]:
         """By name."""
-        every = {"search": recipes.SEARCHED, "untouched": recipes.COMPARED}[self.part]
+        every = {"search": SEARCHED, "untouched": COMPARED}[self.part]
         return _chosen("recipe", every, self.recipes)
 
     @property
-    def chosen_pairs(self) -> dict[str, pairs.Pair]:
+    def chosen_pairs(self) -> dict[str, Pair]:
         """By name."""
-        every = {"search": pairs.SEARCHED, "untouched": pairs.UNTOUCHED}[self.part]
+        every = {"search": SEARCHED_PAIRS, "untouched": UNTOUCHED_PAIRS}[self.part]
         return _chosen("pair", every, self.pairs)
 
 
@@ -83,7 +85,7 @@ def _chosen(kind: str, every: Mapping[str, Item], names: tuple[str, ...]) -> dic
 
 def paint(settings: Study) -> None:
     """Paints the pictures that are not there, FOLDER/PAIR.RECIPE.png."""
-    for pair, (content, style) in files_of(settings).items():
+    for pair, (content, style) in originals_of(settings).items():
         for name, recipe in settings.chosen_recipes.items():
             path = path_of(settings, pair, name)
             if path.exists():
@@ -103,19 +105,20 @@ def path_of(settings: Study, pair: str, recipe: str) -> Path:
     return settings.folder / f"{pair}.{recipe}.png"
 
 
-def files_of(settings: Study) -> dict[str, tuple[Path, Path]]:
+def originals_of(settings: Study) -> dict[str, tuple[Path, Path]]:
     """Content and style of each pair."""
     cropped = settings.output_dir / "cropped"
     return {
-        name: pairs.files_of(pair, settings.pictures, cropped)
+        name: files_of(pair, settings.pictures, cropped)
         for name, pair in settings.chosen_pairs.items()
     }
 
 
 def draw_sheets(settings: Study) -> dict[str, sheets.Key]:
     """Writes a sheet of each pair, and which letter is which recipe."""
-    keys = {pair: sheets.shuffled([*settings.chosen_recipes], pair) for pair in files_of(settings)}
-    for pair, originals in files_of(settings).items():
+    names = [*settings.chosen_recipes]
+    keys = {pair: sheets.shuffled(names, pair) for pair in settings.chosen_pairs}
+    for pair, originals in originals_of(settings).items():
         painted = {
             letter: _picture(path_of(settings, pair, recipe), settings.size)
             for letter, recipe in keys[pair].items()
@@ -136,7 +139,7 @@ def measured(settings: Study) -> dict[str, dict[str, dict[str, float]]]:
     return {
         recipe: {
             pair: judging.of_picture(path_of(settings, pair, recipe), *originals, judges).metrics
-            for pair, originals in files_of(settings).items()
+            for pair, originals in originals_of(settings).items()
         }
         for recipe in settings.chosen_recipes
     }

@@ -26,14 +26,14 @@ class Pair(NamedTuple):
     top: float = 0.5
 
 
-SEARCHED: Mapping[str, Pair] = {
+SEARCHED_PAIRS: Mapping[str, Pair] = {
     "portrait": Pair(None, "style_vangogh_starry_night.jpg", top=0.1),
     "coffee": Pair("content_coffee.png", "style_munch_the_scream.jpg"),
     "cat": Pair("content_chelsea_cat.png", "style_hokusai_great_wave.jpg"),
 }
 """On which the recipe was looked for."""
 
-UNTOUCHED: Mapping[str, Pair] = {
+UNTOUCHED_PAIRS: Mapping[str, Pair] = {
     "astronaut": Pair("astronaut.png", "style_matisse_woman_with_hat.jpg", top=0.0),
     "astronaut-squares": Pair("astronaut.png", "style_delaunay_metzinger.jpg", top=0.0),
     "rocket": Pair("content_rocket.jpg", "style_kandinsky_composition_viii.jpg"),
