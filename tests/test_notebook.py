@@ -123,7 +123,7 @@ def check_texts(done):
     assert done.texts["device"].startswith("CPU, ")
     assert "32 pixels, 3 steps" in done.texts["device"]
     assert "these weights are random" in done.texts["weights"]
-    assert re.search(r"step 9, loss [\d.]+", done.texts["stylize"])
+    assert re.search(r"step 12, loss [\d.]+", done.texts["stylize"])
     assert str(done.folder / "stylized.png") in done.texts["download"]
 
 
@@ -143,7 +143,7 @@ def check_runs(done):
     record = runlog.load(done.folder / "run.h5")
     assert record.status == "finished"
     assert [max(stage[:2]) for stage in record.stages] == [16, 32]
-    assert record.stages[-1].stop == 9
+    assert record.stages[-1].stop == 12
     sweep = runlog.load(done.folder / "sweep.h5")
     assert [variant.label for variant in sweep.variants] == ["adam 0.01", "adam 0.05"]
     assert len(json.loads(sweep.attributes["plans_json"])) == 1, "one program"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nst_jax import config, image, presets, runs, vgg
+from nst_jax import config, image, presets, runs
 from nst_jax.command import cli
 from nst_jax.image import samples
 from nst_jax.runs import grid
@@ -87,8 +87,6 @@ def test_random_weights_get_the_settings_of_a_preview():
     trained, preview = (presets.apply("painterly", run_of(weights=w)) for w in (None, "random"))
     assert (preview.terms, preview.style_weight) == ({}, 300.0)
     assert (trained.terms, trained.style_weight) == (presets.load("painterly").terms, None)
-    layers = [runs.layers_of(runs.make_terms(each)) for each in (preview, trained)]
-    assert list(map(vgg.smallest_side, layers)) == [8, 16]
 
 
 def run_rate():
@@ -206,7 +204,9 @@ def test_a_preset_is_printed_as_a_file_that_an_objective_may_be_made_of(capsys, 
     assert chosen.terms == presets.load("crowsonkb").terms
 
 
-FAMOUS = sorted(name for name in presets.names() if presets.load(name).terms)
+FAMOUS = sorted(
+    name for name in presets.names() if presets.load(name).terms and not presets.load(name).preview
+)
 
 
 @pytest.mark.slow

@@ -223,7 +223,8 @@ def of_preset(name, x, p, s):
 
 
 def test_every_famous_preset_has_its_formulas():
-    assert set(FORMULAS) == {name for name in presets.names() if presets.load(name).terms}
+    with_terms = {name for name in presets.names() if presets.load(name).terms}
+    assert set(FORMULAS) == with_terms - {"painterly"}
 
 
 @pytest.mark.parametrize("name", FORMULAS)
