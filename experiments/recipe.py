@@ -118,6 +118,8 @@ def draw_sheets(settings: Study) -> dict[str, sheets.Key]:
     """Writes a sheet of each pair, and which letter is which recipe."""
     names = [*settings.chosen_recipes]
     keys = {pair: sheets.shuffled(names, pair) for pair in settings.chosen_pairs}
+    if scores_of(settings).is_file():
+        sheets.check_key(settings.folder / "key.json", keys)
     for pair, originals in originals_of(settings).items():
         painted = {
             letter: _picture(path_of(settings, pair, recipe), settings.size)
@@ -127,6 +129,11 @@ def draw_sheets(settings: Study) -> dict[str, sheets.Key]:
         sheets.draw(settings.folder / f"sheet-{pair}.png", originals_seen, painted)
     sheets.write_key(settings.folder / "key.json", keys)
     return keys
+
+
+def scores_of(settings: Study) -> Path:
+    """What the judge writes."""
+    return settings.folder / "scores.csv"
 
 
 def _picture(path: Path, size: int) -> np.ndarray:
@@ -150,7 +157,7 @@ def main(settings: Study) -> None:
     files.check_folder(settings.folder)
     paint(settings)
     keys = draw_sheets(settings)
-    given = settings.folder / "scores.csv"
+    given = scores_of(settings)
     if not given.is_file():
         say(f"look at {settings.folder}/sheet-*.png, and write {given}")
         return

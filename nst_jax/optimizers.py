@@ -522,7 +522,24 @@ def scheduled(
     _check_schedule(schedule, num_steps)
     if not made.has_rate:
         return made
-    return made._replace(transformation=Scheduled(made.transformation, schedule))
+    transformation = Scheduled(made.transformation, schedule)
+    return made._replace(transformation=transformation, resize=_ScheduledResize(made.resize))
+
+
+@dataclass(frozen=True)
+class _ScheduledResize:
+    """`Optimizer.resize` under a schedule, which counts the steps of all sizes.
+
+    Attributes:
+      resize: of the optimizer itself.
+    """
+
+    resize: Callable[[OptState, OptState], OptState]
+
+    def __call__(self, fresh: Any, old: Any) -> Any:
+        inner = self.resize(fresh.inner_state, old.inner_state)
+        # A new state would begin at the schedule's first rate again.
+        return old._replace(inner_state=inner)
 
 
 def _check_schedule(schedule: Schedule, num_steps: int) -> None:

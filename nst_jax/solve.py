@@ -158,6 +158,8 @@ def sweep(
     optimizer = optimizers.averaged(optimizers.as_optimizer(optimizer), average)
     images = _leading(len(rates), "init_images", init_images, 3)
     course = [*coarse, Stage(objective, weights, images.shape[1:], num_steps)]
+    # All before the first: the last one must not be refused after the others have run.
+    course = [stage._replace(objective=as_pytree(stage.objective)) for stage in course]
     hypers = [_hyper(stage, rates) for stage in course]
     state = init_state(resize(images, course[0].shape), optimizer, hypers[0])
     run = partial(
@@ -185,13 +187,17 @@ def _run_stage(
     on_chunk: Callable[[Chunk], object],
 ) -> tuple[State, list[History]]:
     """The state at the end of a stage, and the rows of its chunks; `done` steps are before it."""
-    objective = as_pytree(stage.objective)
     length = default_chunk_length(
-        objective, hyper, state, optimizer=optimizer, num_steps=stage.num_steps, tolerance=tolerance
+        stage.objective,
+        hyper,
+        state,
+        optimizer=optimizer,
+        num_steps=stage.num_steps,
+        tolerance=tolerance,
     )
     histories = []
     for chunk in run_chunks(
-        objective,
+        stage.objective,
         hyper,
         state,
         optimizer=optimizer,

@@ -133,7 +133,7 @@ def test_words_of_a_mask_or_picture_are_names_and_paths(stylize):
         ({"style_weight": 1.0, "term_weights": ("style=2",)}, "say the same"),
         ({"term_weights": ("style=-1",)}, "style weight must be finite and not negative"),
         ({"term_weights": ("style=0", "content=0", "smooth=0")}, "are all zero"),
-        ({"style_layers": ("relu1_1",)}, "'style': expected 1 weights, one a layer"),
+        ({"style_layers": ("relu1_1",)}, "'style' has weights of its own layers"),
         ({"style_layer_weights": (1.0, -1.0)}, "not all 0, got 1.0, -1.0"),
         ({"style_layer_weights": (0.0, 0.0)}, "not all 0, got 0.0, 0.0"),
         ({"term": ("no_such_module:smooth",)}, "has a term 'smooth' already"),

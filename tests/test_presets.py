@@ -148,11 +148,15 @@ def test_the_terms_of_a_preset_are_told_by_their_names(capsys):
     ("name", "options", "words"),
     [
         ("keras-tutorial", ["--steps", "9"], "keras-tutorial has stages, .* leave --steps out"),
-        ("crowsonkb", ["--size", "full"], "--stages go up to a size in pixels"),
-        ("crowsonkb", ["--tolerance", "0.1"], "leave it or --stages out"),
+        ("crowsonkb", ["--size", "full"], "crowsonkb has stages, and --size full is for a run of"),
+        ("crowsonkb", ["--tolerance", "0.1"], "--tolerance is for a run of one size: leave it out"),
         ("crowsonkb", ["--convention", "gatys"], "gatys and terms that are given one by one"),
         ("crowsonkb", ["--tv-weight", "1"], "of the term 'total_variation', which .* has not"),
-        ("jcjohnson", ["--style-layers", "relu1_1"], "'style': expected 1 weights, one a layer"),
+        (
+            "jcjohnson",
+            ["--style-layers", "relu1_1"],
+            "weights of its own layers: give",
+        ),
     ],
 )
 def test_what_contradicts_a_preset_is_refused_in_one_line(name, options, words):
@@ -185,6 +189,8 @@ def test_another_optimizer_has_its_own_constants():
     assert ours.constants == ("beta_1=0.9", "beta_2=0.99", "epsilon=1e-8")
     assert parsed("stylize", "--preset", "crowsonkb", "--optimizer", "rmsprop").constants == ()
     assert parsed("sweep", "--preset", "jcjohnson", "--optimizers", "adam").constants == ()
+    assert not parsed("stylize", "--preset", "crowsonkb", "--optimizer", "lbfgs").carry_state
+    assert not parsed("stylize", "--preset", "crowsonkb", "--stages").carry_state
 
 
 def test_an_objective_replaces_the_terms_that_a_preset_has_of_its_own():
@@ -229,8 +235,8 @@ def test_the_log_of_a_run_with_a_preset_needs_no_preset():
 
 
 def test_a_whole_picture_has_the_style_of_a_whole_file():
-    painterly = presets.apply("painterly", run_of(size="full", weights="random"))
-    painterly = replace(painterly, stages=())
+    asked = run_of(size="full", weights="random")
+    painterly = replace(asked, **presets.settings("painterly", asked, given={"stages"}))
     assert (painterly.size, painterly.style_size, painterly.style_scale) == ("full", None, 1)
     runs.check_config(painterly)
 

@@ -106,4 +106,6 @@ def test_a_study_paints_what_is_missing_and_ends_in_a_table(pictures, tmp_path, 
     (settings.folder / "scores.csv").write_text("pair,letter,score\ncat,A,4\ncat,B,3\n")
     recipe.main(settings)
     assert painted.stat().st_mtime_ns == first
+    with pytest.raises(ValueError, match="is of other recipes"):
+        recipe.main(replace(settings, recipes=("again",)))
     assert len((settings.folder / "table.md").read_text().splitlines()) == 4

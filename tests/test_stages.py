@@ -168,6 +168,19 @@ def test_enlarging_leaves_grain_alike_on_old_pixels_and_between_them():
     assert np.max(variances) / np.min(variances) < 1.2
 
 
+def test_a_schedule_counts_the_steps_of_all_stages():
+    made = optimizers.scheduled("adam", lambda step: 0.1 / (1 + step), num_steps=4)
+    small, large = jnp.full((2, 2, 3), 0.5), jnp.full((4, 4, 3), 0.5)
+    transformation = made.transformation(jnp.float32(1))
+    state = transformation.init(small)
+    for _ in range(2):
+        _, state = transformation.update(small, state, small)
+    grown = made.resize(transformation.init(large), state)
+    updates, _ = transformation.update(large, grown, large)
+    # The third rate; Adam itself begins anew, with a step as long as the rate.
+    np.testing.assert_allclose(updates, -0.1 / 3, rtol=1e-4)
+
+
 # Runs
 
 

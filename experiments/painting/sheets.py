@@ -23,7 +23,12 @@ def shuffled(recipes: Sequence[str], pair: str) -> Key:
     Args:
       recipes: 26 at most.
       pair: whose sheet it is.
+
+    Raises:
+      ValueError: there are more.
     """
+    if len(recipes) > len(string.ascii_uppercase):
+        raise ValueError(f"a sheet has 26 letters, got {len(recipes)} recipes: name fewer")
     order = list(recipes)
     random.Random(f"sheet of {pair}").shuffle(order)
     return dict(zip(string.ascii_uppercase, order, strict=False))
@@ -39,6 +44,19 @@ def draw(path: Path, originals: Sequence[np.ndarray], painted: Mapping[str, np.n
 def write_key(path: Path, keys: Mapping[str, Key]) -> None:
     """Writes which letter is which recipe, for after the judgement."""
     path.write_text(json.dumps(keys, indent=1) + "\n", encoding="utf-8")
+
+
+def check_key(path: Path, keys: Mapping[str, Key]) -> None:
+    """Refuses letters that are other recipes than when the judge saw them.
+
+    Raises:
+      ValueError: the key that was written is another one; one line.
+    """
+    if json.loads(path.read_text(encoding="utf-8")) != keys:
+        raise ValueError(
+            f"{path} is of other recipes or pairs than those asked for: give the same, or another "
+            "--output-dir"
+        )
 
 
 def scores(path: Path, keys: Mapping[str, Key]) -> dict[str, dict[str, float]]:

@@ -67,6 +67,7 @@ def terms_of(config: RunConfig) -> dict[str, TermSpec]:
         value = getattr(config, word)
         if value:
             _check_is_there(word, name, terms)
+            _check_weights_are_of_layers(config, word, name, terms[name])
             terms[name] = replace(terms[name], **{field: value})
         elif value == () and field == "layers":
             # No layers at all: the term is left out.
@@ -169,6 +170,17 @@ def _check_is_there(word: str, name: str, terms: Mapping[str, Any]) -> None:
         raise ValueError(
             f"{_option(word)} is of the term {name!r}, which the objective has not: its terms are "
             f"{', '.join(terms)}"
+        )
+
+
+def _check_weights_are_of_layers(config: RunConfig, word: str, name: str, spec: TermSpec) -> None:
+    """Refuses other layers for a term with weights of its own: they would be those of no layer."""
+    weights = f"{word.removesuffix('s')}_weights"
+    has_others = word.endswith("_layers") and getattr(config, word) != spec.layers
+    if has_others and spec.layer_weights and not getattr(config, weights):
+        raise ValueError(
+            f"{_option(word)}: the term {name!r} has weights of its own layers: give "
+            f"{_option(weights)} as well"
         )
 
 

@@ -43,7 +43,7 @@ def settings(
     """
     preset = load(name)
     chosen = _of_one_run(preset, is_preview=config.weights == "random")
-    _check_steps(name, chosen.get("stages", ()), given)
+    _check_stages(name, chosen.get("stages", ()), config, given)
     if config.size == "full" and "style_size" not in given:
         # The size of a whole file has no factor.
         chosen.pop("style_scale", None)
@@ -51,8 +51,7 @@ def settings(
         chosen = dict(_of_a_sweep(*each) for each in chosen.items())
         chosen |= _typed(preset.sweep, SweepConfig)
     left_out = {*given, *(OF_TERMS if "objective" in given else ())}
-    if left_out & {"optimizer", "optimizers"}:
-        left_out.add("constants")
+    left_out |= _unfit(config, given)
     return {field: value for field, value in chosen.items() if field not in left_out}
 
 
@@ -64,12 +63,39 @@ def _of_one_run(preset: Preset, *, is_preview: bool) -> dict[str, Any]:
     return chosen | ({"terms": preset.terms} if preset.terms else {})
 
 
-def _check_steps(name: str, stages: tuple[str, ...], given: Collection[str]) -> None:
-    if "steps" in given and "stages" not in given and last_size(stages):
+def _check_stages(
+    name: str, stages: tuple[str, ...], config: RunConfig, given: Collection[str]
+) -> None:
+    """Refuses what goes with no stages, in the words of one who has asked for none."""
+    if not stages or "stages" in given:
+        return
+    if "steps" in given and last_size(stages):
         raise ValueError(
             f"the preset {name} has stages, which say how long the run goes on: leave --steps out, "
             "or give --stages auto"
         )
+    for option, is_asked in {
+        "--size full": config.size == "full",
+        "--tolerance": config.tolerance is not None,
+    }.items():
+        if is_asked:
+            raise ValueError(
+                f"the preset {name} has stages, and {option} is for a run of one size: leave it "
+                "out, or give --stages with nothing after it"
+            )
+
+
+def _unfit(config: StylizeConfig | SweepConfig, given: Collection[str]) -> set[str]:
+    """What a preset sets for its own optimizer and stages, where the user has others."""
+    found = set()
+    optimizers = config.optimizers if isinstance(config, SweepConfig) else (config.optimizer,)
+    if {"optimizer", "optimizers"} & set(given):
+        found.add("constants")
+        if "lbfgs" in optimizers:
+            found.add("carry_state")
+    if "stages" in given and not config.stages:
+        found.add("carry_state")
+    return found
 
 
 def _typed(values: Mapping[str, Any], kind: type[RunConfig]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nst_jax.runlog import layout
-from nst_jax.runlog.record import RunRecord
+from nst_jax.runlog.record import LoggedStage, RunRecord
 from nst_jax.runlog.writing import RunLog
 from nst_jax.system import files
 
@@ -59,7 +59,7 @@ def _new_log(path: Path, parts: Sequence[RunRecord], config: Mapping[str, Any]) 
         },
         references=first.references,
         masks=first.masks,
-        stages=first.stages,
+        stages=_stages_of(parts),
         metrics=list(dict.fromkeys(name for part in parts for name in part.metrics)),
         contents={name: picture for part in parts for name, picture in part.contents.items()},
         styles={name: style for part in parts for name, style in part.styles.items()},
@@ -67,6 +67,15 @@ def _new_log(path: Path, parts: Sequence[RunRecord], config: Mapping[str, Any]) 
         num_snapshots=max(len(part.snapshot_steps) for part in parts),
         chunk_length=first.attributes["chunk_length"],
     )
+
+
+def _stages_of(parts: Sequence[RunRecord]) -> list[LoggedStage]:
+    """Each as large as the largest content of all parts in it."""
+    alike = zip(*(part.stages for part in parts), strict=True)
+    return [
+        LoggedStage(max(x.height for x in each), max(x.width for x in each), each[0].stop)
+        for each in alike
+    ]
 
 
 def _check_alike(path: Path, parts: Sequence[RunRecord]) -> None:

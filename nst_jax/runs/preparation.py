@@ -266,7 +266,12 @@ def problem_of(
     config: RunConfig, feature_fn: FeatureFn, pictures: Pictures, *, say: Say = inform
 ) -> Problem:
     """What the variants of a content minimise; see `problem.make_problem`."""
-    made = make_terms(config)
+    return _problem_of_terms(make_terms(config), config, feature_fn, say, pictures)
+
+
+def _problem_of_terms(
+    made: dict[str, Term], config: RunConfig, feature_fn: FeatureFn, say: Say, pictures: Pictures
+) -> Problem:
     specs = terms_of(config)
     return make_problem(
         feature_fn,
@@ -289,7 +294,9 @@ def problem_of(
 def _problems_of(
     config: Config, network: Network, pictures: Mapping[str, Pictures], say: Say
 ) -> Problems:
-    return Problems(pictures, partial(problem_of, config, network.feature_fn, say=say))
+    # Terms are made once: a function of one's own makes others each time, which compile anew.
+    made = make_terms(config)
+    return Problems(pictures, partial(_problem_of_terms, made, config, network.feature_fn, say))
 
 
 def _stages_of(

@@ -160,7 +160,8 @@ class Problem:
 class Problems:
     """The problem of each content, by its name: made when it is asked for, the last one kept.
 
-    Targets of a folder of pictures would fill the memory, and the first step would wait for them.
+    Targets of a folder of pictures would fill the memory. Where layers are balanced by their
+    targets, the log asks for all of them once, before the first step.
     """
 
     def __init__(

@@ -151,8 +151,8 @@ def create_log(run: Run, path: Path, origin: Mapping[str, str] = MappingProxyTyp
     """
     steps, every = run.schedule.steps, run.schedule.snapshot_every
     first = run.problem.pictures
-    # Styles that go with one content are logged as they are used.
-    styles = first.styles if len(run.pictures) == 1 else first.own_colors
+    # Styles that go with one content are logged as they are used. A share of several may have one.
+    styles = first.own_colors if run.settings["contents"] else first.styles
     return RunLog.create(
         path,
         attributes={**_attributes(run), **origin},
