@@ -274,7 +274,7 @@ def sgd(
     return optax.sgd(learning_rate)
 
 
-def lbfgs(memory: int = _MEMORY) -> optax.GradientTransformationExtraArgs:
+def lbfgs(*, memory: int = _MEMORY) -> optax.GradientTransformationExtraArgs:
     """L-BFGS with optax's zoom line search; it has no learning rate.
 
     x += a d, where d = -H g, H is the inverse Hessian that the last differences of x and g let
@@ -319,7 +319,7 @@ def _lbfgs_of_rate(
     learning_rate: Any, *, form: OptimizerForm = "keras", memory: float = _MEMORY
 ) -> optax.GradientTransformationExtraArgs:
     del learning_rate, form
-    return lbfgs(int(memory))
+    return lbfgs(memory=int(memory))
 
 
 _TABLE = {
