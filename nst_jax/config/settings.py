@@ -26,7 +26,7 @@ from nst_jax.config.terms import TermSpec
 from nst_jax.system import plain
 
 # Of --crop: at most 9999 to 1, in either direction.
-_FORM = re.compile(r"([1-9]\d{0,3}):([1-9]\d{0,3})")
+_CROP = re.compile(r"([1-9]\d{0,3}):([1-9]\d{0,3})")
 
 ResultSuffix = Literal[".png", ".jpg", ".tif", ".webp"]
 Size = int | Literal["full"]
@@ -175,7 +175,7 @@ class RunConfig:
         """
         if self.crop is None:
             return None
-        found = _FORM.fullmatch(self.crop)
+        found = _CROP.fullmatch(self.crop)
         if not found:
             raise ValueError(f"--crop {self.crop}: expected W:H in whole numbers, such as 4:3")
         width, height = map(int, found.groups())

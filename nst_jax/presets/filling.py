@@ -30,7 +30,8 @@ def settings(
     """What a preset sets, as fields of the run's settings.
 
     An objective that the user has named replaces the terms of the preset, and all that it says of
-    them; its network and method stay. An optimizer that the user has named has its own constants.
+    them; its network and method stay. An optimizer that the user has named has none of the preset's
+    constants, and begins anew in each stage.
 
     Args:
       name: of the preset.
@@ -87,15 +88,9 @@ def _check_stages(
 
 def _unfit(config: StylizeConfig | SweepConfig, given: Collection[str]) -> set[str]:
     """What a preset sets for its own optimizer and stages, where the user has others."""
-    found = set()
-    optimizers = config.optimizers if isinstance(config, SweepConfig) else (config.optimizer,)
     if {"optimizer", "optimizers"} & set(given):
-        found.add("constants")
-        if "lbfgs" in optimizers:
-            found.add("carry_state")
-    if "stages" in given and not config.stages:
-        found.add("carry_state")
-    return found
+        return {"constants", "carry_state"}
+    return {"carry_state"} if "stages" in given and not config.stages else set()
 
 
 def _typed(values: Mapping[str, Any], kind: type[RunConfig]) -> dict[str, Any]:
