@@ -1,0 +1,16 @@
+"""Pictures larger than a device: an objective that never has the whole network in memory.
+
+What leaves the poolings is kept, and what lies between two of them is computed in strips of rows,
+twice: once for the sums of the terms, once for the gradient. That is exact, because a term is a sum
+over locations (`terms.Term.measure`), and takes one more forward pass.
+
+    objective = strips.in_strips(objective, rows=64)
+
+is the same objective; a run by `driver` takes it as any other.
+"""
+
+from nst_jax.strips.objective import in_strips
+from nst_jax.strips.stepping import evaluation
+from nst_jax.strips.targets import targets_of
+
+__all__ = ["evaluation", "in_strips", "targets_of"]
