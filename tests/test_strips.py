@@ -1,5 +1,6 @@
 """Strips of rows: the losses, gradients and targets of the whole, in less memory."""
 
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -8,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nst_jax import driver, optimizers, steps, strips, terms, vgg
+from nst_jax import driver, optimizers, runs, steps, strips, terms, vgg
 from nst_jax.strips import from_python
 from nst_jax.strips.sections import Section, sections_of, strips_of
+from nst_jax.system import memory
 
 LAYERS = ("block1_conv1", "block2_conv1", "block2_conv2", "block3_conv1")
 TERMS = {
@@ -224,3 +226,26 @@ def test_targets_of_sums_and_of_the_whole_are_those_of_whole_pictures(vgg_params
         jax.tree.leaves_with_path(expected), jax.tree.leaves(found), strict=True
     ):
         assert relative_error(other, one) < 2e-6, jax.tree_util.keystr(path)
+
+
+def test_a_run_computes_in_strips_what_does_not_fit_and_is_repeated_so(stylize, monkeypatch):
+    """How much was free at first is in the log, and is not asked for again."""
+    monkeypatch.setattr(memory, "available_bytes", lambda: 8 * 176 * 400)
+    staged = replace(stylize, size=28, stages=("16:2", "28:2"))
+    lines: list[str] = []
+    record = runs.stylize_files(staged, say=lines.append, progress=False).record
+    assert "in strips of 128 rows, which take less memory: each is computed twice" in lines
+    assert record.attributes["strip_rows"] == 128
+    assert record.attributes["whole_pixels"] == 400
+    whole = replace(staged, strips="off", log=staged.log.with_name("whole.h5"), force=True)
+    expected = runs.stylize_files(whole, say=lines.append, progress=False).record
+    np.testing.assert_array_equal(record.rows.total[:2], expected.rows.total[:2])
+    np.testing.assert_allclose(record.rows.total[2:], expected.rows.total[2:], rtol=1e-4)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 2**40)
+    assert runs.rerun(staged.log, say=lines.append, progress=False).exit_code == 0
+
+
+def test_strips_without_rows_are_refused_before_work(stylize):
+    with pytest.raises(ValueError, match="number of rows of a strip must be at least 1, got 0"):
+        runs.stylize_files(replace(stylize, strips=0), progress=False)
+    assert not stylize.output.exists()

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
@@ -92,6 +93,35 @@ def features(
     x = vgg.with_border(jnp.asarray(image), vgg.anatomy(feature_fn).border)
     found, _ = _first_pass(measuring.cuts_of(feature_fn, {"": reader}), {"": ()}, x, rows)
     return measuring.merged_maps(found)[""]
+
+
+def losses_without_features(
+    objective: Partial, image: Array, *, rows: int
+) -> dict[str, Float[np.ndarray, "part"]]:
+    """`terms.losses_without_features` in strips.
+
+    Args:
+      objective: of `terms.compose`.
+      image: any picture of the size of the image.
+      rows: of a strip.
+    """
+    own = {name: term for name, term in terms.terms_of(objective).items() if term.layers}
+    targets = terms.targets_of(objective)
+    cuts = [
+        cut._replace(network=Partial(_without_features, cut.network))
+        for cut in measuring.cuts_of(terms.feature_fn_of(objective), own)
+    ]
+    found, _ = _first_pass(cuts, targets, jit_prepare(objective, image), rows)
+    sums = measuring.merged([each for each, _ in found], own)
+    maps = measuring.merged_maps(found)
+    return {
+        name: np.asarray(part_losses(term, targets[name], image, sums[name], maps.get(name)))
+        for name, term in own.items()
+    }
+
+
+def _without_features(network: Partial, x: Array) -> dict[str, Array]:
+    return jax.tree.map(jnp.zeros_like, network(x))
 
 
 # Kept, so that its programs are found again.
