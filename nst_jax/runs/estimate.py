@@ -5,16 +5,17 @@ A picture is taken for a square of its longest side, the most that it can be.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from nst_jax import backend, compiler, driver, objective, optimizers, vgg, weights
+from nst_jax import backend, compiler, driver, objective, optimizers, strips, terms, vgg, weights
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS, Arch, Pooling, Precision
 from nst_jax.steps import Hyperparameters, single
+from nst_jax.strips import ROWS
 from nst_jax.system import environment, memory
-from nst_jax.terms import FeatureFn, Objective, Weights
+from nst_jax.terms import FeatureFn, Objective, View, Weights
 
 _TRIED_SIZE = 512
 _TRIED_STEPS = 2
@@ -36,19 +37,23 @@ class Estimate(NamedTuple):
     Attributes:
       program_bytes: of the program with its arguments, on one device.
       rematerialized_bytes: of the program with --rematerialize.
+      strips_bytes: of the programs in strips, one variant at a time.
       process_bytes: on a CPU, of the rest of the process; else 0.
       available: bytes that a program may take, four fifths of what is free.
       seconds_a_step: of all variants together.
       largest_size: that fits with so many variants.
+      largest_size_in_strips: of one variant.
       most_variants: that fit with this size.
     """
 
     program_bytes: int
     rematerialized_bytes: int
+    strips_bytes: int
     process_bytes: int
     available: int
     seconds_a_step: float
     largest_size: int
+    largest_size_in_strips: int
     most_variants: int
 
 
@@ -82,6 +87,8 @@ def estimate(
     params = weights.random_params(arch=arch)
     problem = Problem(params, arch=arch, pooling=pooling, precision=precision)
     needed = problem.bytes(size, variants)
+    in_strips = problem.in_strips(ROWS)
+    strips_bytes = in_strips.bytes(size, 1)
     tried = min(size, _TRIED_SIZE)
     make_objective = problem.compile_objective(tried)
     present = problem.other_bytes()
@@ -90,10 +97,12 @@ def estimate(
     return Estimate(
         program_bytes=needed,
         rematerialized_bytes=problem.rematerialized().bytes(size, variants),
+        strips_bytes=strips_bytes,
         process_bytes=present,
         available=available,
         seconds_a_step=seconds,
         largest_size=_largest_size(problem, size, variants, needed, available),
+        largest_size_in_strips=_largest_size(in_strips, size, 1, strips_bytes, available),
         most_variants=_most_variants(problem, size, variants, needed, available),
     )
 
@@ -128,8 +137,17 @@ class Problem:
     Random weights do: they are as large and as fast as trained ones.
     """
 
-    def __init__(self, params: weights.Params, *, precision: Precision, **options):
+    def __init__(
+        self,
+        params: weights.Params,
+        *,
+        precision: Precision,
+        rows: int | None = None,
+        **options: Any,
+    ):
+        """Args: `rows`: of a strip, or None; `options`: of `vgg.feature_fn`."""
         self._params = params
+        self._rows = rows
         self._options = {"precision": precision, **options}
         self._feature_fn = vgg.feature_fn(
             params,
@@ -142,6 +160,10 @@ class Problem:
     def rematerialized(self) -> "Problem":
         """The same with activations that are computed twice."""
         return Problem(self._params, **self._options, rematerialize=True)
+
+    def in_strips(self, rows: int) -> "Problem":
+        """The same in strips of so many rows."""
+        return Problem(self._params, **self._options, rows=rows)
 
     def other_bytes(self) -> int:
         """On a CPU what the process holds by now beside the network, an argument; elsewhere 0.
@@ -157,14 +179,27 @@ class Problem:
         """Of the program, arguments included."""
         shape = (size, size, 3)
         picture = jax.ShapeDtypeStruct(shape, np.float32)
-        loss = jax.eval_shape(_objective, self._feature_fn, picture)
+        loss = self._divided(jax.eval_shape(_objective, self._feature_fn, picture))
         lanes = driver.abstract_lanes(variants, shape, _WEIGHTS, optimizer=self._optimizer)
         return driver.step_bytes(loss, *lanes, optimizer=self._optimizer)
 
     def compile_objective(self, size: int) -> Callable[[], Objective]:
         """What gives the objective of a picture of noise: its targets are another program."""
+        if self._rows:
+            return partial(self._objective_in_strips, _noise(size))
         arguments = self._feature_fn, _noise(size)
-        return partial(compiler.Program(_objective).lower(*arguments).compile(), *arguments)
+        compiled = compiler.Program(_targets).lower(*arguments).compile()
+        return lambda: objective.make_objective(self._feature_fn, compiled(*arguments))
+
+    def _objective_in_strips(self, picture: np.ndarray) -> Objective:
+        own = objective.report_terms(CONTENT_LAYERS, STYLE_LAYERS)
+        pieces = [View(picture, {})]
+        read = {"content": pieces, "style": pieces}
+        targets = strips.targets_of(self._feature_fn, own, read, rows=self._rows or ROWS)
+        return self._divided(terms.of_targets(self._feature_fn, own, targets))
+
+    def _divided(self, loss: Any) -> Objective:
+        return strips.in_strips(loss, self._rows) if self._rows else loss
 
     def seconds_a_step(self, loss: Objective, size: int) -> float:
         """From some steps of one variant."""
@@ -198,14 +233,18 @@ def _noise(size: int) -> np.ndarray:
 
 
 def _objective(feature_fn: FeatureFn, picture: jax.Array) -> Objective:
-    targets = objective.compute_targets(
+    return objective.make_objective(feature_fn, _targets(feature_fn, picture))
+
+
+# Without the network, of which a program would return a copy.
+def _targets(feature_fn: FeatureFn, picture: jax.Array) -> objective.ReportTargets:
+    return objective.compute_targets(
         feature_fn,
         picture,
         picture,
         content_layers=CONTENT_LAYERS,
         style_layers=STYLE_LAYERS,
     )
-    return objective.make_objective(feature_fn, targets)
 
 
 def in_words(found: Estimate, *, size: int, variants: int, steps: int) -> str:
@@ -220,8 +259,11 @@ def in_words(found: Estimate, *, size: int, variants: int, steps: int) -> str:
         f"{found.available / 1e9:.2f} GB and takes {found.program_bytes / 1e9:.2f} GB: "
         f"{'it fits' if fits else 'IT DOES NOT FIT'}",
         f"with --rematerialize the program takes {found.rematerialized_bytes / 1e9:.2f} GB",
+        f"with --strips {ROWS} one variant takes {found.strips_bytes / 1e9:.2f} GB"
+        f"{'' if fits else ': stylize and sweep choose that by themselves'}",
         f"time: {1e3 * seconds:.4g} ms a step, {_duration(steps * seconds)} in all",
-        f"largest size with so many variants: {found.largest_size} pixels",
+        f"largest size with so many variants: {found.largest_size} pixels; of one in strips: "
+        f"{found.largest_size_in_strips}",
         f"most variants in one program of this size: {found.most_variants}; a sweep runs more in "
         "batches",
     ]

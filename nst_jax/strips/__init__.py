@@ -9,13 +9,14 @@ over locations (`terms.Term.measure`), and takes one more forward pass.
 is the same objective; a run by `driver` takes it as any other.
 """
 
-from nst_jax.strips.division import Division, division_for
+from nst_jax.strips.division import ROWS, Division, division_for
 from nst_jax.strips.from_python import losses_without_features
 from nst_jax.strips.objective import in_strips
 from nst_jax.strips.stepping import are_in, evaluation, opened
 from nst_jax.strips.targets import targets_of
 
 __all__ = [
+    "ROWS",
     "Division",
     "are_in",
     "division_for",
