@@ -42,7 +42,6 @@ class Estimate(NamedTuple):
       available: bytes that a program may take, four fifths of what is free.
       seconds_a_step: of all variants together.
       largest_size: that fits with so many variants.
-      largest_size_in_strips: of one variant.
       most_variants: that fit with this size.
     """
 
@@ -53,7 +52,6 @@ class Estimate(NamedTuple):
     available: int
     seconds_a_step: float
     largest_size: int
-    largest_size_in_strips: int
     most_variants: int
 
 
@@ -87,8 +85,6 @@ def estimate(
     params = weights.random_params(arch=arch)
     problem = Problem(params, arch=arch, pooling=pooling, precision=precision)
     needed = problem.bytes(size, variants)
-    in_strips = problem.in_strips(ROWS)
-    strips_bytes = in_strips.bytes(size, 1)
     tried = min(size, _TRIED_SIZE)
     make_objective = problem.compile_objective(tried)
     present = problem.other_bytes()
@@ -97,12 +93,11 @@ def estimate(
     return Estimate(
         program_bytes=needed,
         rematerialized_bytes=problem.rematerialized().bytes(size, variants),
-        strips_bytes=strips_bytes,
+        strips_bytes=problem.in_strips(ROWS).bytes(size, 1),
         process_bytes=present,
         available=available,
         seconds_a_step=seconds,
         largest_size=_largest_size(problem, size, variants, needed, available),
-        largest_size_in_strips=_largest_size(in_strips, size, 1, strips_bytes, available),
         most_variants=_most_variants(problem, size, variants, needed, available),
     )
 
@@ -146,13 +141,12 @@ class Problem:
         **options: Any,
     ):
         """Args: `rows`: of a strip, or None; `options`: of `vgg.feature_fn`."""
-        self._params = params
-        self._rows = rows
+        self._params, self._rows = params, rows
+        options = {"convolutions": vgg.fastest_convolutions(precision), **options}
         self._options = {"precision": precision, **options}
         self._feature_fn = vgg.feature_fn(
             params,
             (*STYLE_LAYERS, *CONTENT_LAYERS),
-            convolutions=vgg.fastest_convolutions(precision),
             **self._options,
         )
         self._optimizer = optimizers.named("adam")
@@ -262,8 +256,7 @@ def in_words(found: Estimate, *, size: int, variants: int, steps: int) -> str:
         f"with --strips {ROWS} one variant takes {found.strips_bytes / 1e9:.2f} GB"
         f"{'' if fits else ': stylize and sweep choose that by themselves'}",
         f"time: {1e3 * seconds:.4g} ms a step, {_duration(steps * seconds)} in all",
-        f"largest size with so many variants: {found.largest_size} pixels; of one in strips: "
-        f"{found.largest_size_in_strips}",
+        f"largest size with so many variants: {found.largest_size} pixels",
         f"most variants in one program of this size: {found.most_variants}; a sweep runs more in "
         "batches",
     ]

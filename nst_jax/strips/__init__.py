@@ -4,9 +4,9 @@ What leaves the poolings is kept, and what lies between two of them is computed 
 twice: once for the sums of the terms, once for the gradient. That is exact, because a term is a sum
 over locations (`terms.Term.measure`), and takes one more forward pass.
 
-    objective = strips.in_strips(objective, rows=64)
+    in_strips(objective, rows=64)
 
-is the same objective; a run by `driver` takes it as any other.
+is the same objective; `stylize` and `driver` take it as any other.
 """
 
 from nst_jax.strips.division import ROWS, Division, division_for
