@@ -1,4 +1,11 @@
-"""Pictures as arrays: 8 bits, gray, alpha, other sizes."""
+"""Pictures as arrays: 8 bits, gray, alpha, other sizes.
+
+A picture of 100 megapixels takes 1.2 GB as floats. So whatever needs an array between input and
+output works on some rows at a time, see `bands`.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -11,6 +18,30 @@ Box = tuple[float, float, float, float]
 
 # JPEG in color makes the channels of a gray picture differ, by up to this many of 255 levels.
 _GRAY_LEVELS = 3
+# Values a band: few enough for the cache of a processor core, many enough for NumPy's overhead.
+_BAND = 2**17
+
+
+def bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices of the rows of a picture, in order: each of few rows, together all of them.
+
+    Args:
+      shape: (h, w, c).
+    """
+    height, width, channels = shape
+    rows = max(1, _BAND // max(1, width * channels))
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+
+
+def _by_pieces(
+    convert: Callable[[np.ndarray], np.ndarray], values: np.ndarray, kind: Any
+) -> np.ndarray:
+    """The same as `convert(values).astype(kind)` of a function that takes each value alone."""
+    flat, found = values.reshape(-1), np.empty(values.size, kind)
+    for start in range(0, flat.size, _BAND):
+        piece = slice(start, start + _BAND)
+        found[piece] = convert(flat[piece])
+    return found.reshape(values.shape)
 
 
 def to_uint8(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
@@ -27,7 +58,9 @@ def to_uint8(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """
     image = pixels.as_array("image", image)
     pixels.check_values("image", image)
-    return np.rint(np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8)
+    return _by_pieces(
+        lambda part: np.rint(np.clip(part, 0, 1) * np.float32(255)), np.asarray(image), np.uint8
+    )
 
 
 def from_uint8(array: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -76,8 +109,11 @@ def is_gray(image: Float[np.ndarray, "h w 3"]) -> bool:
     Raises:
       ValueError: the array is no picture in [0, 1].
     """
-    levels = to_uint8(pixels.check_picture("image", image))
-    return bool(np.ptp(levels, axis=-1).max() <= _GRAY_LEVELS)
+    image = np.asarray(pixels.check_picture("image", image))
+    # Most pictures in color are known by their first rows.
+    return all(
+        np.ptp(to_uint8(image[rows]), axis=-1).max() <= _GRAY_LEVELS for rows in bands(image.shape)
+    )
 
 
 def spread_first_channel(image: np.ndarray) -> np.ndarray:
@@ -116,10 +152,14 @@ def with_alpha(
         raise ValueError(
             f"`alpha` must have the image's height and width, {levels.shape[:2]}, got {alpha.shape}"
         )
-    share = from_uint8(alpha)[..., None]
-    # Where the share is 0, nobody sees the color: divide by 1 to have a finite one.
-    color = np.clip(1 - (1 - from_uint8(levels)) / np.where(share > 0, share, 1), 0, 1)
-    return np.concatenate([to_uint8(color), alpha[..., None]], axis=-1)
+    found = np.empty((*alpha.shape, 4), np.uint8)
+    found[..., 3] = alpha
+    for rows in bands(found.shape):
+        share = from_uint8(alpha[rows])[..., None]
+        # Where the share is 0, nobody sees the color: divide by 1 to have a finite one.
+        color = 1 - (1 - from_uint8(levels[rows])) / np.where(share > 0, share, 1)
+        found[rows, :, :3] = to_uint8(np.clip(color, 0, 1))
+    return found
 
 
 def resize(
@@ -187,14 +227,9 @@ def check_sides(height: int, width: int) -> None:
 
 def _resample(image: np.ndarray, height: int, width: int, box: Box | None = None) -> np.ndarray:
     check_sides(height, width)
-    image = image.astype(np.float32)
+    found = np.empty((height, width, 3), np.float32)
     # Pillow resizes floats in one channel only, so each channel goes alone.
-    channels = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(image[..., channel])).resize(
-                (width, height), Image.Resampling.LANCZOS, box=box
-            )
-        )
-        for channel in range(3)
-    ]
-    return np.clip(np.stack(channels, axis=-1), 0, 1)
+    for channel in range(3):
+        plane = Image.fromarray(np.ascontiguousarray(image[..., channel], np.float32))
+        found[..., channel] = plane.resize((width, height), Image.Resampling.LANCZOS, box=box)
+    return np.clip(found, 0, 1, out=found)
