@@ -231,5 +231,6 @@ def _resample(image: np.ndarray, height: int, width: int, box: Box | None = None
     # Pillow resizes floats in one channel only, so each channel goes alone.
     for channel in range(3):
         plane = Image.fromarray(np.ascontiguousarray(image[..., channel], np.float32))
-        found[..., channel] = plane.resize((width, height), Image.Resampling.LANCZOS, box=box)
+        resized = plane.resize((width, height), Image.Resampling.LANCZOS, box=box)
+        found[..., channel] = np.asarray(resized)
     return np.clip(found, 0, 1, out=found)
