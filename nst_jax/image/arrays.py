@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt8, UInt16
 from PIL import Image
 
 from nst_jax import pixels
@@ -56,11 +56,19 @@ def to_uint8(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     Raises:
       ValueError: there is a NaN, or a value far outside; the array is not of floats.
     """
+    return _to_levels(image, np.uint8)
+
+
+def to_uint16(image: Float[np.ndarray, "*shape"]) -> UInt16[np.ndarray, "*shape"]:
+    """Rounds values in [0, 1] to the nearest of 65536 levels, as `to_uint8` does to 256."""
+    return _to_levels(image, np.uint16)
+
+
+def _to_levels(image: np.ndarray, kind: type[np.unsignedinteger]) -> np.ndarray:
     image = pixels.as_array("image", image)
     pixels.check_values("image", image)
-    return _by_pieces(
-        lambda part: np.rint(np.clip(part, 0, 1) * np.float32(255)), np.asarray(image), np.uint8
-    )
+    peak = np.float32(np.iinfo(kind).max)
+    return _by_pieces(lambda part: np.rint(np.clip(part, 0, 1) * peak), np.asarray(image), kind)
 
 
 def from_uint8(array: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -131,15 +139,16 @@ def spread_first_channel(image: np.ndarray) -> np.ndarray:
 
 
 def with_alpha(
-    levels: UInt8[np.ndarray, "h w 3"], alpha: UInt8[np.ndarray, "h w"]
-) -> UInt8[np.ndarray, "h w 4"]:
+    levels: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"],
+    alpha: UInt8[np.ndarray, "h w"],
+) -> UInt8[np.ndarray, "h w 4"] | UInt16[np.ndarray, "h w 4"]:
     """Takes the white out of a picture that lies on white, and adds the alpha channel.
 
     A pixel on white is share x color + (1 - share) x white, where share = alpha / 255. So its
     color is 1 - (1 - pixel) / share.
 
     Args:
-      levels: RGB on white.
+      levels: RGB on white, in 8 or 16 bits.
       alpha: 0 where nothing of the picture is seen, 255 where all is.
 
     Returns:
@@ -152,13 +161,14 @@ def with_alpha(
         raise ValueError(
             f"`alpha` must have the image's height and width, {levels.shape[:2]}, got {alpha.shape}"
         )
-    found = np.empty((*alpha.shape, 4), np.uint8)
-    found[..., 3] = alpha
+    kind = levels.dtype.type
+    found = np.empty((*alpha.shape, 4), kind)
     for rows in bands(found.shape):
         share = from_uint8(alpha[rows])[..., None]
+        missing = 1 - levels[rows] / np.float32(np.iinfo(kind).max)
         # Where the share is 0, nobody sees the color: divide by 1 to have a finite one.
-        color = 1 - (1 - from_uint8(levels[rows])) / np.where(share > 0, share, 1)
-        found[rows, :, :3] = to_uint8(np.clip(color, 0, 1))
+        color = 1 - missing / np.where(share > 0, share, 1)
+        found[rows] = _to_levels(np.concatenate([np.clip(color, 0, 1), share], axis=-1), kind)
     return found
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from nst_jax.image import formats
+from nst_jax.image import formats, profiles
 from nst_jax.image.arrays import to_uint8
 from nst_jax.system import files
 
@@ -192,7 +192,8 @@ def _to_srgb(picture: Image.Image, icc: bytes | None, notes: list[str]) -> Image
 
     A picture in RGB is converted in its place: a large one must not be there twice.
     """
-    if icc:
+    # Files of ours have it: there is nothing to convert.
+    if icc and icc != profiles.srgb():
         try:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
             mode, fitting = _ICC_MODES[profile.profile.xcolor_space.strip()]

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageChops
 
-from nst_jax.image import arrays, decoding
+from nst_jax.image import arrays, decoding, profiles
 
 # Resizes a picture; appends to the list what the user should be told.
 _Resize = Callable[[Image.Image, list[str]], Image.Image]
@@ -141,6 +141,23 @@ def longest_side(path: str | os.PathLike[str]) -> int:
     """
     with decoding.opened(Path(path)) as picture:
         return max(picture.size)
+
+
+def profile_of(path: str | os.PathLike[str]) -> bytes | None:
+    """Reads the color profile of a picture, to give it to a result by `save`.
+
+    Args:
+      path: as `load`.
+
+    Returns:
+      The profile (ICC); None: there is none, or none to which a picture in RGB can be converted.
+
+    Raises:
+      ValueError, OSError: as `load`.
+    """
+    with decoding.opened(Path(path)) as picture:
+        profile = picture.info.get("icc_profile")
+    return profile if profile and profiles.is_for_rgb(profile) else None
 
 
 def _load(path: Path, resize: _Resize) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
