@@ -6,6 +6,7 @@ import re
 import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import ExifTags, Image, ImageCms, ImageFile
 
 import nst_jax
 from nst_jax import image
-from nst_jax.image import decoding
+from nst_jax.image import arrays, decoding
 
 ORIENTATION = ExifTags.Base.Orientation
 # Three columns, two rows, six colors far from one another.
@@ -1376,3 +1377,46 @@ def test_16_bits_are_refused_where_there_are_none(tmp_path):
         image.save(tmp_path / "out.jpg", np.zeros((4, 4, 3), np.float32), depth=16)
     with pytest.raises(ValueError, match="has 8 bits"):
         image.save(tmp_path / "out.png", np.zeros((4, 4, 3), np.uint8), depth=16)
+
+
+# Large pictures
+
+
+LARGE = (1024, 1024, 3)
+LEVELS = np.full(LARGE, 128, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("work", "bytes_a_value"),
+    [
+        (image.to_uint8, 1),
+        (image.to_uint16, 2),
+        (image.is_gray, 0),
+        (lambda x: image.with_colors_of(x, x), 4),
+        (lambda x: image.match_colors(x, x[:99]), 4),
+        (lambda x: arrays.with_alpha(LEVELS, LEVELS[..., 0]), 4 / 3),
+    ],
+    ids=["8 bits", "16 bits", "gray", "colors", "matched", "alpha"],
+)
+def test_work_on_a_picture_takes_little_more_memory_than_its_result(work, bytes_a_value):
+    picture = np.full(LARGE, 0.5, np.float32)
+    tracemalloc.start()
+    try:
+        work(picture)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # A float of 64 bits for each of a band's values, four times: less than one more picture.
+    assert peak < bytes_a_value * picture.size + 32 * arrays._BAND < 2 * picture.nbytes
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (7, 5, 3), (3, 200_000, 3), (1000, 50, 4)])
+def test_bands_are_all_rows_in_order(shape):
+    rows = np.concatenate([np.arange(shape[0])[band] for band in arrays.bands(shape)])
+    np.testing.assert_array_equal(rows, np.arange(shape[0]))
+
+
+def test_a_picture_in_rgb_is_decoded_once(tmp_path):
+    Image.fromarray(SIX).save(tmp_path / "six.png")
+    with decoding.opened(tmp_path / "six.png") as picture:
+        assert decoding.decoded(picture, [])[0] is picture
