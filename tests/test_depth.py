@@ -1,5 +1,7 @@
 """Results of 16 bits a color, and results in the color profile of their content."""
 
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -61,6 +63,19 @@ def test_a_killed_run_of_16_bits_is_resumed_to_the_same_bytes(deep, tmp_path):
     assert runs.resume(deep.log, say=quiet, progress=False).exit_code == 0
     np.testing.assert_array_equal(levels_of(deep.output), levels_of(whole.output))
     assert runs.rerun(deep.log, say=quiet, answer=quiet, progress=False).exit_code == 0
+
+
+def test_a_run_that_is_stopped_in_an_early_stage_has_16_bits_of_the_last_size(deep):
+    def stop(chunk):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    staged = replace(deep, stages=("16:2", "28:2"), size=28, steps=4)
+    record = paint(staged, on_chunk=stop)
+    assert record.status == "interrupted"
+    assert int(record.steps_done[0]) <= 2
+    assert levels_of(deep.output).shape == record.content.shape
+    # Those of 8 bits are rounded before they are enlarged as well.
+    np.testing.assert_allclose(levels_of(deep.output) / 257, record.picture_of(0), atol=2)
 
 
 def test_a_log_of_8_bits_says_that_it_has_no_more(stylize, quick_to_compile):
