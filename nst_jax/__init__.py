@@ -1,8 +1,8 @@
 """Neural style transfer by optimisation, in JAX.
 
 What lies at the top of this folder is the library: pure functions on JAX, without a file, a log or
-a screen. What lies in a folder, but for `losses`, `terms` and `metrics`, is the machinery of the
-`nst-jax` command.
+a screen. What lies in a folder, but for `losses`, `terms`, `strips` and `metrics`, is the machinery
+of the `nst-jax` command.
 
 The modules are loaded when they are first used (PEP 562): `from nst_jax import losses` brings
 JAX and nothing else, and `import nst_jax` brings nothing at all.
@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax import solve as solve
     from nst_jax import squeezenet as squeezenet
     from nst_jax import stages as stages
+    from nst_jax import strips as strips
     from nst_jax import terms as terms
     from nst_jax import vgg as vgg
     from nst_jax import weights as weights
@@ -75,6 +76,7 @@ _MODULES = {
     "solve": "solve",
     "squeezenet": "squeezenet",
     "stages": "stages",
+    "strips": "strips",
     "terms": "terms",
     "vgg": "vgg",
     "weights": "weights",

@@ -25,6 +25,7 @@ from nst_jax.compiler import Program
 from nst_jax.optimizers import Optimizer
 from nst_jax.scalars import is_number
 from nst_jax.steps import History, Hyperparameters, State, init_state, step_variants
+from nst_jax.strips import account, stepping
 from nst_jax.terms import Losses, Objective, Weights
 
 MAX_STEPS = 1_000_000
@@ -117,7 +118,8 @@ def default_chunk_length(
     """
     # With the types of a run, whose program then need not be traced again.
     limit = jnp.zeros((), jnp.int32)
-    lowered = _jit_step.lower(objective, hyper, state, limit, optimizer=optimizer)
+    whole = stepping.opened(objective)[0] if stepping.are_in(objective) else objective
+    lowered = _jit_step.lower(whole, hyper, state, limit, optimizer=optimizer)
     # A compiler that does not count operations gives None: chunks are then as long as they may be.
     flops = (lowered.cost_analysis() or {}).get("flops", 0.0)
     seconds = lanes * max(flops, 1.0) / _ASSUMED_RATE.get(backend.platform(), 1e11)
@@ -166,6 +168,8 @@ def step_bytes(
     Raises:
       RuntimeError: the compiler for this device does not tell.
     """
+    if stepping.are_in(objective) and default_driver() == "python":
+        return account.compile_all(objective, hyper, state, optimizer=optimizer)
     limit = jnp.zeros((), jnp.int32)
     return _bytes_of(_jit_step.lower(objective, hyper, state, limit, optimizer=optimizer).compile())
 
@@ -193,6 +197,9 @@ def compile_ahead(
       RuntimeError: as `step_bytes`.
     """
     start = time.perf_counter()
+    if stepping.are_in(objective) and driver == "python":
+        needed = account.compile_all(objective, hyper, state, optimizer=optimizer)
+        return Compiled(time.perf_counter() - start, needed)
     limit = jnp.zeros((), jnp.int32)
     if driver == "scan":
         lowered = _jit_scan.lower(
@@ -319,6 +326,8 @@ def _chunk_function(
         return partial(_scanned_chunk, scan)
     if optimizer.line_search:
         step: _Step = lbfgs_from_python.stepper(objective, hyper, optimizer=optimizer)
+    elif stepping.are_in(objective):
+        step = stepping.stepper(objective, hyper, optimizer=optimizer)
     else:
         step = partial(_jit_step, objective, hyper, optimizer=optimizer)
     return partial(_python_chunk, step, should_stop)
@@ -417,6 +426,8 @@ def losses_at_end(
     """
     if driver == "scan":
         return losses_of(objective, hyper, images)
+    if stepping.are_in(objective):
+        return stepping.losses_of(objective, hyper, images)
     if optimizer.line_search:
         return lbfgs_from_python.losses_of(objective, hyper, images)
     # A step of what is done is an evaluation. The network would take seconds to compile once more.

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 from nst_jax.compiler import Program
 from nst_jax.optimizers import Optimizer
 from nst_jax.steps import Evaluate, History, Hyperparameters, State, evaluate, step_with
+from nst_jax.strips import stepping
 from nst_jax.terms import Losses, Objective
 
 # More than the twenty tries of a line search: its accepted point must still be known after them.
@@ -93,11 +94,17 @@ def losses_of(
 
 def _evaluation(objective: Objective, hyper: Hyperparameters) -> Evaluate:
     """The compiled evaluation of one variant, also where jit is disabled."""
+    if stepping.are_in(objective):
+        compiled = stepping.evaluation(objective, hyper.weights)
+    else:
+
+        def compiled(image):
+            return _jit_evaluate(objective, image, hyper.weights)
 
     # Jit is disabled for the loops of the search: the network is slow without it.
     def evaluation(image):
         with jax.disable_jit(False):
-            return _jit_evaluate(objective, image, hyper.weights)
+            return compiled(image)
 
     return evaluation
 

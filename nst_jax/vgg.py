@@ -11,7 +11,7 @@ References:
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -85,6 +85,11 @@ class Layer(NamedTuple):
     channels: int
     stride: int
     receptive_field: int
+
+    @property
+    def block(self) -> int:
+        """Its block, from 1 up: all layers between two poolings, and the pooling behind them."""
+        return int(self.name[len("block") : self.name.index("_")])
 
     @property
     def num_parameters(self) -> int:
@@ -228,6 +233,7 @@ class VGG(nn.Module):
       pooling: "max" or "average".
       precision: "float32", "tf32" or "bfloat16".
       border: "zeros", "edge" or "reflect", see `extract_features`.
+      first_block: where it begins: its input is what leaves the block before.
     """
 
     layers: tuple[str, ...]
@@ -235,9 +241,10 @@ class VGG(nn.Module):
     pooling: Pooling = "max"
     precision: Precision = "float32"
     border: Border = "zeros"
+    first_block: int = 1
 
     @nn.compact
-    def __call__(self, x: Float[Array, "*batch h w 3"]) -> dict[str, Array]:
+    def __call__(self, x: Float[Array, "*batch h w c"]) -> dict[str, Array]:
         """The features (..., h_l, w_l, c_l) of each layer, of an input as `preprocess` gives it."""
         pool = {"max": max_pool, "average": average_pool}[self.pooling]
         return _compute_features(
@@ -277,6 +284,8 @@ def _compute_features(
     features: dict[str, Array] = {}
     x = with_border(x, network.border)
     for layer in architecture(network.arch):
+        if layer.block < network.first_block:
+            continue
         if layer.kind == "pool":
             x = checkpoint_name(pool(x), _POOLED)
         elif network.border == "edge" and _sees_pixels(layer.in_channels):
@@ -422,6 +431,80 @@ def feature_fn(
     return jax.tree_util.Partial(_Extractor(network, names, rematerialize), parameters)
 
 
+class Anatomy(NamedTuple):
+    """What `feature_fn` was asked for.
+
+    Attributes:
+      rows: of the architecture, from the image upward.
+      layers: some of these, by the names under which their features come.
+      border: see `extract_features`.
+    """
+
+    rows: tuple[Layer, ...]
+    layers: Mapping[str, Layer]
+    border: Border
+
+
+def anatomy(features_of: Callable) -> Anatomy:
+    """What a function of `feature_fn` was asked for.
+
+    Raises:
+      ValueError: it is another function.
+    """
+    extractor, _ = _opened(features_of)
+    arch = extractor.network.arch
+    rows = {layer.name: layer for layer in architecture(arch)}
+    asked = {name: rows[canonical_name(name, arch)] for name in extractor.names}
+    return Anatomy(tuple(rows.values()), asked, extractor.network.border)
+
+
+def part_of(
+    features_of: Callable, layers: Sequence[str], *, first_block: int
+) -> jax.tree_util.Partial:
+    """The same network from a block on, up to the deepest of `layers`.
+
+    Args:
+      features_of: of `feature_fn`.
+      layers: one at least, named in either family, none of an earlier block.
+      first_block: where it begins.
+
+    Returns:
+      As `feature_fn`: from an image, or from what leaves the block before, (..., h, w, c), to
+      features. Nothing is put around the image: `with_border` before it does that.
+
+    Raises:
+      ValueError: `features_of` is another function.
+    """
+    extractor, params = _opened(features_of)
+    names = tuple(layers)
+    arch = extractor.network.arch
+    own_names = tuple(dict.fromkeys(canonical_name(name, arch) for name in names))
+    changes: dict[str, Any] = {"layers": own_names, "first_block": first_block}
+    if extractor.network.border == "reflect":
+        changes["border"] = "zeros"
+    network: VGG | _FixedNetwork
+    if isinstance(extractor.network, VGG):
+        network = extractor.network.clone(**changes)
+    else:
+        network = replace(extractor.network, **changes)
+    blocks = range(first_block, 1 + max(_block_of(name, arch) for name in own_names))
+    needed = {name: params[name] for name in params if _block_of(name, arch) in blocks}
+    return jax.tree_util.Partial(_Extractor(network, names, rematerialize=False), needed)
+
+
+def _opened(features_of: Callable) -> "tuple[_Extractor, Mapping[str, Any]]":
+    """Network and parameters of a function of `feature_fn`."""
+    if not (
+        isinstance(features_of, jax.tree_util.Partial) and isinstance(features_of.func, _Extractor)
+    ):
+        raise ValueError(f"the network must be of vgg.feature_fn, got {features_of!r:.80}")
+    return features_of.func, features_of.args[0]
+
+
+def _block_of(name: str, arch: Arch) -> int:
+    return next(layer.block for layer in architecture(arch) if layer.name == name)
+
+
 def fastest_convolutions(precision: Precision) -> Convolutions:
     """The form of `feature_fn` that is fastest on this device.
 
@@ -481,6 +564,7 @@ class _FixedNetwork:
     pooling: Pooling
     precision: Precision
     border: Border
+    first_block: int = 1
 
     def layer(
         self, kernel: Array | np.ndarray, bias: Array | np.ndarray
@@ -521,9 +605,10 @@ class _Extractor:
     def __call__(
         self, params: Params | Mapping[str, fixed_layers.FixedLayer], image: Array | np.ndarray
     ) -> dict[str, Array]:
-        arch = self.network.arch
-        x = preprocess(image)
-        networks.check_size(x, self.names, smallest_side(self.names, arch))
+        arch, first_block = self.network.arch, self.network.first_block
+        x = preprocess(image) if first_block == 1 else jnp.asarray(image)
+        least = smallest_side(self.names, arch) // 2 ** (first_block - 1)
+        networks.check_size(x, self.names, least)
         apply: Callable[..., Any] = self._apply
         if self.rematerialize:
             # The outputs of the poolings are a quarter of their inputs: few bytes, from which each

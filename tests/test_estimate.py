@@ -10,7 +10,7 @@ from PIL import Image
 
 from nst_jax import weights
 from nst_jax.command import cli
-from nst_jax.runs import estimate
+from nst_jax.runs import capacity, estimate
 from nst_jax.system import memory
 
 
@@ -20,7 +20,8 @@ def test_plan_tells_memory_time_and_what_fits_does(monkeypatch, capsys):
     monkeypatch.setattr(memory, "available_bytes", lambda: available)
     assert cli.main(["plan", "--size", "128", "--variants", "2", "--steps", "10"]) == 0
     out = capsys.readouterr().out
-    for words in ("memory at the peak", "--rematerialize the program takes", "ms a step"):
+    words_said = ("memory at the peak", "--rematerialize the program takes", "--strips 128 one")
+    for words in (*words_said, "ms a step"):
         assert words in out
     assert "it fits" in out
     largest_size = int(re.search(r"largest size .*: (\d+) pixels", out)[1])
@@ -120,3 +121,13 @@ def test_the_peak_of_a_run_is_predicted(tmp_path, rng, monkeypatch):
     predicted = int(subprocess.run(plan, capture_output=True, text=True, check=True).stdout)
     # Within a few percent on a quiet machine; what the heap keeps differs from one to the next.
     assert predicted == pytest.approx(measured, rel=0.25)
+
+
+@pytest.mark.usefixtures("quick_to_compile")
+def test_the_table_tells_the_largest_square_of_each_device(monkeypatch, capsys):
+    monkeypatch.setattr(capacity, "Problem", Straight)
+    assert cli.main(["plan", "--table"]) == 0
+    out = capsys.readouterr().out
+    # Four fifths of 8 GB, less 10 MB, at 1 kB a pixel.
+    assert "| 8 GB | 2527 | " in out
+    assert "| 80 GB | 7999 | " in out

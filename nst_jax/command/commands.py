@@ -203,6 +203,8 @@ class Plan:
     """As in `stylize`."""
     precision: PrecisionSetting = "float32"
     """As in `stylize`."""
+    table: bool = False
+    """Tell instead how large a picture devices of 8, 16, 24 and 80 GB hold."""
 
 
 @dataclass(frozen=True)

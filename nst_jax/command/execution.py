@@ -165,18 +165,19 @@ def _samples(command: Samples) -> int:
 def _plan(command: Plan) -> int:
     with ended_by_ctrl_c():
         from nst_jax import driver, vgg
-        from nst_jax.runs import estimate
+        from nst_jax.runs import capacity, estimate
         from nst_jax.system import environment
 
     driver.check_settings(num_steps=command.steps, learning_rate=1.0, tolerance=None)
     if warning := environment.unused_gpu():
         warn(warning)
+    arch, pooling = command.arch, command.pooling
+    precision = vgg.resolve_precision(command.precision)
+    if command.table:
+        say(capacity.table(arch=arch, pooling=pooling, precision=precision))
+        return 0
     found = estimate.estimate(
-        command.size,
-        command.variants,
-        arch=command.arch,
-        pooling=command.pooling,
-        precision=vgg.resolve_precision(command.precision),
+        command.size, command.variants, arch=arch, pooling=pooling, precision=precision
     )
     say(estimate.in_words(found, size=command.size, variants=command.variants, steps=command.steps))
     return 0

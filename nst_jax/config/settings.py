@@ -33,6 +33,8 @@ _CROP = re.compile(r"([1-9]\d{0,3}):([1-9]\d{0,3})")
 ResultSuffix = Literal[".png", ".jpg", ".tif", ".webp"]
 Size = int | Literal["full"]
 """Of a picture's longest side in pixels; full: as in its file."""
+Strips = int | Literal["auto", "off"]
+"""Rows of a strip; auto: of pictures that do not fit whole; off: of none."""
 
 
 def _argument(metavar: str, default: str | None = None) -> Any:
@@ -159,6 +161,9 @@ class RunConfig:
     """The network's weights: a file, or random ones for a preview."""
     precision: PrecisionSetting = "float32"
     """Of the network's convolutions, image and optimizer stay float32; fast: this device's best."""
+    strips: Annotated[Strips, _argument("auto|off|ROWS")] = "auto"
+    """Compute a picture in strips of so many rows of each block of the network: less memory, for
+    half as much time again. auto: a picture that does not fit whole."""
     rematerialize: bool = False
     """Save memory on a GPU: compute activations twice (not tried yet; a CPU saves nothing)."""
     snapshot_every: int = 0

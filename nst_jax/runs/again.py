@@ -234,13 +234,13 @@ def _prepare_again(
       own_terms: see `resume`.
     """
     with resumption.about(record.path):
-        config, share, old_plans, form = resumption.read(record, own_terms=own_terms)
+        config, share, old_plans, form, division = resumption.read(record, own_terms=own_terms)
         config = place(config)
         check_config(config)
         # A log from elsewhere decides where results go: at least no input is overwritten.
         check_outputs(replace(config, force=True))
         resumption.check_form(form)
-    run = prepare(config, share=share, form=form, say=say, request=request)
+    run = prepare(config, share=share, form=form, division=division, say=say, request=request)
     inputs.check_same(record, run.hashes)
     _check_same_shapes(record, run)
     for difference in environment.differences(record.attributes):

@@ -59,6 +59,7 @@ def _check_ranges(config: Config) -> None:
         ("snapshot period", config.snapshot_every, 0),
         ("initial noise", config.init_noise, 0),
         ("batch", getattr(config, "batch", None), 1),
+        ("number of rows of a strip", config.strips if isinstance(config.strips, int) else None, 1),
     ):
         if value is not None and not least <= value < np.inf:
             raise ValueError(f"the {name} must be at least {least}, got {value}")

@@ -5,16 +5,17 @@ A picture is taken for a square of its longest side, the most that it can be.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from nst_jax import backend, compiler, driver, objective, optimizers, vgg, weights
+from nst_jax import backend, compiler, driver, objective, optimizers, strips, terms, vgg, weights
 from nst_jax.choices import CONTENT_LAYERS, STYLE_LAYERS, Arch, Pooling, Precision
 from nst_jax.steps import Hyperparameters, single
+from nst_jax.strips import ROWS
 from nst_jax.system import environment, memory
-from nst_jax.terms import FeatureFn, Objective, Weights
+from nst_jax.terms import FeatureFn, Objective, View, Weights
 
 _TRIED_SIZE = 512
 _TRIED_STEPS = 2
@@ -36,6 +37,7 @@ class Estimate(NamedTuple):
     Attributes:
       program_bytes: of the program with its arguments, on one device.
       rematerialized_bytes: of the program with --rematerialize.
+      strips_bytes: of the programs in strips, one variant at a time.
       process_bytes: on a CPU, of the rest of the process; else 0.
       available: bytes that a program may take, four fifths of what is free.
       seconds_a_step: of all variants together.
@@ -45,6 +47,7 @@ class Estimate(NamedTuple):
 
     program_bytes: int
     rematerialized_bytes: int
+    strips_bytes: int
     process_bytes: int
     available: int
     seconds_a_step: float
@@ -90,6 +93,7 @@ def estimate(
     return Estimate(
         program_bytes=needed,
         rematerialized_bytes=problem.rematerialized().bytes(size, variants),
+        strips_bytes=problem.in_strips(ROWS).bytes(size, 1),
         process_bytes=present,
         available=available,
         seconds_a_step=seconds,
@@ -128,13 +132,21 @@ class Problem:
     Random weights do: they are as large and as fast as trained ones.
     """
 
-    def __init__(self, params: weights.Params, *, precision: Precision, **options):
-        self._params = params
+    def __init__(
+        self,
+        params: weights.Params,
+        *,
+        precision: Precision,
+        rows: int | None = None,
+        **options: Any,
+    ):
+        """Args: `rows`: of a strip, or None; `options`: of `vgg.feature_fn`."""
+        self._params, self._rows = params, rows
+        options = {"convolutions": vgg.fastest_convolutions(precision), **options}
         self._options = {"precision": precision, **options}
         self._feature_fn = vgg.feature_fn(
             params,
             (*STYLE_LAYERS, *CONTENT_LAYERS),
-            convolutions=vgg.fastest_convolutions(precision),
             **self._options,
         )
         self._optimizer = optimizers.named("adam")
@@ -142,6 +154,10 @@ class Problem:
     def rematerialized(self) -> "Problem":
         """The same with activations that are computed twice."""
         return Problem(self._params, **self._options, rematerialize=True)
+
+    def in_strips(self, rows: int) -> "Problem":
+        """The same in strips of so many rows."""
+        return Problem(self._params, **self._options, rows=rows)
 
     def other_bytes(self) -> int:
         """On a CPU what the process holds by now beside the network, an argument; elsewhere 0.
@@ -157,14 +173,27 @@ class Problem:
         """Of the program, arguments included."""
         shape = (size, size, 3)
         picture = jax.ShapeDtypeStruct(shape, np.float32)
-        loss = jax.eval_shape(_objective, self._feature_fn, picture)
+        loss = self._divided(jax.eval_shape(_objective, self._feature_fn, picture))
         lanes = driver.abstract_lanes(variants, shape, _WEIGHTS, optimizer=self._optimizer)
         return driver.step_bytes(loss, *lanes, optimizer=self._optimizer)
 
     def compile_objective(self, size: int) -> Callable[[], Objective]:
         """What gives the objective of a picture of noise: its targets are another program."""
+        if self._rows:
+            return partial(self._objective_in_strips, _noise(size))
         arguments = self._feature_fn, _noise(size)
-        return partial(compiler.Program(_objective).lower(*arguments).compile(), *arguments)
+        compiled = compiler.Program(_targets).lower(*arguments).compile()
+        return lambda: objective.make_objective(self._feature_fn, compiled(*arguments))
+
+    def _objective_in_strips(self, picture: np.ndarray) -> Objective:
+        own = objective.report_terms(CONTENT_LAYERS, STYLE_LAYERS)
+        pieces = [View(picture, {})]
+        read = {"content": pieces, "style": pieces}
+        targets = strips.targets_of(self._feature_fn, own, read, rows=self._rows or ROWS)
+        return self._divided(terms.of_targets(self._feature_fn, own, targets))
+
+    def _divided(self, loss: Any) -> Objective:
+        return strips.in_strips(loss, self._rows) if self._rows else loss
 
     def seconds_a_step(self, loss: Objective, size: int) -> float:
         """From some steps of one variant."""
@@ -198,14 +227,18 @@ def _noise(size: int) -> np.ndarray:
 
 
 def _objective(feature_fn: FeatureFn, picture: jax.Array) -> Objective:
-    targets = objective.compute_targets(
+    return objective.make_objective(feature_fn, _targets(feature_fn, picture))
+
+
+# Without the network, of which a program would return a copy.
+def _targets(feature_fn: FeatureFn, picture: jax.Array) -> objective.ReportTargets:
+    return objective.compute_targets(
         feature_fn,
         picture,
         picture,
         content_layers=CONTENT_LAYERS,
         style_layers=STYLE_LAYERS,
     )
-    return objective.make_objective(feature_fn, targets)
 
 
 def in_words(found: Estimate, *, size: int, variants: int, steps: int) -> str:
@@ -220,6 +253,8 @@ def in_words(found: Estimate, *, size: int, variants: int, steps: int) -> str:
         f"{found.available / 1e9:.2f} GB and takes {found.program_bytes / 1e9:.2f} GB: "
         f"{'it fits' if fits else 'IT DOES NOT FIT'}",
         f"with --rematerialize the program takes {found.rematerialized_bytes / 1e9:.2f} GB",
+        f"with --strips {ROWS} one variant takes {found.strips_bytes / 1e9:.2f} GB"
+        f"{'' if fits else ': stylize and sweep choose that by themselves'}",
         f"time: {1e3 * seconds:.4g} ms a step, {_duration(steps * seconds)} in all",
         f"largest size with so many variants: {found.largest_size} pixels",
         f"most variants in one program of this size: {found.most_variants}; a sweep runs more in "

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nst_jax import backend, compiler, vgg
+from nst_jax import backend, compiler, strips, vgg
 from nst_jax.config import (
     Config,
     RunConfig,
@@ -42,7 +42,8 @@ from nst_jax.runs.problem import (
     make_problem,
 )
 from nst_jax.runs.results import Outputs
-from nst_jax.system import environment
+from nst_jax.strips import Division
+from nst_jax.system import environment, memory
 from nst_jax.system.console import Say, inform, warn
 from nst_jax.system.interrupts import StopRequest
 from nst_jax.terms import FeatureFn, Term
@@ -59,6 +60,7 @@ class Run(NamedTuple):
       variants: those of this process.
       plans: the programs in which they run; none until they are planned.
       network: whose features are compared.
+      division: which pictures are computed in strips.
       share: which of all variants these are.
       batch: variants a program at most; None: what memory holds.
       settings: as plain values, for the log.
@@ -74,6 +76,7 @@ class Run(NamedTuple):
     variants: Sequence[Variant]
     plans: Sequence[Plan]
     network: Network
+    division: Division
     share: Share
     batch: int | None
     settings: dict[str, Any]
@@ -107,6 +110,7 @@ def prepare(
     *,
     share: Share = WHOLE,
     form: vgg.Form | None = None,
+    division: Division | None = None,
     say: Say = inform,
     request: StopRequest | None = None,
 ) -> Run:
@@ -116,6 +120,7 @@ def prepare(
       config: of the run, checked.
       share: which of its variants.
       form: of the network, of a run to repeat; None: what is fastest here.
+      division: of pictures into strips, of a run to repeat; None: that of the settings.
       say: gets each line for the person.
       request: of a signal, looked at between two pieces of work.
 
@@ -136,8 +141,10 @@ def prepare(
     request.check()
     network = load_network(config, form or vgg.fastest_form(config.precision), say=say)
     request.check()
-    problems = _problems_of(last, network, pictures, say)
-    stages = _stages_of(config, network, variants, problems)
+    division = division or division_of(config, network)
+    _say_division(division, pictures, say)
+    problems = _problems_of(last, network, division, pictures, say)
+    stages = _stages_of(config, network, division, variants, problems)
     # Wait for XLA: an interpreter that ends during a computation crashes.
     jax.block_until_ready([stage.problem.objectives for stage in stages])
     request.check()
@@ -149,6 +156,7 @@ def prepare(
         variants=variants,
         plans=(),
         network=network,
+        division=division,
         share=share,
         batch=config.batch if isinstance(config, SweepConfig) else 1,
         settings=to_json(config),
@@ -262,15 +270,36 @@ def _say_form(form: vgg.Form, say: Say) -> None:
         warn(f"bfloat16 is slower than float32 here: {obstacle}")
 
 
+def division_of(config: RunConfig, network: Network) -> Division:
+    """Which pictures are computed in strips, as the settings say or by what is free."""
+    if config.strips == "off":
+        return Division()
+    if config.strips == "auto":
+        available = memory.available_bytes()
+        return strips.division_for(network.feature_fn, network.form.precision, available)
+    return Division(config.strips, whole_pixels=0)
+
+
+def _say_division(division: Division, pictures: Mapping[str, Pictures], say: Say) -> None:
+    shapes = [own.content.shape for own in pictures.values()]
+    if rows := division.rows_for(*shapes):
+        say(f"in strips of {rows} rows, which take less memory: each is computed twice")
+
+
 def problem_of(
     config: RunConfig, feature_fn: FeatureFn, pictures: Pictures, *, say: Say = inform
 ) -> Problem:
     """What the variants of a content minimise; see `problem.make_problem`."""
-    return _problem_of_terms(make_terms(config), config, feature_fn, say, pictures)
+    return _problem_of_terms(make_terms(config), config, feature_fn, Division(), say, pictures)
 
 
 def _problem_of_terms(
-    made: dict[str, Term], config: RunConfig, feature_fn: FeatureFn, say: Say, pictures: Pictures
+    made: dict[str, Term],
+    config: RunConfig,
+    feature_fn: FeatureFn,
+    division: Division,
+    say: Say,
+    pictures: Pictures,
 ) -> Problem:
     specs = terms_of(config)
     return make_problem(
@@ -285,6 +314,7 @@ def _problem_of_terms(
             border=config.border,
             say=say,
         ),
+        division=division,
         layer_balance=layer_balance_of(config),
         noise=config.init_noise,
         gray=config.is_gray,
@@ -292,15 +322,24 @@ def _problem_of_terms(
 
 
 def _problems_of(
-    config: Config, network: Network, pictures: Mapping[str, Pictures], say: Say
+    config: Config,
+    network: Network,
+    division: Division,
+    pictures: Mapping[str, Pictures],
+    say: Say,
 ) -> Problems:
     # Terms are made once: a function of one's own makes others each time, which compile anew.
     made = make_terms(config)
-    return Problems(pictures, partial(_problem_of_terms, made, config, network.feature_fn, say))
+    given = made, config, network.feature_fn, division, say
+    return Problems(pictures, partial(_problem_of_terms, *given))
 
 
 def _stages_of(
-    config: Config, network: Network, variants: Sequence[Variant], last: Problems
+    config: Config,
+    network: Network,
+    division: Division,
+    variants: Sequence[Variant],
+    last: Problems,
 ) -> list[Stage]:
     """The stages of a run, of which the last one's problems are there."""
     specs = stages_of(config)
@@ -318,7 +357,7 @@ def _stages_of(
         if spec is not specs[-1]:
             own = at_stage(config, spec)
             pictures = load_pictures(own, variants, say=quiet)
-            problems = _problems_of(own, network, pictures, quiet)
+            problems = _problems_of(own, network, division, pictures, quiet)
         stages.append(Stage(problems, begin, begin + spec.steps, spec.rate, spec.weights))
     return stages
 

@@ -7,17 +7,19 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, UInt8
 
-from nst_jax import driver, optimizers, terms
+from nst_jax import driver, optimizers, strips, terms
 from nst_jax import image as images
 from nst_jax.choices import LayerBalance, OptimizerForm
 from nst_jax.compiler import Program
 from nst_jax.optimizers import Optimizer
 from nst_jax.runlog import Variant
 from nst_jax.runs.objectives import CONTENT, STYLE, region_of
+from nst_jax.strips import Division
 from nst_jax.terms import FeatureFn, Term, View, Weights
 
 # Of a loss: what rounding leaves, or another file of the same picture; and what is no aim.
@@ -109,10 +111,14 @@ class Problem:
     @cached_property
     def _scales(self) -> dict[str, dict[str, np.ndarray]]:
         """By style and term, the losses of an image without features."""
-        return {
-            style: terms.losses_without_features(objective, self._seen)
-            for style, objective in self.objectives.items()
-        }
+        return {style: self._scales_of(own) for style, own in self.objectives.items()}
+
+    def _scales_of(self, objective: Partial) -> dict[str, np.ndarray]:
+        if not strips.are_in(objective):
+            return terms.losses_without_features(objective, self._seen)
+        whole, rows = strips.opened(objective)
+        image = jnp.asarray(self.pictures.content)
+        return strips.losses_without_features(whole, image, rows=rows)
 
     @property
     def _seen(self) -> View:
@@ -271,6 +277,7 @@ def make_problem(
     part_weights: Mapping[str, np.ndarray],
     *,
     regions: Mapping[str, Mapping[str, Where]] = MappingProxyType({}),
+    division: Division = Division(),  # noqa: B008 (it is immutable)
     layer_balance: LayerBalance = "equal",
     noise: float = 0.0,
     gray: bool = False,
@@ -283,17 +290,22 @@ def make_problem(
       terms_of_run: by name.
       part_weights: of each term.
       regions: `{"content" or "style": {region: weights of locations by layer}}`.
+      division: which pictures are computed in strips.
       layer_balance, noise, gray: see `Problem`.
     """
     named = tuple(terms_of_run.items())
     objectives = {}
     for style, picture in pictures.styles.items():
         read = {CONTENT: pictures.content, STYLE: picture, **pictures.references}
-        targets = _compute_targets(
-            feature_fn, read, dict(regions), dict(pictures.blend), terms_of_run=named
-        )
+        given = feature_fn, read, dict(regions), dict(pictures.blend)
+        if rows := division.rows_for(*(each.shape for each in read.values())):
+            targets = _targets_in_strips(*given, terms_of_run=named, rows=rows)
+        else:
+            targets = _compute_targets(*given, terms_of_run=named)
         objective = terms.of_targets(feature_fn, terms_of_run, targets)
-        objectives[style] = terms.in_gray(objective) if gray else objective
+        objective = terms.in_gray(objective) if gray else objective
+        own_rows = division.rows_for(pictures.content.shape)
+        objectives[style] = strips.in_strips(objective, own_rows) if own_rows else objective
     return Problem(objectives, terms_of_run, part_weights, pictures, layer_balance, noise, gray)
 
 
@@ -316,3 +328,29 @@ def _targets(
 
 
 _compute_targets: Callable = Program(_targets, static_argnames=("terms_of_run",))
+
+
+def _targets_in_strips(
+    feature_fn: FeatureFn,
+    pictures: Mapping[str, np.ndarray],
+    regions: Mapping[str, Mapping[str, Where]],
+    blend: Mapping[str, Any],
+    *,
+    terms_of_run: tuple[tuple[str, Term], ...],
+    rows: int,
+) -> dict[str, Any]:
+    """The same of pictures whose features do not fit."""
+    views = {name: View(jnp.asarray(picture), {}) for name, picture in pictures.items()}
+    pieces = {name: [view] for name, view in views.items()}
+    if blend:
+        shapes = [_with_shapes(feature_fn, views[name]) for name in blend]
+        shared = terms.shared(shapes, list(blend.values()))
+        pieces[STYLE] = [view._replace(features={}) for view in shared]
+    for picture, named in regions.items():
+        for region, where in named.items():
+            pieces[region_of(picture, region)] = [views[picture]._replace(where=where)]
+    return strips.targets_of(feature_fn, dict(terms_of_run), pieces, rows=rows)
+
+
+def _with_shapes(feature_fn: FeatureFn, view: View) -> View:
+    return view._replace(features=jax.eval_shape(feature_fn, view.image))

@@ -12,6 +12,7 @@ from nst_jax.config import Config, at_last_stage, check_functions, from_json
 from nst_jax.runlog import RunRecord, parse_json
 from nst_jax.runs import plans
 from nst_jax.runs.grid import SHARE, Share, variants_of
+from nst_jax.strips import Division
 from nst_jax.system import environment
 
 _HASHES = ("content_sha256", "style_sha256", "weights_sha256")
@@ -19,12 +20,13 @@ _NEEDED = ("plans_json", "compile_seconds", *_HASHES)
 
 
 class Resumption(NamedTuple):
-    """The settings of a run, its share of the variants, its programs, the form of its network."""
+    """The settings of a run, its share of the variants, its programs, and how it is computed."""
 
     config: Config
     share: Share
     plans: list[plans.Plan]
     form: vgg.Form | None
+    division: Division
 
 
 def read(record: RunRecord, *, own_terms: bool = False) -> Resumption:
@@ -56,7 +58,7 @@ def read(record: RunRecord, *, own_terms: bool = False) -> Resumption:
     _check_sizes(record, config)
     listed = parse_json(attributes["plans_json"], list)
     own_plans = plans.from_json(listed, count, config.steps)
-    return Resumption(config, share, own_plans, _form(attributes))
+    return Resumption(config, share, own_plans, _form(attributes), _division(attributes))
 
 
 def _form(attributes: Mapping[str, Any]) -> vgg.Form | None:
@@ -66,6 +68,16 @@ def _form(attributes: Mapping[str, Any]) -> vgg.Form | None:
     check_choice("precision", attributes.get("precision"), Precision)
     check_choice("convolutions", attributes["convolutions"], Convolutions)
     return vgg.Form(attributes["precision"], attributes["convolutions"])
+
+
+def _division(attributes: Mapping[str, Any]) -> Division:
+    """That of the pictures; logs from before strips have none."""
+    found = Division(*(int(attributes.get(name, 0)) for name in Division._fields))
+    if min(found) < 0:
+        raise ValueError(
+            f"its strips are {found.strip_rows} rows above {found.whole_pixels} pixels"
+        )
+    return found
 
 
 def check_form(form: vgg.Form | None) -> None:

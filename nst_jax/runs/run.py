@@ -182,6 +182,7 @@ def _attributes(run: Run) -> dict[str, Any]:
         "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "driver": run.plans[0].driver,
         **run.network.form._asdict(),
+        **run.division._asdict(),
         "seed": run.variants[0].seed,
         **dict(zip(SHARE, run.share, strict=True)),
         "variants_per_program": max(plan.width for plan in run.plans),

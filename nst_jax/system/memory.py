@@ -9,8 +9,8 @@ import jax
 
 from nst_jax import backend
 
-# A fifth stays free for the rest of the process, fragmentation and other users of the device.
-_USABLE = 0.8
+USABLE = 0.8
+"""Of a device's free memory; a fifth stays for the rest of the process and for fragmentation."""
 # Pixels of the smallest side to suggest: the network halves it five times.
 _LEAST_SIZE = 32
 _CGROUP = Path("/sys/fs/cgroup")
@@ -20,9 +20,9 @@ def available_bytes() -> int:
     """Bytes that a program may take on each local device: four fifths of what is free."""
     statistics = backend.devices()[0].memory_stats()
     if statistics and "bytes_limit" in statistics:
-        return int(_USABLE * (statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)))
+        return int(USABLE * (statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)))
     # JAX may show one CPU as several devices, which share its memory.
-    return int(_USABLE * _available_host_bytes() / len(backend.devices()))
+    return int(USABLE * _available_host_bytes() / len(backend.devices()))
 
 
 def _available_host_bytes() -> int:

@@ -31,13 +31,30 @@ class _Composed:
         self, feature_fn: FeatureFn, targets: Mapping[str, Any], image: ArrayLike, weights: Weights
     ) -> tuple[Array, Losses]:
         seen = view(feature_fn, image)
-        parts, terms = {}, {}
-        for name, term in self.terms:
-            parts[name] = term.losses_of(targets[name], seen)
-            terms[name] = _sum_of_parts(name, term, parts[name], weights.parts[name])
-        # In the order of the terms: another order would round the total otherwise.
-        total = sum((weights.terms[name] * terms[name] for name in terms), start=jnp.zeros(()))
-        return total, Losses(total, terms, parts)
+        parts = {name: term.losses_of(targets[name], seen) for name, term in self.terms}
+        return total_of(dict(self.terms), parts, weights)
+
+
+def total_of(
+    terms: Mapping[str, Term], parts: Mapping[str, Array], weights: Weights
+) -> tuple[Array, Losses]:
+    """The loss of an image, of the losses of all parts.
+
+    Args:
+      terms: by name, in their order.
+      parts: `{term: (part,)}`.
+      weights: of the terms and parts.
+
+    Raises:
+      ValueError: another number of losses or weights than a term has parts.
+    """
+    each = {
+        name: _sum_of_parts(name, term, parts[name], weights.parts[name])
+        for name, term in terms.items()
+    }
+    # In the order of the terms: another order would round the total otherwise.
+    total = sum((weights.terms[name] * each[name] for name in each), start=jnp.zeros(()))
+    return total, Losses(total, each, dict(parts))
 
 
 def _sum_of_parts(name: str, term: Term, parts: Array, weights: ArrayLike) -> Array:
@@ -90,26 +107,53 @@ def blend(views: Sequence[View], weights: Sequence[Any]) -> View:
     Raises:
       ValueError: there is no view, or another number of weights.
     """
+    return in_a_row(shared(views, weights))
+
+
+def shared(views: Sequence[View], weights: Sequence[Any]) -> list[View]:
+    """Pictures that are one style together, with the weights of their locations for that.
+
+    Args:
+      views: of the same network, each of any size; of features shapes are enough.
+      weights: one each, positive; only their ratios count.
+
+    Returns:
+      The views, in each of which the weights of a layer's locations add up to its picture's share.
+
+    Raises:
+      ValueError: there is no view, or another number of weights.
+    """
     if not views or len(views) != len(weights):
         raise ValueError(
             f"a blend needs views and a weight each, got {len(views)} and {len(weights)} weights"
         )
     shares = jnp.asarray(weights, jnp.float32) / jnp.sum(jnp.asarray(weights, jnp.float32))
+    return [
+        seen._replace(where={layer: share * _counts(seen, layer) for layer in seen.features})
+        for share, seen in zip(shares, views, strict=True)
+    ]
+
+
+def _counts(seen: View, layer: str) -> Array:
+    """The weights of the locations of a layer, with the sum 1."""
+    own = seen.weights(layer)
+    counts = jnp.ones(seen.features[layer].shape[:2]) if own is None else own
+    return counts / jnp.sum(counts)
+
+
+def in_a_row(views: Sequence[View]) -> View:
+    """One view of the locations of several, (1, M_1 + M_2 + ..., c_l); of one view that itself."""
+    if len(views) == 1:
+        return views[0]
     features, where = {}, {}
     for layer in views[0].features:
-        rows, counts = zip(*(_in_a_row(view, layer) for view in views), strict=True)
-        features[layer] = jnp.concatenate(rows, axis=1)
-        where[layer] = jnp.concatenate([s * n for s, n in zip(shares, counts, strict=True)], axis=1)
+        rows = [seen.features[layer] for seen in views]
+        counts = [seen.weights(layer) for seen in views]
+        features[layer] = jnp.concatenate([x.reshape(1, -1, x.shape[-1]) for x in rows], axis=1)
+        where[layer] = jnp.concatenate(
+            [jnp.reshape(jnp.asarray(x), (1, -1)) for x in counts], axis=1
+        )
     return View(views[0].image, features, where)
-
-
-def _in_a_row(view: View, layer: str) -> tuple[Array, Array]:
-    """The features of a layer, (1, M, c), and the weights of their locations, with the sum 1."""
-    features = view.features[layer]
-    row = features.reshape(1, -1, features.shape[-1])
-    own = view.weights(layer)
-    counts = jnp.ones(row.shape[:2]) if own is None else own.reshape(1, -1)
-    return row, counts / jnp.sum(counts)
 
 
 def compose(
@@ -358,9 +402,17 @@ def in_gray(objective: Objective) -> jax.tree_util.Partial:
 
 
 def _in_gray(objective: Objective, image: ArrayLike, weights: Weights) -> tuple[Array, Losses]:
-    image = jnp.asarray(image)
+    return objective(_gray(jnp.asarray(image)), weights)
+
+
+def _gray(image: Array) -> Array:
     mean = jnp.mean(image, axis=-1, keepdims=True)
-    return objective(jnp.broadcast_to(mean, image.shape), weights)
+    return jnp.broadcast_to(mean, image.shape)
+
+
+def image_seen(objective: jax.tree_util.Partial, image: Array) -> Array:
+    """An image as the terms of an objective of `compose` or `in_gray` see it."""
+    return _gray(image) if objective.func is _in_gray else image
 
 
 def as_pytree(function: Callable) -> jax.tree_util.Partial:

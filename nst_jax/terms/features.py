@@ -50,7 +50,7 @@ def content(
         return Targets({x: (kept[x], where.get(x)) for x in layers}, ())
 
     def measure(targets: Targets, seen: View) -> dict[str, Any]:
-        return {x: squares(x, targets.maps[x], seen) for x in layers}
+        return {x: squares(x, targets.maps[x], seen) for x in layers if x in seen.features}
 
     def squares(layer: str, target: tuple[Array, Array | None], seen: View) -> Any:
         located = Located(seen.features[layer], seen.weights(layer), target[1])
@@ -63,7 +63,8 @@ def content(
         return stack([sums[x][1] / sums[x][0] for x in layers])
 
     references = (reference,) if region is None else (reference, region)
-    return Term(init, measure, loss, layers, layers, references)
+    groups = tuple((x,) for x in layers)
+    return Term(init, measure, loss, layers, layers, references, groups=groups)
 
 
 def _squares(features: Array, target: Array, where: Array | None) -> tuple[Array, Array]:
@@ -152,11 +153,11 @@ def moments(
 
     return compared(
         {x: (x,) for x in layers},
-        lambda seen: losses.moment_target(seen.features, seen.weights, epsilon=epsilon),
         sums_of,
         lambda target, sums: losses.moment_distance(
             sums, target, weights=moment_weights, epsilon=epsilon
         ),
+        target_of=lambda seen: losses.moment_target(seen.features, seen.weights, epsilon=epsilon),
         reference=reference,
         region=region,
     )

@@ -41,14 +41,14 @@ def shifted_gram(
     def sums_of(target: Any, seen: Located) -> list[losses.GramSums]:
         return [losses.shifted_sums(*seen, shift=shift) for shift in shifts]
 
-    def target_of(seen: Located) -> list[Array]:
-        return [losses.mean_of_pairs(each) for each in sums_of(None, seen)]
+    def finish(sums: list[losses.GramSums]) -> list[Array]:
+        return [losses.mean_of_pairs(each) for each in sums]
 
     def distance(target: list[Array], sums: list[losses.GramSums]) -> Array:
         return jnp.mean(jnp.stack([_distance(*both) for both in zip(target, sums, strict=True)]))
 
     parts = {x: (x,) for x in layers}
-    term = compared(parts, target_of, sums_of, distance, reference=reference, region=region)
+    term = compared(parts, sums_of, distance, finish=finish, reference=reference, region=region)
     return term._replace(reach=max(max(shift) for shift in shifts))
 
 
@@ -101,9 +101,9 @@ def adjacent_gram(
 def _of_pairs(pairs: Iterable[tuple[str, str]], reference: str, region: str | None) -> Term:
     return compared(
         {"_".join(pair): pair for pair in pairs},
-        lambda *seen: losses.mean_of_pairs(_sums_of_layers(None, *seen)),
         _sums_of_layers,
         _distance,
+        finish=losses.mean_of_pairs,
         reference=reference,
         region=region,
     )

@@ -1,12 +1,13 @@
 """Terms of statistics that are sums over the locations of layers."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from nst_jax.terms.term import Targets, Term, View
+from nst_jax.terms.term import Source, Targets, Term, View
 
 
 class Located(NamedTuple):
@@ -52,9 +53,9 @@ def of_sums(
     """
     return compared(
         {x: (x,) for x in layers},
-        lambda seen: finish(sums_of(seen.features, seen.weights)),
         lambda target, seen: sums_of(seen.features, seen.weights),
         distance,
+        finish=finish,
         reference=reference,
         region=region,
     )
@@ -62,10 +63,11 @@ def of_sums(
 
 def compared(
     parts: Mapping[str, tuple[str, ...]],
-    target_of: Callable[..., Any],
     sums_of: Callable[..., Any],
     distance: Callable[[Any, Any], Array],
     *,
+    finish: Callable[[Any], Any] = lambda sums: sums,
+    target_of: Callable[..., Any] | None = None,
     reference: str = "style",
     region: str | None = None,
 ) -> Term:
@@ -73,30 +75,55 @@ def compared(
 
     Args:
       parts: `{name: layers that it reads}`.
-      target_of: `Located` of each of these layers of the reference -> target.
-      sums_of: (target, `Located` of each of these layers of the image) -> sums.
+      sums_of: (target, `Located` of each of these layers of the image) -> sums. Without
+        `target_of` the target may be None: the sums do not depend on it.
       distance: (target, sums) -> a number.
+      finish: see `of_sums`.
+      target_of: `Located` of each of these layers of the reference -> target; None: it is made of
+        the sums.
       reference: see `of_sums`.
       region: likewise.
     """
     layers = tuple(dict.fromkeys(layer for names in parts.values() for layer in names))
+    make = target_of or (lambda *seen: finish(sums_of(None, *seen)))
 
     def init(pictures: Mapping[str, View]) -> Targets:
         # What is chosen of the reference is a region of it: it is always seen whole.
         style = pictures[reference]
         whole = style._replace(where=None)
-        values = {x: target_of(*_located(parts[x], whole, style.where)) for x in parts}
+        values = {x: make(*_located(parts[x], whole, style.where)) for x in parts}
         return Targets(where_of(region, pictures, layers), values)
 
     def measure(targets: Targets, seen: View) -> dict[str, Any]:
         maps = targets.maps or None
-        return {x: sums_of(targets.values[x], *_located(parts[x], seen, maps)) for x in parts}
+        return {
+            x: sums_of(targets.values[x], *_located(names, seen, maps))
+            for x, names in parts.items()
+            if all(layer in seen.features for layer in names)
+        }
 
     def loss(targets: Targets, sums: Mapping[str, Any]) -> Array:
         return stack([distance(targets.values[x], sums[x]) for x in parts])
 
-    references = (reference,) if region is None else (reference, region)
-    return Term(init, measure, loss, tuple(parts), layers, references)
+    def finished(pictures: Mapping[str, View], sums: Mapping[str, Any]) -> Targets:
+        values = {x: finish(sums[x]) for x in parts}
+        return Targets(where_of(region, pictures, layers), values)
+
+    return Term(
+        init,
+        measure,
+        loss,
+        tuple(parts),
+        layers,
+        references=(reference,) if region is None else (reference, region),
+        groups=tuple(parts.values()),
+        source=None if target_of else Source(reference, partial(_unknown, parts), finished),
+    )
+
+
+def _unknown(parts: Mapping[str, Any], reference: View) -> Targets:
+    """What the reference is measured with: its own region, and no target yet."""
+    return Targets(reference.where or {}, dict.fromkeys(parts))
 
 
 def where_of(

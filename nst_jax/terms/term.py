@@ -47,6 +47,21 @@ class Targets(NamedTuple):
     values: Any
 
 
+class Source(NamedTuple):
+    """How targets are made of a reference whose features are never there as a whole.
+
+    Attributes:
+      reference: the picture that `Term.measure` measures.
+      begin: that picture, as a `View` without features -> what `measure` gets as its targets.
+      finish: (`{name: View}` of all references, without features; the sums of the picture) -> the
+        targets, as `Term.init` gives them.
+    """
+
+    reference: str
+    begin: Callable[[View], Any]
+    finish: Callable[[Mapping[str, View], Any], Any]
+
+
 class Term(NamedTuple):
     """A summand of an objective before its weight. Static: functions and names.
 
@@ -66,6 +81,9 @@ class Term(NamedTuple):
       maps: (targets, view of the image) -> `{layer: (h_l, w_l, ...)}`, for a statistic that is no
         sum: the maps of two strips are put together, and `loss` gets (sums, maps). None: it needs
         none.
+      groups: sets of layers that suffice for some parts: of a view with some of `layers`, `measure`
+        gives, by name, the sums of those parts for which they suffice. None: it needs all at once.
+      source: how targets are made of sums. None: `init` has to see the references whole.
     """
 
     init: Callable[[Mapping[str, View]], Any]
@@ -76,6 +94,8 @@ class Term(NamedTuple):
     references: tuple[str, ...] = ()
     reach: int = 0
     maps: Callable[[Any, View], Mapping[str, Any]] | None = None
+    groups: tuple[tuple[str, ...], ...] | None = None
+    source: Source | None = None
 
     def losses_of(self, targets: Any, seen: View) -> Float[Array, "part"]:
         """The numbers of an image that is seen whole."""
