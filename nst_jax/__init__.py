@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax import metrics as metrics
     from nst_jax import objective as objective
     from nst_jax import optimizers as optimizers
+    from nst_jax import placement as placement
     from nst_jax import presets as presets
     from nst_jax import report as report
     from nst_jax import runlog as runlog
@@ -67,6 +68,7 @@ _MODULES = {
     "metrics": "metrics",
     "objective": "objective",
     "optimizers": "optimizers",
+    "placement": "placement",
     "plotting": "report.plotting",
     "presets": "presets",
     "report": "report",

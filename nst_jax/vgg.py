@@ -458,6 +458,16 @@ def anatomy(features_of: Callable) -> Anatomy:
     return Anatomy(tuple(rows.values()), asked, extractor.network.border)
 
 
+def can_be_spread(features_of: Callable) -> bool:
+    """Whether XLA can compute the rows of an image on several devices: it knows the operations.
+
+    What has derivatives of our own, in tiles or by oneDNN, it would gather on one; of a function
+    that is none of `feature_fn` nothing is known.
+    """
+    extractor = getattr(features_of, "func", None)
+    return isinstance(extractor, _Extractor) and isinstance(extractor.network, VGG)
+
+
 def part_of(
     features_of: Callable, layers: Sequence[str], *, first_block: int
 ) -> jax.tree_util.Partial:

@@ -23,6 +23,7 @@ __all__ = [
     "Run",
     "check_config",
     "check_same",
+    "estimate",
     "grid",
     "judging",
     "layers_of",

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
-from nst_jax import backend, driver
+from nst_jax import backend, driver, placement, strips, terms, vgg
 from nst_jax.choices import Driver
 from nst_jax.runlog import Variant
 from nst_jax.runs.problem import Method, Problem, Problems, Schedule
@@ -27,6 +27,7 @@ class Plan:
       chunk_length: steps between two looks at the outside.
       driver: "python" or "scan".
       devices: over how many local devices the lanes are spread.
+      row_devices: over how many the rows of each of their images are.
     """
 
     start: int
@@ -35,6 +36,7 @@ class Plan:
     chunk_length: int
     driver: Driver
     devices: int
+    row_devices: int = 1
 
     @property
     def columns(self) -> slice:
@@ -52,7 +54,9 @@ class _Form(NamedTuple):
 
     width: int
     chunk_length: int
+    driver: Driver
     devices: int
+    row_devices: int
 
 
 def plan(
@@ -92,10 +96,7 @@ def _plans_of(form: _Form, first: int, last: int) -> list[Plan]:
         Plan(
             start,
             min(start + form.width, last),
-            form.width,
-            form.chunk_length,
-            driver.default_driver(),
-            form.devices,
+            *form,
         )
         for start in range(first, last, form.width)
     ]
@@ -112,13 +113,25 @@ def _form_of(
     # Those of a line search run one after another, and would leave all devices but one idle.
     one_by_one = method.optimizer(alike[0]).line_search
     devices = 1 if one_by_one else min(len(backend.devices()), count)
+    rows = _row_devices(problem, alike[0], len(backend.devices()) // devices)
+    # XLA takes minutes for a line search in a program of several devices.
+    how = "python" if one_by_one and rows > 1 else driver.default_driver()
     per_device = -(-count // devices)
     # What memory holds is asked for only where nobody has said it: it takes a compilation.
     most = batch or devices * _most_lanes(problem, method, alike[0], per_device)
     most = max(most // devices, 1) * devices
     width = -(-count // -(-count // most))
     width = -(-width // devices) * devices
-    return _Form(width, _chunk_length(problem, method, schedule, alike[0], width), devices)
+    length = _chunk_length(problem, method, schedule, alike[0], width)
+    return _Form(width, length, how, devices, rows)
+
+
+def _row_devices(problem: Problem, variant: Variant, devices: int) -> int:
+    """Over how many devices the rows of an image are spread: whole images, of ordinary networks."""
+    objective = problem.objectives[variant.style]
+    if strips.are_in(objective) or not vgg.can_be_spread(terms.feature_fn_of(objective)):
+        return 1
+    return placement.row_devices(problem.shape[0], devices)
 
 
 def plan_again(
@@ -213,6 +226,7 @@ def _check(each: Plan, reached: int, variants: int, steps: int) -> None:
         each.start != reached
         or not 1 <= each.count <= each.width <= 2 * variants
         or not 1 <= each.devices <= each.width
+        or each.row_devices < 1
         or not 1 <= each.chunk_length <= max(steps, 1)
     ):
         raise ValueError(f"{each} does not fit {variants} variants of {steps} steps")

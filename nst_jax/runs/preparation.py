@@ -139,9 +139,10 @@ def prepare(
     request.check()
     panel = _load_panel(config, pictures, say)
     request.check()
-    network = load_network(config, form or vgg.fastest_form(config.precision), say=say)
+    form = form or _form_of(config, len(variants))
+    network = load_network(config, form, say=say)
     request.check()
-    division = division or division_of(config, network)
+    division = division or _division_of(config, network, len(variants))
     _say_division(division, pictures, say)
     problems = _problems_of(last, network, division, pictures, say)
     stages = _stages_of(config, network, division, variants, problems)
@@ -270,12 +271,22 @@ def _say_form(form: vgg.Form, say: Say) -> None:
         warn(f"bfloat16 is slower than float32 here: {obstacle}")
 
 
-def division_of(config: RunConfig, network: Network) -> Division:
+def _form_of(config: RunConfig, variants: int) -> vgg.Form:
+    """How the network is computed: with fewer variants than devices so that rows can be spread."""
+    form = vgg.fastest_form(config.precision)
+    is_spread = len(backend.devices()) > variants
+    return form._replace(convolutions="plain") if is_spread else form
+
+
+def _division_of(config: RunConfig, network: Network, variants: int) -> Division:
     """Which pictures are computed in strips, as the settings say or by what is free."""
     if config.strips == "off":
         return Division()
     if config.strips == "auto":
-        available = memory.available_bytes()
+        # Devices that lanes leave over take rows of the picture.
+        is_spread = vgg.can_be_spread(network.feature_fn)
+        share = max(1, len(backend.devices()) // max(variants, 1)) if is_spread else 1
+        available = share * memory.available_bytes()
         return strips.division_for(network.feature_fn, network.form.precision, available)
     return Division(config.strips, whole_pixels=0)
 

@@ -11,10 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxtyping import Float, UInt8, UInt16
 
-from nst_jax import backend, driver, runlog, stages
+from nst_jax import backend, driver, placement, runlog, stages
 from nst_jax import image as images
 from nst_jax.optimizers import Optimizer
 from nst_jax.runlog import RunRecord, Variant, checkpoint
@@ -118,7 +117,7 @@ def run(
     course, seconds = _from_checkpoint(course, sink)
     state, saved = course[0].state, time.monotonic()
     for number, program in enumerate(course):
-        program = _spread(_grown(program, state) if number else program)
+        program = _grown(program, state) if number else program
         state, saved = _run_stage(program, schedule, sink, request, seconds, saved)
         if request:
             break
@@ -150,12 +149,14 @@ def _run_stage(
       seconds: that the variants have run before.
       saved: when a state was saved, by `time.monotonic`.
     """
-    needed = _compile(program, sink.log)
+    placed = _spread(program)
+    needed = _compile(placed, sink.log)
     state = program.state
     height, width = program.problem.shape[:2]
     with memory.out_of_memory_in_words(needed, (width, height), program.plan.width):
-        for chunk in _chunks(program, schedule, sink.log, request):
-            state = chunk.state
+        for chunk in _chunks(placed, schedule, sink.log, request):
+            state = placement.without_filling(chunk.state, program.problem.shape)
+            chunk = chunk._replace(state=state)
             _log_chunk(program, schedule, chunk, sink, seconds)
             sink.on_chunk(program.plan, chunk)
             if request or time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -199,23 +200,21 @@ def _is_in(stage: Stage, step: int) -> bool:
 
 
 def _spread(program: Program) -> Program:
-    """The lanes over several local devices, the network and the targets on each.
+    """The lanes and rows over several local devices, the network and the targets on each.
 
     A run that is resumed may find fewer devices than it was planned for.
     """
-    most = min(program.plan.devices, len(backend.devices()))
-    devices = max(n for n in range(1, most + 1) if program.plan.width % n == 0)
-    if devices == 1:
+    plan, shape, devices = program.plan, program.problem.shape, backend.devices()
+    lanes = max(n for n in range(1, plan.devices + 1) if plan.width % n == 0 and n <= len(devices))
+    rows = min(plan.row_devices, len(devices) // lanes)
+    if lanes * rows == 1:
         return program
-    mesh = jax.make_mesh(
-        (devices,), ("v",), axis_types=(AxisType.Auto,), devices=backend.devices()[:devices]
-    )
-    lanes = NamedSharding(mesh, PartitionSpec("v"))
-    everywhere = NamedSharding(mesh, PartitionSpec())
+    mesh = placement.mesh_of(lanes, rows, devices)
+    objective = placement.everywhere(program.objective, mesh)
     return program._replace(
-        objective=jax.device_put(program.objective, everywhere),
-        hyper=jax.device_put(program.hyper, lanes),
-        state=jax.device_put(program.state, lanes),
+        objective=placement.of_rows(objective, shape[0]) if rows > 1 else objective,
+        hyper=placement.spread(program.hyper, mesh, shape),
+        state=placement.spread(program.state, mesh, shape),
     )
 
 
@@ -300,11 +299,12 @@ def _finish(program: Program, state: driver.State, sink: Sink, interrupted: bool
     pictures = program.problem.in_8_bits(state)
     fine = _in_16_bits(program, state, sink.shape) if log.depth == 16 else None
     bad_steps = np.asarray(state.diverged_step)
+    placed = _spread(program._replace(state=state))
     losses = driver.losses_at_end(
-        program.objective,
-        program.hyper,
-        state,
-        images.from_uint8(pictures),
+        placed.objective,
+        placed.hyper,
+        placed.state,
+        placement.like(images.from_uint8(pictures), placed.state.image),
         optimizer=program.optimizer,
         driver=plan.driver,
     )
