@@ -41,6 +41,10 @@ Colors = Literal["style", "content", "luminance", "matched"]
 """Whose colors a result has, see `config.RunConfig.colors`."""
 Alpha = Literal["white", "keep"]
 """What becomes of a picture's transparency: laid on white, or put back at the end."""
+Depth = Literal[8, 16]
+"""Bits of each color in the file of a result."""
+Icc = Literal["srgb", "keep"]
+"""The color profile of a result: sRGB, or that of its content."""
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 MOST_TERMS = 64

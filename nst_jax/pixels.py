@@ -28,7 +28,7 @@ def check_picture(name: str, picture: Any, *, batch: bool = False, levels: bool 
       name: of the argument, for the error.
       picture: (height, width, 3), an array or what NumPy makes one of: lists, a tensor.
       batch: whether more axes may come before these.
-      levels: whether uint8, from 0 to 255, is accepted as well.
+      levels: whether uint8, from 0 to 255, and uint16, from 0 to 65535, are accepted as well.
 
     Returns:
       The picture as an array of NumPy, or of JAX as it was.
@@ -41,7 +41,7 @@ def check_picture(name: str, picture: Any, *, batch: bool = False, levels: bool 
     # transposed, and is made an array first.
     expression = name if array is picture else f"np.asarray({name})"
     _check_axes(name, array.shape, expression, batch=batch)
-    if not (levels and array.dtype == np.uint8):
+    if not (levels and array.dtype in (np.uint8, np.uint16)):
         check_values(name, array)
     return array
 

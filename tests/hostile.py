@@ -883,6 +883,12 @@ def npz_bomb(path):
     _replace(path, "block1_conv1/bias", data)
 
 
+@case("npz", "is shorter than it declares", empty=0, byte=1, almost=255)
+def npz_cut(path, size):
+    write_npz(path)
+    _replace(path, "block1_conv1/bias", _npy_header("(64,)") + bytes(size))
+
+
 @case("npz", "compressed in another way")
 def npz_of_lzma(path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:

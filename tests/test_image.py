@@ -6,6 +6,7 @@ import re
 import struct
 import subprocess
 import sys
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import ExifTags, Image, ImageCms, ImageFile
 
 import nst_jax
 from nst_jax import image
-from nst_jax.image import decoding
+from nst_jax.image import arrays, decoding
 
 ORIENTATION = ExifTags.Base.Orientation
 # Three columns, two rows, six colors far from one another.
@@ -1312,3 +1313,110 @@ def test_importing_the_module_does_not_import_jax():
         [sys.executable, "-c", code], cwd=root, check=True, capture_output=True, text=True
     )
     assert found.stdout == "False\n"
+
+
+# Color profiles and 16 bits of what is written
+
+
+@pytest.mark.parametrize("suffix", image.SUFFIXES)
+def test_each_file_says_that_it_is_in_srgb_with_the_same_bytes_on_every_day(suffix, tmp_path):
+    path = tmp_path / f"blocks{suffix}"
+    image.save(path, blocks())
+    with Image.open(path) as picture:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(picture.info["icc_profile"]))
+        assert picture.info["icc_profile"][24:28] == bytes([2000 // 256, 2000 % 256, 0, 1])
+    assert "sRGB" in ImageCms.getProfileDescription(profile)
+
+
+def test_a_kept_profile_is_in_the_file_and_the_colors_are_converted_to_it(tmp_path):
+    swapped = icc_profile(2.2, (BLUE, GREEN, RED))
+    image.save(tmp_path / "red.png", np.full((4, 4, 3), (255, 0, 0), np.uint8), profile=swapped)
+    assert image.profile_of(tmp_path / "red.png") == swapped
+    with Image.open(tmp_path / "red.png") as picture:
+        np.testing.assert_allclose(picture.getpixel((0, 0)), (0, 0, 255), atol=2)
+
+
+@pytest.mark.parametrize("profile", [b"not a profile", icc_profile(1), None])
+def test_a_profile_that_no_color_picture_can_have_is_none(profile, tmp_path):
+    path = tmp_path / "six.png"
+    Image.fromarray(SIX).save(path, icc_profile=profile)
+    assert image.profile_of(path) is None
+
+
+def read_16_bits(path) -> np.ndarray:
+    return pytest.importorskip("pyvips").Image.new_from_file(str(path)).numpy()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_are_those_of_the_floats(suffix, tmp_path):
+    pytest.importorskip("pyvips")
+    floats = np.random.default_rng(0).random((40, 60, 3), np.float32)
+    path = tmp_path / f"deep{suffix}"
+    image.save(path, floats, depth=16, metadata=METADATA)
+    expected = np.rint(floats.astype(np.float64) * 65535)
+    np.testing.assert_allclose(read_16_bits(path), expected, atol=1)
+    assert len(np.unique(read_16_bits(path) % 257)) == 257  # no stretched 8 bits
+    assert image.read_metadata(path).keys() == METADATA.keys()
+    np.testing.assert_allclose(image.load(path), floats, atol=1.01 / 255)
+
+
+def test_16_bits_have_alpha_and_a_kept_profile(tmp_path):
+    pytest.importorskip("pyvips")
+    alpha = np.full((4, 4), 128, np.uint8)
+    red = np.full((4, 4, 3), (65535, 32768, 32768), np.uint16)
+    swapped = icc_profile(2.2, (BLUE, GREEN, RED))
+    image.save(tmp_path / "red.png", red, alpha=alpha, profile=swapped)
+    found = read_16_bits(tmp_path / "red.png")[0, 0] / 65535
+    # Without the white that lies under it the picture is pure red, which the profile calls blue.
+    np.testing.assert_allclose(found, (0, 0.02, 1, 128 / 255), atol=0.03)
+    assert image.profile_of(tmp_path / "red.png") == swapped
+
+
+def test_16_bits_are_refused_where_there_are_none(tmp_path):
+    with pytest.raises(ValueError, match=r"its ending must be one of \.png, \.tif, \.tiff"):
+        image.save(tmp_path / "out.jpg", np.zeros((4, 4, 3), np.float32), depth=16)
+    with pytest.raises(ValueError, match="has 8 bits"):
+        image.save(tmp_path / "out.png", np.zeros((4, 4, 3), np.uint8), depth=16)
+
+
+# Large pictures
+
+
+LARGE = (1024, 1024, 3)
+LEVELS = np.full(LARGE, 128, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("work", "bytes_a_value"),
+    [
+        (image.to_uint8, 1),
+        (image.to_uint16, 2),
+        (image.is_gray, 0),
+        (lambda x: image.with_colors_of(x, x), 4),
+        (lambda x: image.match_colors(x, x[:99]), 4),
+        (lambda x: arrays.with_alpha(LEVELS, LEVELS[..., 0]), 4 / 3),
+    ],
+    ids=["8 bits", "16 bits", "gray", "colors", "matched", "alpha"],
+)
+def test_work_on_a_picture_takes_little_more_memory_than_its_result(work, bytes_a_value):
+    picture = np.full(LARGE, 0.5, np.float32)
+    tracemalloc.start()
+    try:
+        work(picture)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # A float of 64 bits for each of a band's values, four times: less than one more picture.
+    assert peak < bytes_a_value * picture.size + 32 * arrays._BAND < 2 * picture.nbytes
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (7, 5, 3), (3, 200_000, 3), (1000, 50, 4)])
+def test_bands_are_all_rows_in_order(shape):
+    rows = np.concatenate([np.arange(shape[0])[band] for band in arrays.bands(shape)])
+    np.testing.assert_array_equal(rows, np.arange(shape[0]))
+
+
+def test_a_picture_in_rgb_is_decoded_once(tmp_path):
+    Image.fromarray(SIX).save(tmp_path / "six.png")
+    with decoding.opened(tmp_path / "six.png") as picture:
+        assert decoding.decoded(picture, [])[0] is picture

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from nst_jax import report, runlog
-from nst_jax.report import colors
+from nst_jax.report import colors, pictures
 from nst_jax.runlog import writing
 
 ROWS = 12
@@ -1235,3 +1235,13 @@ def test_largest_page_opens_and_sorts(browser, large_page):
     totals = [float(text) for text in column(browser, "variants", "total")]
     assert totals == sorted(totals)
     assert browser.complaints() == []
+
+
+def test_large_pictures_are_shown_reduced_and_others_as_they_are():
+    wide = np.zeros((2, 2 * pictures.LONGEST_SIDE, 3), np.uint8)
+    assert pictures.reduced(wide).shape == (1, pictures.LONGEST_SIDE, 3)
+    small = wide[:, :9]
+    assert pictures.reduced(small) is small
+    data = base64.b64decode(pictures.jpeg(wide).partition(",")[2])
+    with Image.open(io.BytesIO(data)) as picture:
+        assert picture.size == (pictures.LONGEST_SIDE, 1)

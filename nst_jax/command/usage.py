@@ -40,6 +40,8 @@ _ELSEWHERE = {
     ("style_mask",): "style-masks style-seg",
     ("gray",): "grey grayscale greyscale",
     ("alpha",): "transparent transparency keep-alpha",
+    ("depth",): "bit-depth bits output-depth 16bit",
+    ("icc",): "icc-profile color-profile profile",
     ("optimizer", "optimizers"): "opt optim",
     ("constants",): "beta1 beta2 adam-beta1 adam-beta2 eps epsilon lbfgs-num-correction",
     ("average",): "avg-decay ema ema-decay",
@@ -269,4 +271,4 @@ def _metavar(kind: Any) -> str:
     choices = get_args(kind)
     if not choices:
         return kind.__name__.upper()
-    return "|".join(choices) if get_origin(kind) is Literal else _metavar(choices[0])
+    return "|".join(map(str, choices)) if get_origin(kind) is Literal else _metavar(choices[0])

@@ -16,6 +16,8 @@ from nst_jax.choices import (
     Border,
     Colors,
     Convention,
+    Depth,
+    Icc,
     LayerBalance,
     OptimizerForm,
     OptimizerName,
@@ -226,6 +228,11 @@ class StylizeConfig(RunConfig, _StylizeFiles):
     """Of the noise; nothing else is random."""
     alpha: Alpha = "white"
     """Of a transparent content: lay it on white, or keep: the result is transparent too."""
+    depth: Depth = 8
+    """Bits of each color of the result; 16 are for .png and .tif, from the image before it is
+    rounded to 8, and are kept in the log as well."""
+    icc: Icc = "srgb"
+    """Color profile of the result: that of sRGB, or keep the content's: colors are converted."""
 
 
 @dataclass(frozen=True, kw_only=True)

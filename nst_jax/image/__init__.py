@@ -10,6 +10,7 @@ from nst_jax.image.arrays import (
     spread_first_channel,
     to_gray,
     to_uint8,
+    to_uint16,
 )
 from nst_jax.image.colors import match_colors, with_colors_of
 from nst_jax.image.masks import load_mask
@@ -21,13 +22,15 @@ from nst_jax.image.reading import (
     load_with_alpha,
     longest_side,
     notes,
+    profile_of,
 )
 from nst_jax.image.starts import initial_image
-from nst_jax.image.writing import SUFFIXES, check_takes_alpha, save
+from nst_jax.image.writing import SUFFIXES, check_takes_16_bits, check_takes_alpha, save
 
 __all__ = [
     "SUFFIXES",
     "ImageWarning",
+    "check_takes_16_bits",
     "check_takes_alpha",
     "from_uint8",
     "initial_image",
@@ -39,6 +42,7 @@ __all__ = [
     "longest_side",
     "match_colors",
     "notes",
+    "profile_of",
     "read_metadata",
     "resize",
     "samples",
@@ -46,5 +50,6 @@ __all__ = [
     "spread_first_channel",
     "to_gray",
     "to_uint8",
+    "to_uint16",
     "with_colors_of",
 ]

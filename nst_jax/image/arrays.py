@@ -1,7 +1,14 @@
-"""Pictures as arrays: 8 bits, gray, alpha, other sizes."""
+"""Pictures as arrays: 8 bits, gray, alpha, other sizes.
+
+A picture of 100 megapixels takes 1.2 GB as floats. So whatever needs an array between input and
+output works on some rows at a time, see `bands`.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt8, UInt16
 from PIL import Image
 
 from nst_jax import pixels
@@ -11,6 +18,30 @@ Box = tuple[float, float, float, float]
 
 # JPEG in color makes the channels of a gray picture differ, by up to this many of 255 levels.
 _GRAY_LEVELS = 3
+# Values a band: few enough for the cache of a processor core, many enough for NumPy's overhead.
+_BAND = 2**17
+
+
+def bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Slices of the rows of a picture, in order: each of few rows, together all of them.
+
+    Args:
+      shape: (h, w, c).
+    """
+    height, width, channels = shape
+    rows = max(1, _BAND // max(1, width * channels))
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
+
+
+def _by_pieces(
+    convert: Callable[[np.ndarray], np.ndarray], values: np.ndarray, kind: Any
+) -> np.ndarray:
+    """The same as `convert(values).astype(kind)` of a function that takes each value alone."""
+    flat, found = values.reshape(-1), np.empty(values.size, kind)
+    for start in range(0, flat.size, _BAND):
+        piece = slice(start, start + _BAND)
+        found[piece] = convert(flat[piece])
+    return found.reshape(values.shape)
 
 
 def to_uint8(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
@@ -25,9 +56,19 @@ def to_uint8(image: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     Raises:
       ValueError: there is a NaN, or a value far outside; the array is not of floats.
     """
+    return _to_levels(image, np.uint8)
+
+
+def to_uint16(image: Float[np.ndarray, "*shape"]) -> UInt16[np.ndarray, "*shape"]:
+    """Rounds values in [0, 1] to the nearest of 65536 levels, as `to_uint8` does to 256."""
+    return _to_levels(image, np.uint16)
+
+
+def _to_levels(image: np.ndarray, kind: type[np.unsignedinteger]) -> np.ndarray:
     image = pixels.as_array("image", image)
     pixels.check_values("image", image)
-    return np.rint(np.clip(image, 0, 1) * np.float32(255)).astype(np.uint8)
+    peak = np.float32(np.iinfo(kind).max)
+    return _by_pieces(lambda part: np.rint(np.clip(part, 0, 1) * peak), np.asarray(image), kind)
 
 
 def from_uint8(array: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -76,8 +117,11 @@ def is_gray(image: Float[np.ndarray, "h w 3"]) -> bool:
     Raises:
       ValueError: the array is no picture in [0, 1].
     """
-    levels = to_uint8(pixels.check_picture("image", image))
-    return bool(np.ptp(levels, axis=-1).max() <= _GRAY_LEVELS)
+    image = np.asarray(pixels.check_picture("image", image))
+    # Most pictures in color are known by their first rows.
+    return all(
+        np.ptp(to_uint8(image[rows]), axis=-1).max() <= _GRAY_LEVELS for rows in bands(image.shape)
+    )
 
 
 def spread_first_channel(image: np.ndarray) -> np.ndarray:
@@ -95,15 +139,16 @@ def spread_first_channel(image: np.ndarray) -> np.ndarray:
 
 
 def with_alpha(
-    levels: UInt8[np.ndarray, "h w 3"], alpha: UInt8[np.ndarray, "h w"]
-) -> UInt8[np.ndarray, "h w 4"]:
+    levels: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"],
+    alpha: UInt8[np.ndarray, "h w"],
+) -> UInt8[np.ndarray, "h w 4"] | UInt16[np.ndarray, "h w 4"]:
     """Takes the white out of a picture that lies on white, and adds the alpha channel.
 
     A pixel on white is share x color + (1 - share) x white, where share = alpha / 255. So its
     color is 1 - (1 - pixel) / share.
 
     Args:
-      levels: RGB on white.
+      levels: RGB on white, in 8 or 16 bits.
       alpha: 0 where nothing of the picture is seen, 255 where all is.
 
     Returns:
@@ -116,10 +161,15 @@ def with_alpha(
         raise ValueError(
             f"`alpha` must have the image's height and width, {levels.shape[:2]}, got {alpha.shape}"
         )
-    share = from_uint8(alpha)[..., None]
-    # Where the share is 0, nobody sees the color: divide by 1 to have a finite one.
-    color = np.clip(1 - (1 - from_uint8(levels)) / np.where(share > 0, share, 1), 0, 1)
-    return np.concatenate([to_uint8(color), alpha[..., None]], axis=-1)
+    kind = levels.dtype.type
+    found = np.empty((*alpha.shape, 4), kind)
+    for rows in bands(found.shape):
+        share = from_uint8(alpha[rows])[..., None]
+        missing = 1 - levels[rows] / np.float32(np.iinfo(kind).max)
+        # Where the share is 0, nobody sees the color: divide by 1 to have a finite one.
+        color = 1 - missing / np.where(share > 0, share, 1)
+        found[rows] = _to_levels(np.concatenate([np.clip(color, 0, 1), share], axis=-1), kind)
+    return found
 
 
 def resize(
@@ -187,14 +237,10 @@ def check_sides(height: int, width: int) -> None:
 
 def _resample(image: np.ndarray, height: int, width: int, box: Box | None = None) -> np.ndarray:
     check_sides(height, width)
-    image = image.astype(np.float32)
+    found = np.empty((height, width, 3), np.float32)
     # Pillow resizes floats in one channel only, so each channel goes alone.
-    channels = [
-        np.asarray(
-            Image.fromarray(np.ascontiguousarray(image[..., channel])).resize(
-                (width, height), Image.Resampling.LANCZOS, box=box
-            )
-        )
-        for channel in range(3)
-    ]
-    return np.clip(np.stack(channels, axis=-1), 0, 1)
+    for channel in range(3):
+        plane = Image.fromarray(np.ascontiguousarray(image[..., channel], np.float32))
+        resized = plane.resize((width, height), Image.Resampling.LANCZOS, box=box)
+        found[..., channel] = np.asarray(resized)
+    return np.clip(found, 0, 1, out=found)

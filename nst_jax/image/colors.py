@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nst_jax import pixels
+from nst_jax.image.arrays import bands
 
 # From red, green and blue to Y and its differences from blue and red (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114])
@@ -41,9 +42,13 @@ def with_colors_of(
     """
     image = np.asarray(pixels.check_picture("image", image, batch=True))
     colors = np.asarray(pixels.check_picture("colors", colors))
-    components = np.broadcast_to(colors @ _TO_YCC.T, image.shape).copy()
-    components[..., 0] = image @ _LUMA
-    return np.clip(components @ _FROM_YCC.T, 0, 1).astype(np.float32)
+    found = np.empty(np.broadcast_shapes(image.shape, colors.shape), np.float32)
+    for rows in bands(colors.shape):
+        part = image[..., rows, :, :]
+        components = np.broadcast_to(colors[rows] @ _TO_YCC.T, part.shape).copy()
+        components[..., 0] = part @ _LUMA
+        found[..., rows, :, :] = np.clip(components @ _FROM_YCC.T, 0, 1)
+    return found
 
 
 def match_colors(
@@ -65,18 +70,25 @@ def match_colors(
     Raises:
       ValueError: an array is no picture in [0, 1].
     """
-    image = np.asarray(pixels.check_picture("image", image), np.float64)
-    target = np.asarray(pixels.check_picture("target", target), np.float64)
+    image = np.asarray(pixels.check_picture("image", image))
+    target = np.asarray(pixels.check_picture("target", target))
     (mean, covariance), (wanted_mean, wanted) = _moments(image), _moments(target)
     root = _power(covariance, 0.5)
     inverse = _power(covariance, -0.5)
     change = inverse @ _power(root @ wanted @ root, 0.5) @ inverse
-    return np.clip((image - mean) @ change + wanted_mean, 0, 1).astype(np.float32)
+    found = np.empty(image.shape, np.float32)
+    for rows in bands(image.shape):
+        found[rows] = np.clip((image[rows] - mean) @ change + wanted_mean, 0, 1)
+    return found
 
 
 def _moments(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    colors = image.reshape(-1, 3)
-    return colors.mean(axis=0), np.cov(colors.T, bias=True) + _LEAST_VARIANCE * np.eye(3)
+    """Mean and covariance of the colors, in float64."""
+    parts = [image[rows].reshape(-1, 3) for rows in bands(image.shape)]
+    count = len(image) * image.shape[1]
+    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / count
+    products = sum((part - mean).T @ (part - mean) for part in parts)
+    return mean, products / count + _LEAST_VARIANCE * np.eye(3)
 
 
 def _power(matrix: np.ndarray, exponent: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from nst_jax.image import formats
+from nst_jax.image import formats, profiles
 from nst_jax.image.arrays import to_uint8
 from nst_jax.system import files
 
@@ -142,11 +142,16 @@ def decoded(picture: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.
     if picture.mode in ("La", "RGBa"):
         # These are premultiplied by alpha; Pillow converts them only to LA and RGBA.
         picture = picture.convert(picture.mode.upper())
-    rgb = _to_srgb(picture, icc, notes)
+    alpha = _alpha(picture)
+    return _to_srgb(picture, icc, notes), alpha
+
+
+def _alpha(picture: Image.Image) -> Image.Image | None:
     if not picture.has_transparency_data:
-        return rgb, None
-    alpha = picture.convert("RGBA").getchannel("A")
-    return rgb, None if alpha.getextrema()[0] == 255 else alpha
+        return None
+    with_alpha = picture if "A" in picture.getbands() else picture.convert("RGBA")
+    alpha = with_alpha.getchannel("A")
+    return None if alpha.getextrema()[0] == 255 else alpha
 
 
 def _to_8_bits(picture: Image.Image, notes: list[str]) -> Image.Image:
@@ -183,19 +188,32 @@ def _peak(levels: np.ndarray, tags: Mapping, notes: list[str]) -> int:
 
 
 def _to_srgb(picture: Image.Image, icc: bytes | None, notes: list[str]) -> Image.Image:
-    """Converts from the embedded profile; without one the colors are taken for sRGB."""
-    if icc:
+    """Converts from the embedded profile; without one the colors are taken for sRGB.
+
+    A picture in RGB is converted in its place: a large one must not be there twice.
+    """
+    # Files of ours have it: there is nothing to convert.
+    if icc and icc != profiles.srgb():
         try:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
             mode, fitting = _ICC_MODES[profile.profile.xcolor_space.strip()]
             if picture.mode in fitting:
                 srgb = ImageCms.createProfile("sRGB")
                 transform = ImageCms.buildTransform(profile, srgb, mode, "RGB")
-                return transform.apply(picture.convert(mode))
+                if mode != "RGB":
+                    return transform.apply(_in_mode(picture, mode))
+                rgb = _in_mode(picture, "RGB")
+                transform.apply_in_place(rgb)
+                return rgb
         except Exception:  # a damaged profile raises OSError, PyCMSError, KeyError, ...
             pass
         notes.append("its color profile is damaged or does not fit: taken for sRGB")
-    return picture.convert("RGB")
+    return _in_mode(picture, "RGB")
+
+
+def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
+    # Pillow copies a picture that is in the mode already.
+    return picture if picture.mode == mode else picture.convert(mode)
 
 
 def frames(picture: Image.Image) -> str | None:

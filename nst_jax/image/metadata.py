@@ -35,19 +35,37 @@ def save_options(file_format: str, metadata: Mapping[str, str]) -> dict[str, Any
     return {"pnginfo": _chunks(metadata)} if file_format == "PNG" else _exif(metadata)
 
 
-def _exif(metadata: Mapping[str, str]) -> dict[str, Any]:
+def description(metadata: Mapping[str, str]) -> str | None:
+    """All texts as one, of a file that has no place for several; None: none, or too many."""
     # EXIF allows ASCII only; JSON writes other letters as ASCII escapes.
-    description = json.dumps(dict(metadata))
+    text = json.dumps(dict(metadata))
+    return text if metadata and len(text) <= _MAX_DESCRIPTION else None
+
+
+def _exif(metadata: Mapping[str, str]) -> dict[str, Any]:
+    text = description(metadata)
+    if text is None:
+        return {}
     exif = Image.Exif()
-    exif[ExifTags.Base.ImageDescription] = description
-    return {"exif": exif} if len(description) <= _MAX_DESCRIPTION else {}
+    exif[ExifTags.Base.ImageDescription] = text
+    return {"exif": exif}
+
+
+def checked(metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """Texts whose keys PNG allows.
+
+    Raises:
+      ValueError: it forbids one.
+    """
+    for key in metadata:
+        if not (1 <= len(key) <= 79 and key.isascii() and key.isprintable()):
+            raise ValueError(f"`metadata` key {key!r} must have 1 to 79 printable ASCII characters")
+    return metadata
 
 
 def _chunks(metadata: Mapping[str, str]) -> PngInfo:
     info = PngInfo()
-    for key, text in metadata.items():
-        if not (1 <= len(key) <= 79 and key.isascii() and key.isprintable()):
-            raise ValueError(f"`metadata` key {key!r} must have 1 to 79 printable ASCII characters")
+    for key, text in checked(metadata).items():
         # A file name may hold surrogates, which UTF-8 cannot encode.
         info.add_text(key, text.encode("utf-8", "backslashreplace").decode())
     return info

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import Image, ImageChops
 
-from nst_jax.image import arrays, decoding
+from nst_jax.image import arrays, decoding, profiles
 
 # Resizes a picture; appends to the list what the user should be told.
 _Resize = Callable[[Image.Image, list[str]], Image.Image]
@@ -143,19 +143,45 @@ def longest_side(path: str | os.PathLike[str]) -> int:
         return max(picture.size)
 
 
+def profile_of(path: str | os.PathLike[str]) -> bytes | None:
+    """Reads the color profile of a picture, to give it to a result by `save`.
+
+    Args:
+      path: as `load`.
+
+    Returns:
+      The profile (ICC); None: there is none, or none to which a picture in RGB can be converted.
+
+    Raises:
+      ValueError, OSError: as `load`.
+    """
+    with decoding.opened(Path(path)) as picture:
+        profile = picture.info.get("icc_profile")
+    return profile if profile and profiles.is_for_rgb(profile) else None
+
+
 def _load(path: Path, resize: _Resize) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
     """A picture on white, its alpha unless it is opaque, and what the user should be told."""
     notes: list[str] = []
+    # Pillow's pictures are gone before there are floats.
+    levels, alpha = _levels(path, resize, notes)
+    return arrays.from_uint8(levels), alpha, notes
+
+
+def _levels(
+    path: Path, resize: _Resize, notes: list[str]
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"] | None]:
     with decoding.opened(path) as picture:
         rgb, alpha = decoding.decoded(picture, notes)
         if alpha is not None:
+            _lay_on_white(rgb, alpha)
             # Both are resized by the same rule; one of them tells about it.
-            rgb, alpha = _on_white(rgb, alpha), resize(alpha, [])
-        rgb = resize(rgb, notes)
+            alpha = resize(alpha, [])
+        levels = np.asarray(resize(rgb, notes))
+        # Last, because looking for the next frame gives up the pixels of this one.
         if frames := decoding.frames(picture):
             notes.append(f"it has {frames}: the first one is taken")
-    image = arrays.from_uint8(np.asarray(rgb))
-    return image, None if alpha is None else np.asarray(alpha), notes
+    return levels, None if alpha is None else np.asarray(alpha)
 
 
 def _warn(path: str | os.PathLike[str], notes: list[str], *, laid_on_white: bool) -> None:
@@ -164,10 +190,8 @@ def _warn(path: str | os.PathLike[str], notes: list[str], *, laid_on_white: bool
         warnings.warn(f"{path}: {note}", ImageWarning, stacklevel=3)
 
 
-def _on_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:
-    flat = Image.new("RGB", rgb.size, "white")
-    flat.paste(rgb, mask=alpha)
-    return flat
+def _lay_on_white(rgb: Image.Image, alpha: Image.Image) -> None:
+    rgb.paste("white", mask=ImageChops.invert(alpha))
 
 
 def _fitted(size: int | None, enlarge: bool, aspect: float | None = None) -> _Resize:

@@ -49,7 +49,7 @@ def initial_image(
     start = _start(kind, content, style, start_rng)
     if noise:
         start += np.float32(noise) * noise_rng.standard_normal(start.shape, np.float32)
-    start = np.clip(start, 0, 1)
+    np.clip(start, 0, 1, out=start)
     return arrays.spread_first_channel(start) if gray else start
 
 

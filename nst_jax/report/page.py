@@ -34,8 +34,8 @@ def write(record: RunRecord, path: Path) -> None:
 def render(record: RunRecord) -> str:
     """The page of a run, single or sweep, as HTML; of a running or interrupted one too.
 
-    Up to `pictures.MAX_FULL_SIZE` variants it holds the pictures in full size, of more only
-    thumbnails; curves are thinned to a few hundred points.
+    Up to `pictures.MAX_FULL_SIZE` variants it holds the pictures, `pictures.LONGEST_SIDE` pixels
+    long at most, of more only thumbnails; curves are thinned to a few hundred points.
     """
     panels = charts.panels(record)
     return _template().render(

@@ -15,8 +15,8 @@ THUMBNAIL = 96
 # Longest side of a snapshot of a single run, and of a sweep; how many of a variant, and of all.
 _SNAPSHOT, _SMALL_SNAPSHOT = 512, 256
 _MOST_SNAPSHOTS, _MOST_SNAPSHOTS_OF_ALL = 32, 400
-# JPEG allows no side of more pixels than 65,500 (libjpeg's limit).
-_LONGEST_SIDE = 65_500
+LONGEST_SIDE = 2048
+"""Pixels of the longest side of a picture that is shown: no screen has room for many more."""
 
 
 def shown(record: RunRecord) -> list[bool]:
@@ -24,12 +24,21 @@ def shown(record: RunRecord) -> list[bool]:
     return [record.images is not None and v.status != "running" for v in record.variants]
 
 
-def jpeg(picture: UInt8[np.ndarray, "h w *c"], size: int | None = None) -> str:
-    """A picture as a data URI, `size` pixels at most if given."""
+def reduced(
+    picture: UInt8[np.ndarray, "h w *c"], size: int = LONGEST_SIDE
+) -> UInt8[np.ndarray, "h2 w2 *c"]:
+    """A picture of `size` pixels at most; itself if it is no larger."""
+    if max(picture.shape[:2]) <= size:
+        return picture
     image = Image.fromarray(picture)
-    most = size or _LONGEST_SIDE
-    image.thumbnail((most, most))
+    image.thumbnail((size, size))
+    return np.asarray(image)
+
+
+def jpeg(picture: UInt8[np.ndarray, "h w *c"], size: int | None = None) -> str:
+    """A picture as a data URI, `size` or `LONGEST_SIDE` pixels at most."""
     data = io.BytesIO()
+    image = Image.fromarray(reduced(picture, size or LONGEST_SIDE))
     image.save(data, "JPEG", quality=80 if size else 90, subsampling=2 if size else 0)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()
 

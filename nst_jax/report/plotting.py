@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from nst_jax.report import colors, layout, terms
+from nst_jax.report.pictures import reduced
 from nst_jax.report.terms import weighted_terms
 from nst_jax.runlog import TOTAL, RunRecord, labels
 from nst_jax.system import files
@@ -203,8 +204,8 @@ def side_by_side(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figur
     for axes in places:
         axes.set_axis_off()
     for axes, picture, title in zip(places, pictures, titles, strict=False):
-        # Smooth however small the picture is.
-        axes.imshow(picture, interpolation="bicubic")
+        # Smooth however small the picture is; a large one would take Matplotlib five seconds.
+        axes.imshow(reduced(picture), interpolation="bicubic")
         axes.set_title(title, fontsize=grid.font_size, parse_math=False)
     return figure
 

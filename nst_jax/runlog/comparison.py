@@ -54,6 +54,8 @@ def _at_the_end(first: RunRecord, second: RunRecord, variant: int) -> list[str]:
         return [
             f"the picture differs in {np.mean(levels > 0):.1%} of its values, by {levels.max()}"
         ]
+    if not _have_one_fine_picture(first, second, variant):
+        return ["the picture in 16 bits differs"]
     return [
         f"the saved picture's {name.replace('_', ' ')} differs"
         # Two logs may have been judged by other judges, or not at all.
@@ -61,6 +63,12 @@ def _at_the_end(first: RunRecord, second: RunRecord, variant: int) -> list[str]:
         for name in ours
         if name in theirs and _differ(ours[name][[variant]], theirs[name][[variant]]).any()
     ]
+
+
+def _have_one_fine_picture(first: RunRecord, second: RunRecord, variant: int) -> bool:
+    if first.fine is None or second.fine is None:
+        return True
+    return np.array_equal(first.fine[variant], second.fine[variant])
 
 
 def _in_words(path: str) -> str:

@@ -15,7 +15,9 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
+from nst_jax.choices import Depth
 from nst_jax.runlog.record import (
+    FINE,
     SCHEMA,
     SCHEMA_VERSION,
     LoggedStage,
@@ -42,6 +44,7 @@ def check_space(
     variants: Sequence[Variant],
     parts: Parts,
     contents: Mapping[str, np.ndarray],
+    depth: Depth,
 ) -> None:
     """Refuses a log that the disk cannot hold: HDF5 does not survive a full one.
 
@@ -50,7 +53,9 @@ def check_space(
     """
     # Five series beside the losses, all of at most 8 bytes.
     values = 5 + 1 + len(parts) + sum(map(len, parts.values()))
-    pictures = (num_snapshots + 1) * 3 * math.prod(largest(contents.values()))
+    # Of 8 bits one each, and of 16 the last one once more.
+    bytes_a_color = num_snapshots + (3 if depth == 16 else 1)
+    pictures = bytes_a_color * 3 * math.prod(largest(contents.values()))
     read = sum(content.nbytes for content in contents.values())
     needed = len(variants) * (num_steps * values * 8 + pictures) + read + 2**20
     if not _can_be_had(needed, path.parent):
@@ -145,6 +150,7 @@ def write_images(
     terms: Iterable[str],
     variants: int,
     num_snapshots: int,
+    depth: Depth,
 ) -> None:
     """The pictures that go in, and room for those that come out and their losses."""
     _write_inputs(file, "content", contents)
@@ -153,6 +159,8 @@ def write_images(
     for name in (TOTAL, *terms):
         file.create_dataset(f"final/{name}", data=np.full(variants, np.nan, np.float32))
     file.create_dataset("images/final", data=np.zeros(shape, np.uint8))
+    if depth == 16:
+        file.create_dataset(FINE, data=np.zeros(shape, np.uint16))
     file.create_dataset("images/snapshots", data=np.zeros((num_snapshots, *shape), np.uint8))
     steps = np.full(num_snapshots, -1, np.int32)
     file.create_dataset("images/snapshot_step", data=steps)

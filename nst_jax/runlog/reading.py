@@ -13,6 +13,7 @@ import numpy as np
 from nst_jax.choices import MOST_TERMS, check_choice
 from nst_jax.runlog import schema_1
 from nst_jax.runlog.record import (
+    FINE,
     NAME,
     SCHEMA,
     SCHEMA_VERSION,
@@ -141,6 +142,7 @@ def read_record(path: Path, reader: Reader) -> RunRecord:
         snapshot_steps=snapshot_steps[:snapshots],
         capacity=reader.size("t"),
         stages=_read_stages(reader),
+        fine=reader.array(FINE, np.uint16, "vhw3") if has_ended and FINE in reader else None,
         **_read_extras(reader, parts),
     )
 

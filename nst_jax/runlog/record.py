@@ -12,7 +12,8 @@
     /metrics     METRIC: of the saved picture, by judges that were not optimized (v,), if asked for
     /images      content (content_2, ... of a run of several), style (style_2, ...),
                  final (v, h, w, 3), snapshots (s, v, h, w, 3), snapshot_step (s,); of contents of
-                 several sizes each picture is in the upper left corner of its place
+                 several sizes each picture is in the upper left corner of its place;
+                 final_16 (v, h, w, 3) in 16 bits, if asked for
     /stages      height, width, stop: the step at which each ends (s,), of a run of several sizes
     /references  NAME: further pictures that terms read   /masks   NAME: regions (h, w)
 
@@ -28,12 +29,16 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int, UInt8
+from jaxtyping import Bool, Int, UInt8, UInt16
 
+from nst_jax.choices import Depth
 from nst_jax.runlog.series import TOTAL, Parts, Rows
 
 SCHEMA = "nst_jax.run"
 SCHEMA_VERSION = 2
+
+FINE = "images/final_16"
+"""Where in the file the saved pictures are in 16 bits."""
 
 Status = Literal["running", "finished", "interrupted", "failed"]
 VariantStatus = Literal["running", "finished", "interrupted", "diverged", "failed"]
@@ -129,6 +134,7 @@ class RunRecord:
       metrics: of the saved pictures, `{metric: (v,)}`, NaN for those that are not judged yet; none
         if the run was not asked for them.
       stages: of a run of several sizes, coarse to fine; none of one of a single size.
+      fine: `images` in 16 bits, of a run that was asked for them.
     """
 
     path: Path
@@ -149,6 +155,7 @@ class RunRecord:
     masks: Mapping[str, np.ndarray] = field(default_factory=dict)
     metrics: Mapping[str, np.ndarray] = field(default_factory=dict)
     stages: tuple[LoggedStage, ...] = ()
+    fine: UInt16[np.ndarray, "v h w 3"] | None = None
 
     @property
     def content(self) -> UInt8[np.ndarray, "h1 w1 3"]:
@@ -159,15 +166,26 @@ class RunRecord:
         """The content picture of a variant."""
         return self.contents[self.variants[variant].content]
 
-    def picture_of(self, variant: int | np.integer) -> UInt8[np.ndarray, "h1 w1 3"]:
+    def picture_of(
+        self, variant: int | np.integer, *, depth: Depth = 8
+    ) -> UInt8[np.ndarray, "h1 w1 3"] | UInt16[np.ndarray, "h1 w1 3"]:
         """The saved picture of a variant, as large as its content.
 
+        Args:
+          variant: by its number.
+          depth: bits of each color; 16 has the log of a run that was asked for them.
+
         Raises:
-          ValueError: as `results`.
+          ValueError: as `results`; or the log has 8 bits alone.
         """
         if self.images is None:
             raise self._without_results()
-        return self.within(variant, self.images[variant])
+        pictures = self.images if depth == 8 else self.fine
+        if pictures is None:
+            raise ValueError(
+                f"{self.path} has pictures of 8 bits alone: run it again with --depth 16"
+            )
+        return self.within(variant, pictures[variant])
 
     def within(self, variant: int | np.integer, pictures: np.ndarray) -> np.ndarray:
         """The part of pictures (..., h, w, 3) as they are stored that a variant's content fills."""

@@ -20,11 +20,12 @@ from typing import Any
 
 import h5py
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, UInt8, UInt16
 
+from nst_jax.choices import Depth
 from nst_jax.runlog import layout
 from nst_jax.runlog.reading import read_parts, read_record, read_rows
-from nst_jax.runlog.record import ENDED, LoggedStage, RunRecord, Status, Variant
+from nst_jax.runlog.record import ENDED, FINE, LoggedStage, RunRecord, Status, Variant
 from nst_jax.runlog.series import TOTAL, Parts, Rows, series
 from nst_jax.system import files, sandbox
 from nst_jax.system.hdf5 import Reader
@@ -60,6 +61,7 @@ class RunLog:
         masks: Mapping[str, UInt8[np.ndarray, "h w"]] = MappingProxyType({}),
         metrics: Sequence[str] = (),
         stages: Sequence[LoggedStage] = (),
+        depth: Depth = 8,
     ) -> "RunLog":
         """Makes the file with status "running" and no rows; an existing one is replaced.
 
@@ -79,14 +81,15 @@ class RunLog:
           masks: see `RunRecord`.
           metrics: names of those that the pictures will be judged by.
           stages: see `RunRecord`.
+          depth: 16 keeps the saved pictures in 16 bits beside those in 8.
         """
-        layout.check_space(path, num_steps, num_snapshots, variants, parts, contents)
+        layout.check_space(path, num_steps, num_snapshots, variants, parts, contents, depth)
         with files.replacing(path) as temporary, h5py.File(temporary, "w") as file:
             layout.write_attributes(file, config, attributes, chunk_length)
             layout.write_terms(file, parts, part_weights)
             layout.write_variants(file, variants)
             layout.write_series(file, len(variants), parts, num_steps)
-            layout.write_images(file, contents, styles, parts, len(variants), num_snapshots)
+            layout.write_images(file, contents, styles, parts, len(variants), num_snapshots, depth)
             layout.write_guides(file, references, masks)
             layout.write_metrics(file, metrics, len(variants))
             layout.write_stages(file, stages)
@@ -157,13 +160,24 @@ class RunLog:
         *,
         final: Mapping[str, Float[np.ndarray, "v"]],
         images: UInt8[np.ndarray, "v h w 3"],
+        fine: UInt16[np.ndarray, "v h w 3"] | None = None,
         variants: slice = slice(None),
     ) -> None:
-        """Adds how variants ended: the saved pictures, their losses, their status."""
+        """Adds how variants ended: the saved pictures, their losses, their status.
+
+        Args:
+          ended: the variants.
+          final: losses of the pictures in 8 bits, by name.
+          images: in 8 bits.
+          fine: in 16 bits, of a log that has them.
+          variants: which those are.
+        """
         with self._writing():
             for name in (TOTAL, *self._parts):
                 self._file[f"final/{name}"][variants] = final[name]
             self._file["images/final"][variants] = self._in_place(images)
+            if fine is not None:
+                self._file[FINE][variants] = self._in_place(fine)
             self._file["variants/diverged_step"][variants] = [v.diverged_step for v in ended]
             self._file.flush()
             self._file["variants/status"][variants] = [variant.status for variant in ended]
@@ -224,9 +238,16 @@ class RunLog:
         """The total of each row so far, of some variants."""
         return self._file["losses/total"][: self._count(variants), variants]
 
-    def _in_place(self, images: UInt8[np.ndarray, "v h w 3"]) -> np.ndarray:
+    @property
+    def depth(self) -> Depth:
+        """Bits of each color in which the saved pictures are kept at most."""
+        return 16 if FINE in self._file else 8
+
+    def _in_place(self, images: np.ndarray) -> np.ndarray:
         """Pictures in the upper left corners of black ones, as large as the log has them."""
         height, width = self._file["images/final"].shape[1:3]
+        if images.shape[1:3] == (height, width):
+            return images
         below, beside = height - images.shape[1], width - images.shape[2]
         return np.pad(images, ((0, 0), (0, below), (0, beside), (0, 0)))
 

@@ -179,9 +179,11 @@ def _check_pictures(config: StylizeConfig) -> None:
             f"{config.log} exists: nst-jax resume {config.log} goes on with its run, --force "
             "begins anew"
         )
-    if config.alpha == "keep":
-        for path in pictures_of(config):
+    for path in pictures_of(config):
+        if config.alpha == "keep":
             images.check_takes_alpha(path)
+        if config.depth == 16:
+            images.check_takes_16_bits(path)
 
 
 def _outputs(config: Config) -> Iterator[tuple[Path, tuple[str, ...]]]:

@@ -135,6 +135,22 @@ def load_pictures(
     }
 
 
+def load_profiles(contents: Sequence[Path], say: Callable[[str], None]) -> dict[str, bytes]:
+    """The color profiles of contents by their paths, of those that have one to keep.
+
+    Args:
+      contents: their files.
+      say: gets a line for each without one.
+
+    Raises:
+      ValueError, OSError: one line that names the file.
+    """
+    found = {str(path): images.profile_of(path) for path in contents}
+    for name in (name for name, profile in found.items() if profile is None):
+        say(f"note: {name}: it has no color profile of RGB to keep: its result is in sRGB")
+    return {name: profile for name, profile in found.items() if profile is not None}
+
+
 class _Read(NamedTuple):
     """What the files of a run hold: pictures by name or path, starts for each (h, w)."""
 

@@ -153,7 +153,7 @@ def prepare(
         stages=stages,
         method=method_of(config),
         schedule=Schedule(config.steps, config.snapshot_every, config.tolerance),
-        outputs=_outputs_of(config),
+        outputs=_outputs_of(config, say),
         variants=variants,
         plans=(),
         network=network,
@@ -381,8 +381,14 @@ def _load_panel(config: Config, pictures: Mapping[str, Pictures], say: Say) -> P
     return judging.load_panel(config.judges, say=say)
 
 
-def _outputs_of(config: Config) -> Outputs:
+def _outputs_of(config: Config, say: Say) -> Outputs:
     common = (config.log, config.tensorboard, config.keep_state)
     if isinstance(config, SweepConfig):
         return Outputs(*common, report=config.report)
-    return Outputs(*common, pictures=pictures_of(config), figures=config.figures)
+    return Outputs(
+        *common,
+        pictures=pictures_of(config),
+        figures=config.figures,
+        depth=config.depth,
+        profiles=inputs.load_profiles(contents_of(config), say) if config.icc == "keep" else {},
+    )

@@ -156,6 +156,15 @@ class Problem:
         found = images.with_colors_of(images.from_uint8(pictures), self.pictures.colors)
         return images.to_uint8(found)
 
+    def finished(self, state: driver.State) -> Float[np.ndarray, "v h w 3"]:
+        """The pictures of a state with the colors in which they are saved, before any rounding."""
+        pictures = driver.pictures(state)
+        if self.gray:
+            pictures = images.spread_first_channel(pictures)
+        if self.pictures.colors is None:
+            return pictures
+        return images.with_colors_of(pictures, self.pictures.colors)
+
     def in_8_bits(self, state: driver.State) -> UInt8[np.ndarray, "v h w 3"]:
         """The pictures of a state, of which the losses are logged."""
         pictures = images.to_uint8(driver.pictures(state))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8, UInt16
 
 from nst_jax import backend, driver, placement, runlog, stages
 from nst_jax import image as images
@@ -297,6 +297,7 @@ def _finish(program: Program, state: driver.State, sink: Sink, interrupted: bool
     """Logs the pictures as they are saved, their losses, and how each variant ended."""
     plan, log = program.plan, sink.log
     pictures = program.problem.in_8_bits(state)
+    fine = _in_16_bits(program, state, sink.shape) if log.depth == 16 else None
     bad_steps = np.asarray(state.diverged_step)
     placed = _spread(program._replace(state=state))
     losses = driver.losses_at_end(
@@ -319,7 +320,7 @@ def _finish(program: Program, state: driver.State, sink: Sink, interrupted: bool
             _ended(variant, int(bad_steps[i]), totals[:, i], begin, last, interrupted, at_minimum)
         )
     saved = _saved(program.problem, pictures[: plan.count], sink.shape)
-    log.finish_variants(ended, final=final, images=saved, variants=plan.columns)
+    log.finish_variants(ended, final=final, images=saved, fine=fine, variants=plan.columns)
     return ended
 
 
@@ -355,8 +356,23 @@ def _saved(
     colored = problem.colored(pictures)
     if colored.shape[1:] == shape:
         return colored
-    enlarged = [images.resize(images.from_uint8(each), *shape[:2]) for each in colored]
-    return np.stack([images.to_uint8(each) for each in enlarged])
+    return images.to_uint8(_enlarged(images.from_uint8(colored), shape))
+
+
+def _in_16_bits(
+    program: Program, state: driver.State, shape: tuple[int, ...]
+) -> UInt16[np.ndarray, "v h w 3"]:
+    """The pictures of a state as files of 16 bits have them: from the floats themselves."""
+    finished = program.problem.finished(state)[: program.plan.count]
+    return images.to_uint16(_enlarged(finished, shape))
+
+
+def _enlarged(
+    pictures: Float[np.ndarray, "v h w 3"], shape: tuple[int, ...]
+) -> Float[np.ndarray, "v h2 w2 3"]:
+    if pictures.shape[1:] == shape:
+        return pictures
+    return np.stack([images.resize(each, *shape[:2]) for each in pictures])
 
 
 def is_end_of(record: RunRecord, path: Path, program: Program) -> bool:

@@ -3,16 +3,17 @@
 import json
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import NamedTuple
 
 import numpy as np
 
 from nst_jax import image as images
 from nst_jax import runlog
+from nst_jax.choices import Depth
 from nst_jax.config import PLACES
 from nst_jax.report import terms
 from nst_jax.runlog import RunRecord, Variant
@@ -39,6 +40,8 @@ class Outputs(NamedTuple):
       pictures: one a variant; none of a sweep.
       figures: a folder; none of a sweep.
       report: the page of a sweep.
+      depth: bits of each color of the pictures.
+      profiles: color profiles of the pictures by content; of the others it is sRGB.
     """
 
     log: Path | None
@@ -47,6 +50,8 @@ class Outputs(NamedTuple):
     pictures: tuple[Path, ...] = ()
     figures: Path | None = None
     report: Path | None = None
+    depth: Depth = 8
+    profiles: Mapping[str, bytes] = MappingProxyType({})
 
     @property
     def picture(self) -> Path | None:
@@ -109,7 +114,7 @@ def _write(outputs: Outputs, record: RunRecord, alphas: Alphas) -> list[str]:
     """Writes the picture, the figures, the page; all that the run has written, in words."""
     written: list[Path] = [outputs.log] if outputs.log else []
     if outputs.picture:
-        _save_picture(outputs.picture, record, 0, alphas)
+        _save_picture(outputs, record, 0, alphas)
         written.insert(0, outputs.picture)
     if outputs.figures:
         _plotting().save_run_figures(record, outputs.figures)
@@ -158,22 +163,22 @@ def _ending(record: RunRecord) -> str:
 
 
 def save_pictures(
-    paths: Sequence[Path], record: RunRecord, variants: Iterable[int], alphas: Alphas
+    outputs: Outputs, record: RunRecord, variants: Iterable[int], alphas: Alphas
 ) -> None:
     """Writes the pictures of those variants that have ended.
 
     Args:
-      paths: one a variant of the run.
+      outputs: of the run, with one picture a variant.
       record: its log.
       variants: by their numbers.
       alphas: of the pictures.
     """
     for variant in variants:
         if runlog.ended(record.variants[variant]):
-            _save_picture(paths[variant], record, variant, alphas)
+            _save_picture(outputs, record, variant, alphas)
 
 
-def _save_picture(path: Path, record: RunRecord, variant: int, alphas: Alphas) -> None:
+def _save_picture(outputs: Outputs, record: RunRecord, variant: int, alphas: Alphas) -> None:
     # What has no influence on the picture is left out: the same picture, the same bytes.
     beside = PLACES | {"snapshot_every", "contents"}
     settings = {k: str(v) for k, v in record.config.items() if v is not None and k not in beside}
@@ -187,8 +192,14 @@ def _save_picture(path: Path, record: RunRecord, variant: int, alphas: Alphas) -
         "nst_jax.steps": str(record.steps_done[variant]),
         terms.ASKED_FOR: json.dumps(asdict(terms.asked_for(record, variant))),
     }
-    alpha = alphas[record.variants[variant].content]
-    images.save(path, record.picture_of(variant), alpha=alpha, metadata=metadata)
+    content = record.variants[variant].content
+    images.save(
+        outputs.pictures[variant],
+        record.picture_of(variant, depth=outputs.depth),
+        alpha=alphas[content],
+        metadata=metadata,
+        profile=outputs.profiles.get(content),
+    )
 
 
 def bad_term(rows: runlog.Rows, variant: Variant) -> str | None:

@@ -169,6 +169,7 @@ def create_log(run: Run, path: Path, origin: Mapping[str, str] = MappingProxyTyp
         num_steps=steps,
         num_snapshots=steps // every if every else 0,
         chunk_length=run.plans[0].chunk_length,
+        depth=run.outputs.depth,
     )
 
 
@@ -278,6 +279,6 @@ def _course(run: Run, variants: Sequence[Variant], number: int) -> list[programs
 
 def _save_pictures(run: Run, log: RunLog, plan: Plan) -> None:
     """Those of several that a program has ended: what is done is there, whatever comes later."""
-    paths = run.outputs.pictures
-    if len(paths) > 1:
-        results.save_pictures(paths, log.record(), range(plan.start, plan.stop), run.alphas)
+    if len(run.outputs.pictures) > 1:
+        columns = range(plan.start, plan.stop)
+        results.save_pictures(run.outputs, log.record(), columns, run.alphas)

@@ -12,6 +12,7 @@ import numpy as np
 from nst_jax import driver
 from nst_jax import image as images
 from nst_jax.driver import Chunk
+from nst_jax.report.pictures import reduced
 from nst_jax.runlog import TOTAL, Variant, labels
 from nst_jax.runs.grid import Share
 from nst_jax.runs.plans import Plan
@@ -77,7 +78,7 @@ class TensorBoard:
             writer = self._writer(self._folder, plan.start + lane, first)
             self._write_rows(writer, chunk, lane, first)
             if pictures is not None:
-                writer.add_image("image", pictures[lane], done, dataformats="HWC")
+                writer.add_image("image", reduced(pictures[lane]), done, dataformats="HWC")
             writer.flush()
 
     def _writer(self, folder: Path, variant: int, step: int) -> Any:

@@ -10,6 +10,8 @@ import numpy as np
 
 # Python inflates these no further than it is told to, and NumPy writes no others.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+# Bytes that are read at a time: a state of many gigabytes must not be there twice.
+_PIECE = 2**24
 
 
 class Entry(NamedTuple):
@@ -46,7 +48,15 @@ def _header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dty
 def _values(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     with archive.open(f"{name}.npy") as member:
         shape, fortran_order, dtype = _header(member, name)
-        values = np.frombuffer(member.read(math.prod(shape) * dtype.itemsize), dtype)
+        values = np.empty(math.prod(shape), dtype)
+        found = values.view(np.uint8)
+        for start in range(0, found.size, _PIECE):
+            place = found[start : start + _PIECE]
+            piece = member.read(place.size)
+            # NumPy would repeat a single byte.
+            if len(piece) < place.size:
+                raise ValueError(f"{name} is shorter than it declares")
+            place[:] = np.frombuffer(piece, np.uint8)
         if member.read(1):
             raise ValueError(f"{name} is longer than it declares")
     return values.reshape(shape, order="F" if fortran_order else "C")

@@ -19,9 +19,9 @@ def read(value: Any, kind: Any) -> Any:
 
     Args:
       value: of JSON.
-      kind: bool, int, float, str, Path, None, a Literal of texts, a tuple of one type, a dict of
-        texts to one type, a union, or a dataclass of these, whose fields may be absent if they have
-        a default.
+      kind: bool, int, float, str, Path, None, a Literal of texts or of whole numbers, a tuple of
+        one type, a dict of texts to one type, a union, or a dataclass of these, whose fields may be
+        absent if they have a default.
 
     Raises:
       OtherFields: a field is missing or unknown.
@@ -32,7 +32,7 @@ def read(value: Any, kind: Any) -> Any:
     if is_dataclass(kind):
         return _read_fields(value, kind)
     if get_origin(kind) is Literal:
-        if isinstance(value, str) and value in arguments:
+        if type(value) in (str, int) and value in arguments:
             return value
     elif get_origin(kind) is tuple:
         if isinstance(value, list):
