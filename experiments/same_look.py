@@ -3,8 +3,10 @@
     python experiments/same_look.py pictures/ --size 256 --factor 4
 
 Hardware: two CPU cores; time: ten minutes for two pairs at 256 and 1024 pixels. `pictures/` holds
-the files that `painting/pairs.py` names. A preset's stages are scaled with the picture: its strokes are
-then finer beside the subject. Those of the small picture, and more after them, keep its strokes.
+the files that `painting/pairs.py` names.
+
+A preset's stages are scaled with the picture: its strokes are then finer beside the subject. The
+stages of the small picture, and more after them, keep its strokes.
 """
 
 import sys
