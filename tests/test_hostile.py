@@ -389,6 +389,7 @@ REFUSED = {
     "missing hash": (_attribute("content_sha256", None), "content_sha256 is missing"),
     "missing seconds": (_attribute("compile_seconds", None), "compile_seconds is missing"),
     "versions": (_attribute("versions_json", "[]"), "versions_json"),
+    "strips": (_attribute("strip_rows", "8"), "expected a number from 0 up"),
     "share": (_attribute("share", 5), "its share is 5 of 1"),
     "shares": (_attribute("shares", 0), "its share is 0 of 0"),
     "hash": (_attribute("content_sha256", "0"), "its content has changed"),

@@ -245,7 +245,14 @@ def test_a_run_computes_in_strips_what_does_not_fit_and_is_repeated_so(stylize, 
     assert runs.rerun(staged.log, say=lines.append, progress=False).exit_code == 0
 
 
-def test_strips_without_rows_are_refused_before_work(stylize):
-    with pytest.raises(ValueError, match="number of rows of a strip must be at least 1, got 0"):
-        runs.stylize_files(replace(stylize, strips=0), progress=False)
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"strips": 0}, "number of rows of a strip must be at least 1, got 0"),
+        ({"strips": 8, "rematerialize": True}, "activations twice already"),
+    ],
+)
+def test_strips_that_cannot_be_are_refused_before_work(stylize, settings, words):
+    with pytest.raises(ValueError, match=words):
+        runs.stylize_files(replace(stylize, **settings), progress=False)
     assert not stylize.output.exists()

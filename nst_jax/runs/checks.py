@@ -72,6 +72,10 @@ def _check_ranges(config: Config) -> None:
             f"--gray keeps the result gray, and --colors {config.colors} gives it colors: leave "
             "one of them out"
         )
+    if config.rematerialize and isinstance(config.strips, int):
+        raise ValueError(
+            "--strips computes activations twice already: leave it or --rematerialize out"
+        )
     if config.enlarge and size is None and style_size is None:
         raise ValueError("there is nothing to enlarge to: give a size in pixels, or no --enlarge")
 

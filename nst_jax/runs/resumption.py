@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from nst_jax import backend, compiler, vgg
 from nst_jax.choices import Convolutions, Precision, check_choice
 from nst_jax.config import Config, at_last_stage, check_functions, from_json
@@ -72,12 +74,11 @@ def _form(attributes: Mapping[str, Any]) -> vgg.Form | None:
 
 def _division(attributes: Mapping[str, Any]) -> Division:
     """That of the pictures; logs from before strips have none."""
-    found = Division(*(int(attributes.get(name, 0)) for name in Division._fields))
-    if min(found) < 0:
-        raise ValueError(
-            f"its strips are {found.strip_rows} rows above {found.whole_pixels} pixels"
-        )
-    return found
+    found = {name: attributes.get(name, 0) for name in Division._fields}
+    for name, value in found.items():
+        if not isinstance(value, int | np.integer) or value < 0:
+            raise ValueError(f"its attribute {name} is {value!r:.40}, expected a number from 0 up")
+    return Division(**{name: int(value) for name, value in found.items()})
 
 
 def check_form(form: vgg.Form | None) -> None:
