@@ -162,8 +162,8 @@ class RunConfig:
     precision: PrecisionSetting = "float32"
     """Of the network's convolutions, image and optimizer stay float32; fast: this device's best."""
     strips: Annotated[Strips, _argument("auto|off|ROWS")] = "auto"
-    """Compute a picture in strips of so many rows of each block of the network: less memory, for
-    half as much time again. auto: a picture that does not fit whole."""
+    """Compute a picture in strips of so many rows of each block of the network: less memory, more
+    time (up to twice). auto: a picture that does not fit whole."""
     rematerialize: bool = False
     """Save memory on a GPU: compute activations twice (not tried yet; a CPU saves nothing)."""
     snapshot_every: int = 0
