@@ -27,6 +27,8 @@ REDUCED = {
     r"(\bsize=|--size )\d+": r"\g<1>32",
     r"(\b(?:num_)?steps=|--steps )\d+": r"\g<1>4",
     r"--snapshot-every \d+": "--snapshot-every 2",
+    # Scaled to the last one, the first of many would be too small for the network.
+    r"--stages(?: \d+:\d+){3,}": "--stages 24:2 32:2",
     r"\b(\d{2,3}:)\d{2,3}(?=[, \n])": r"\g<1>2",
     r"relu[345]_\d": "relu1_2",
     r"block3_conv1": "block1_conv2",

@@ -143,6 +143,17 @@ def test_a_region_is_a_picture_of_its_own(toy_fn, views, image, name):
     )
 
 
+def test_a_blend_of_one_picture_is_that_picture_in_a_row(views):
+    style = views["style"]
+    found = terms.blend([style], [2.0])
+    for layer, features in style.features.items():
+        channels = features.shape[-1]
+        np.testing.assert_array_equal(
+            found.features[layer], features.reshape(1, -1, channels), err_msg=layer
+        )
+        np.testing.assert_allclose(found.where[layer].sum(), 1, rtol=1e-6)
+
+
 def test_parts_of_pairs_are_named_by_both_layers():
     names = ("block1_conv1", "block2_conv1", "block3_conv1")
     adjacent = terms.adjacent_gram(names)

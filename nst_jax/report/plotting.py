@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from nst_jax import image as images
 from nst_jax.report import colors, layout, terms
 from nst_jax.report.pictures import reduced
 from nst_jax.report.terms import weighted_terms
@@ -197,7 +198,12 @@ def _grid_of(pictures: Sequence[np.ndarray]) -> _Grid:
 
 
 def side_by_side(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figure:
-    """Pictures at one height with their titles; more than four go on over several rows."""
+    """Pictures at one height with their titles; more than four go on over several rows.
+
+    Args:
+      pictures: RGB in [0, 1], or their uint8 form, (h, w, 3) each.
+      titles: one each.
+    """
     rows, widths, size = grid = _grid_of(pictures)
     figure = Figure(figsize=size, layout="constrained")
     places = figure.subplots(rows, len(widths), width_ratios=widths, squeeze=False).ravel()
@@ -205,7 +211,8 @@ def side_by_side(pictures: Sequence[np.ndarray], titles: Sequence[str]) -> Figur
         axes.set_axis_off()
     for axes, picture, title in zip(places, pictures, titles, strict=False):
         # Smooth however small the picture is; a large one would take Matplotlib five seconds.
-        axes.imshow(reduced(picture), interpolation="bicubic")
+        levels = picture if picture.dtype == np.uint8 else images.to_uint8(picture)
+        axes.imshow(reduced(levels), interpolation="bicubic")
         axes.set_title(title, fontsize=grid.font_size, parse_math=False)
     return figure
 

@@ -13,13 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from nst_jax import terms, vgg
 from nst_jax.compiler import Program
 from nst_jax.strips import measuring
 from nst_jax.strips.measuring import Cut, Kept, Measured, Terms
-from nst_jax.strips.objective import part_losses
+from nst_jax.strips.objective import part_losses, total_of
 from nst_jax.strips.sections import Section, Strip, strips_of
 from nst_jax.terms import FeatureFn, Losses, Term, Weights
 
@@ -67,7 +68,7 @@ def measured(
     feature_fn: FeatureFn,
     own: Mapping[str, Term],
     targets: Mapping[str, Any],
-    image: Array,
+    image: ArrayLike,
     *,
     rows: int,
 ) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def measured(
 
 
 def features(
-    feature_fn: FeatureFn, layers: tuple[str, ...], image: Array, *, rows: int
+    feature_fn: FeatureFn, layers: tuple[str, ...], image: ArrayLike, *, rows: int
 ) -> dict[str, Any]:
     """The features of some layers, whole, `{layer: (h_l, w_l, c_l)}`; arguments as `measured`."""
     reader = _reader(layers)
@@ -208,17 +209,9 @@ def _between(
     weights: Weights,
 ) -> tuple[tuple[Array, Losses], Cotangents]:
     """The losses, and their derivatives by what they are made of."""
-    own, targets = terms.terms_of(objective), terms.targets_of(objective)
 
     def total(measured: Cotangents) -> tuple[Array, Losses]:
-        seen = terms.image_seen(objective, measured.image)
-        parts = {
-            name: part_losses(
-                term, targets[name], seen, measured.sums.get(name), measured.maps.get(name)
-            )
-            for name, term in own.items()
-        }
-        return terms.total_of(own, parts, weights)
+        return total_of(objective, measured.image, measured.sums, measured.maps, weights)
 
     return jax.value_and_grad(total, has_aux=True)(Cotangents(sums, maps, image))
 

@@ -54,7 +54,7 @@ def cuts_of(feature_fn: FeatureFn, terms: Mapping[str, Term]) -> list[Cut]:
     """The sections of a network with the terms of each.
 
     Raises:
-      ValueError: the network is none of `vgg.feature_fn`; a term reads features and pixels.
+      ValueError: the network is none of `vgg.feature_fn`.
     """
     anatomy = vgg.anatomy(feature_fn)
     cuts = []
@@ -88,6 +88,9 @@ def measure(
 
     Returns:
       `{term: sums}`, and maps in which all rows that belong to another strip are 0.
+
+    Raises:
+      ValueError: a term reads pixels as well.
     """
     features = network(x)
     sums, maps = {}, {}
@@ -159,7 +162,6 @@ def _targets_there(targets: Any, layers: Mapping[str, int], strip: Strip, length
     """The targets at the layers and the rows of a strip."""
     if not isinstance(targets, Targets):
         return targets
-
     maps = {
         x: _map_there(targets.maps[x], strip, length, stride)
         for x, stride in layers.items()

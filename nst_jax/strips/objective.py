@@ -31,14 +31,9 @@ class InStrips:
     def __call__(
         self, objective: Partial, image: ArrayLike, weights: Weights
     ) -> tuple[Array, Losses]:
-        own, targets = terms.terms_of(objective), terms.targets_of(objective)
-        seen = terms.image_seen(objective, jnp.asarray(image))
-        sums, maps = self._measured(objective, seen)
-        parts = {
-            name: part_losses(term, targets[name], seen, sums.get(name), maps.get(name))
-            for name, term in own.items()
-        }
-        return terms.total_of(own, parts, weights)
+        image = jnp.asarray(image)
+        sums, maps = self._measured(objective, terms.image_seen(objective, image))
+        return total_of(objective, image, sums, maps, weights)
 
     def _measured(
         self, objective: Partial, image: Array
@@ -68,14 +63,38 @@ def in_strips(objective: Partial, rows: int) -> Partial:
       An objective for the same arguments.
 
     Raises:
-      ValueError: the network is another one, `rows` is less than 1, or a term reads both features
-        and pixels; one line.
+      ValueError: the network is another one, or `rows` is less than 1; once it is evaluated: a term
+        reads both features and pixels; one line.
     """
     if rows < 1:
         raise ValueError(f"`rows` must be at least 1, got {rows}")
-    own = terms.terms_of(objective)
-    measuring.cuts_of(terms.feature_fn_of(objective), own)
+    vgg.anatomy(terms.feature_fn_of(objective))
     return Partial(InStrips(rows), objective)
+
+
+def total_of(
+    objective: Partial,
+    image: Array,
+    sums: Mapping[str, Any],
+    maps: Mapping[str, Mapping[str, Any]],
+    weights: Weights,
+) -> tuple[Array, Losses]:
+    """The losses of an image, of what the strips gave.
+
+    Args:
+      objective: of `terms.compose`.
+      image: for the terms of pixels, (h, w, 3).
+      sums: of the terms that read features, by name.
+      maps: of those of them that have maps.
+      weights: of the objective.
+    """
+    own, targets = terms.terms_of(objective), terms.targets_of(objective)
+    seen = terms.image_seen(objective, image)
+    parts = {
+        name: part_losses(term, targets[name], seen, sums.get(name), maps.get(name))
+        for name, term in own.items()
+    }
+    return terms.total_of(own, parts, weights)
 
 
 def part_losses(

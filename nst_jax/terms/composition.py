@@ -142,17 +142,13 @@ def _counts(seen: View, layer: str) -> Array:
 
 
 def in_a_row(views: Sequence[View]) -> View:
-    """One view of the locations of several, (1, M_1 + M_2 + ..., c_l); of one view that itself."""
-    if len(views) == 1:
-        return views[0]
+    """One view of the locations of several that have weights, (1, M_1 + M_2 + ..., c_l)."""
     features, where = {}, {}
     for layer in views[0].features:
         rows = [seen.features[layer] for seen in views]
-        counts = [seen.weights(layer) for seen in views]
+        counts = [jnp.asarray(seen.weights(layer)) for seen in views]
         features[layer] = jnp.concatenate([x.reshape(1, -1, x.shape[-1]) for x in rows], axis=1)
-        where[layer] = jnp.concatenate(
-            [jnp.reshape(jnp.asarray(x), (1, -1)) for x in counts], axis=1
-        )
+        where[layer] = jnp.concatenate([x.reshape(1, -1) for x in counts], axis=1)
     return View(views[0].image, features, where)
 
 
