@@ -2,12 +2,14 @@
 
 import atexit
 import contextlib
+import gc
 import os
 import shutil
 import tempfile
 from collections import Counter
 from dataclasses import replace
 from functools import cache, partial
+from pathlib import Path
 
 import jax
 import jax.monitoring
@@ -32,6 +34,8 @@ for name, value in (
 # Arrays whose ranks differ are broadcast by accident more often than on purpose.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+_MOST_MAPPED = 25_000
+
 # The modules of nst_jax are imported inside fixtures: the hook that checks their annotations is
 # installed after this file has been read.
 
@@ -44,6 +48,19 @@ def pytest_collection_modifyitems(items):
     """A worker takes a file as a whole: those that take long go first, so that all end together."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_are_dropped_in_time():
+    """Linux maps 65,530 pieces of memory for a process at most, each compiled program takes some.
+
+    One more is a segmentation fault of the compiler.
+    """
+    yield
+    mapped = Path("/proc/self/maps")
+    if mapped.exists() and mapped.read_bytes().count(b"\n") > _MOST_MAPPED:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,26 @@ def test_a_killed_run_is_resumed_with_its_transparency(stylize, quick_to_compile
     np.testing.assert_array_equal(alpha_of(stylize.output), alpha)
 
 
+def test_what_is_transparent_is_not_painted(stylize, quick_to_compile):
+    with Image.open(stylize.content) as picture:
+        opaque = picture.convert("RGB")
+    # Beyond what the opaque left half sees of it.
+    right = np.s_[:, 22:]
+    alpha = np.full((24, 28), 255, np.uint8)
+    alpha[:, 14:] = 0
+    opaque.putalpha(Image.fromarray(alpha))
+    opaque.save(stylize.content)
+    config = replace(stylize, steps=1, init="content", init_noise=0.0, tv_weight=1.0)
+
+    def painted(alpha):
+        return runs.stylize_files(replace(config, alpha=alpha), say=quiet, progress=False).record
+
+    record = painted("keep")
+    assert np.all(record.images[0][right] == 255)
+    assert np.any(painted("white").images[0][right] != 255)
+    np.testing.assert_array_equal(record.masks["opaque"], alpha)
+
+
 def test_by_default_transparency_is_laid_on_white_and_it_is_said_what_would_keep_it(stylize):
     cut_out(stylize.content)
     pictures, said = load(stylize)

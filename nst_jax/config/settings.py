@@ -227,7 +227,8 @@ class StylizeConfig(RunConfig, _StylizeFiles):
     seed: int = 0
     """Of the noise; nothing else is random."""
     alpha: Alpha = "white"
-    """Of a transparent content: lay it on white, or keep: the result is transparent too."""
+    """Of a transparent content: lay it on white, or keep: the result is transparent too, and what
+    is not seen counts for nothing."""
     depth: Depth = 8
     """Bits of each color of the result; 16 are for .png and .tif, from the image before it is
     rounded to 8, and are kept in the log as well."""

@@ -14,7 +14,7 @@ from nst_jax import masks, vgg
 from nst_jax import weights as network_weights
 from nst_jax.choices import Alpha, Arch, Border, Colors, Pooling
 from nst_jax.runlog import NAME, RunRecord
-from nst_jax.runs.objectives import CONTENT, STYLE, layers_in, region_of
+from nst_jax.runs.objectives import CONTENT, OPAQUE, STYLE, layers_in, region_of
 from nst_jax.runs.problem import Pictures, Where
 from nst_jax.system import files
 from nst_jax.terms import FeatureFn, Term
@@ -119,14 +119,15 @@ def load_pictures(
     if not gray and all(are_gray) and any(map(images.is_gray, read.contents.values())):
         say("note: content and style are gray, the result may not be: --gray keeps it gray")
     seen = _in_gray(read) if gray else read
+    kept = read.alphas if alpha == "keep" else dict.fromkeys(read.alphas)
     return {
         name: Pictures(
             content,
             _in_colors_of(content, seen.styles) if colors == "matched" else seen.styles,
             seen.starts[content.shape[:2]],
-            read.alphas[name] if alpha == "keep" else None,
+            kept[name],
             seen.references,
-            read.regions,
+            _where_opaque(read.regions, kept[name]),
             sources.blend,
             read.contents[name] if colors in ("content", "luminance") else None,
             seen.styles,
@@ -202,6 +203,17 @@ def _load_regions(
     }
 
 
+def _where_opaque(
+    regions: Mapping[str, Mapping[str, np.ndarray]], alpha: np.ndarray | None
+) -> Mapping[str, Mapping[str, np.ndarray]]:
+    """Nothing of a region is where the content is transparent; what is opaque is one, too."""
+    if alpha is None:
+        return regions
+    share = images.from_uint8(alpha)
+    inside = {name: mask * share for name, mask in regions[CONTENT].items()}
+    return {**regions, CONTENT: {**inside, OPAQUE: share}}
+
+
 def _in_gray(read: _Read) -> _Read:
     def gray(pictures: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {name: images.to_gray(picture) for name, picture in pictures.items()}
@@ -236,7 +248,7 @@ def _say_transparency(
     elif is_transparent:
         then = {
             "white": "; --alpha keep makes the result transparent too",
-            "keep": "; the result will be transparent too",
+            "keep": "; the result will be transparent too, and is painted where it is not",
             None: "",
         }
         say(f"note: {path}: it is transparent: laid on white{then[wanted]}")
@@ -337,10 +349,10 @@ def named_paths(option: str, texts: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for text in texts:
         name, equals, path = text.partition("=")
-        if not (equals and path and NAME.fullmatch(name)) or name in (CONTENT, STYLE):
+        if not (equals and path and NAME.fullmatch(name)) or name in (CONTENT, STYLE, OPAQUE):
             raise ValueError(
                 f"{option} {text}: expected NAME=PATH with a name of small letters, digits and _ "
-                f"that is neither {CONTENT} nor {STYLE}"
+                f"that is none of {CONTENT}, {STYLE}, {OPAQUE}"
             )
         if name in found:
             raise ValueError(f"{option}: the name {name} is given twice")

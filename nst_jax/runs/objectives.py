@@ -1,6 +1,7 @@
 """The terms of a run, made of what its settings say of them."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,6 +14,8 @@ from nst_jax.terms import Term
 
 CONTENT, STYLE = "content", "style"
 """The pictures that every run has."""
+OPAQUE = "opaque"
+"""The region of a content that is seen, where its transparency is kept."""
 OF_PAIRS = {"shifted_gram", "cross_layer_gram", "adjacent_gram"}
 """Kinds that compare locations with their neighbors."""
 OF_IMAGE = {"content", "laplacian"}
@@ -59,6 +62,21 @@ def _make(name: str, spec: TermSpec, arch: Arch, style_regions: Collection[str])
     except (ValueError, ImportError) as error:
         raise ValueError(f"the term {name!r}: {error}") from None
     return term
+
+
+def within(specs: Terms, region: str) -> dict[str, TermSpec]:
+    """Terms of a region; those that have one of their own, or can have none, as they are.
+
+    Args:
+      specs: what is set of each.
+      region: its name.
+    """
+    return {
+        name: replace(spec, region=region)
+        if spec.region is None and terms.takes_region(spec.kind)
+        else spec
+        for name, spec in specs.items()
+    }
 
 
 def part_weights(spec: TermSpec, term: Term) -> np.ndarray:

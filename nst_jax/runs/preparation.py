@@ -1,8 +1,8 @@
 """The one door for settings: from a config to what is run. Below it nobody sees the config."""
 
 import os
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -240,10 +240,17 @@ def load_pictures(config: Config, variants: Sequence[Variant], *, say: Say) -> d
     return pictures
 
 
-def make_terms(config: RunConfig) -> dict[str, Term]:
-    """The terms of a run by name; see `objectives.make_terms`."""
+def make_terms(config: RunConfig, *, opaque: bool = False) -> dict[str, Term]:
+    """The terms of a run by name; see `objectives.make_terms`.
+
+    Args:
+      config: of the run.
+      opaque: of a content whose transparency is kept: what is not seen of it counts for nothing.
+    """
     regions = inputs.named_paths("--style-mask", config.style_mask)
-    return objectives.make_terms(terms_of(config), config.arch, regions)
+    specs = terms_of(config)
+    specs = objectives.within(specs, objectives.OPAQUE) if opaque else specs
+    return objectives.make_terms(specs, config.arch, regions)
 
 
 def load_network(config: RunConfig, form: vgg.Form, *, say: Say) -> Network:
@@ -301,18 +308,23 @@ def problem_of(
     config: RunConfig, feature_fn: FeatureFn, pictures: Pictures, *, say: Say = inform
 ) -> Problem:
     """What the variants of a content minimise; see `problem.make_problem`."""
-    return _problem_of_terms(make_terms(config), config, feature_fn, Division(), say, pictures)
+    return _problem_of_terms(_terms_maker(config), config, feature_fn, Division(), say, pictures)
+
+
+def _terms_maker(config: RunConfig) -> Callable[[bool], dict[str, Term]]:
+    # Terms are made once: a function of one's own makes others each time, which compile anew.
+    return cache(lambda opaque: make_terms(config, opaque=opaque))
 
 
 def _problem_of_terms(
-    made: dict[str, Term],
+    make: Callable[[bool], dict[str, Term]],
     config: RunConfig,
     feature_fn: FeatureFn,
     division: Division,
     say: Say,
     pictures: Pictures,
 ) -> Problem:
-    specs = terms_of(config)
+    made, specs = make(pictures.alpha is not None), terms_of(config)
     return make_problem(
         feature_fn,
         pictures,
@@ -339,9 +351,7 @@ def _problems_of(
     pictures: Mapping[str, Pictures],
     say: Say,
 ) -> Problems:
-    # Terms are made once: a function of one's own makes others each time, which compile anew.
-    made = make_terms(config)
-    given = made, config, network.feature_fn, division, say
+    given = _terms_maker(config), config, network.feature_fn, division, say
     return Problems(pictures, partial(_problem_of_terms, *given))
 
 

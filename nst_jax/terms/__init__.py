@@ -47,7 +47,7 @@ from nst_jax.terms.composition import (
     weigh,
 )
 from nst_jax.terms.features import content, covariance, gram, moments, wasserstein
-from nst_jax.terms.kinds import KINDS, named
+from nst_jax.terms.kinds import KINDS, named, takes_region
 from nst_jax.terms.pairs import adjacent_gram, cross_layer_gram, shifted_gram
 from nst_jax.terms.pixels import (
     laplacian,
@@ -108,6 +108,7 @@ __all__ = [
     "shared",
     "shifted_gram",
     "squared_variation",
+    "takes_region",
     "targets_from",
     "targets_of",
     "terms_of",

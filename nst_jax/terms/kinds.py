@@ -70,6 +70,19 @@ def named(
     return term
 
 
+def takes_region(kind: str) -> bool:
+    """Whether a term of a kind can be asked for a region of the image.
+
+    Args:
+      kind: as of `named`.
+
+    Raises:
+      ValueError: as `named`.
+    """
+    known = _parameters(kind, KINDS[kind] if kind in KINDS else _imported(kind))
+    return "region" in known or _takes_all(known)
+
+
 def _imported(kind: str) -> Callable[..., Any]:
     """The function of "package.module:function"."""
     module, colon, name = kind.partition(":")
