@@ -48,8 +48,9 @@ print(json.dumps({
 
 A_RUN = """
 import json, sys
-from nst_jax import config, runs
+from nst_jax import config, driver, runs
 settings = config.from_json(json.loads(sys.argv[1]))
+driver.default_driver = lambda: sys.argv[2]
 sys.exit(runs.stylize_files(settings, progress=False).exit_code)
 """
 
@@ -79,8 +80,10 @@ def test_rows_on_three_devices_are_exchanged_and_never_gathered():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_a_run_on_two_devices_is_that_on_one(stylize, optimizer):
+@pytest.mark.parametrize(
+    ("optimizer", "driver"), [("adam", "python"), ("adam", "scan"), ("lbfgs", "python")]
+)
+def test_a_run_on_two_devices_is_that_on_one(stylize, optimizer, driver):
     rng = np.random.default_rng(0)
     picture = stylize.content.with_name("high.png")
     Image.fromarray(rng.integers(0, 255, (71, 20, 3), np.uint8)).save(picture)
@@ -89,8 +92,9 @@ def test_a_run_on_two_devices_is_that_on_one(stylize, optimizer):
     )
     one = runs.stylize_files(own, say=lambda line: None, progress=False).record
     two = replace(own, log=own.log.with_name("two.h5"), force=True, keep_state=True)
-    on_devices(2, A_RUN, json.dumps(config.to_json(two)))
+    on_devices(2, A_RUN, json.dumps(config.to_json(two)), driver)
     found = runlog.load(two.log)
+    assert found.attributes["driver"] == driver
     assert json.loads(found.attributes["plans_json"])[0]["row_devices"] == 2
     np.testing.assert_allclose(found.rows.total, one.rows.total, rtol=1e-4)
     assert np.abs(found.images.astype(int) - one.images).max() <= 2
