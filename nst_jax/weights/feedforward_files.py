@@ -4,6 +4,7 @@ A file of ours is HDF5 with a dataset a parameter, and says in attributes what t
 file of the same names without them is taken for one of Engstrom's.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -38,7 +39,7 @@ class Feedforward(NamedTuple):
     attributes: Mapping[str, str] = MappingProxyType({})
 
 
-def save_feedforward(path: Path, network: Feedforward) -> None:
+def save_feedforward(path: str | os.PathLike[str], network: Feedforward) -> None:
     """Writes a network as HDF5, whole or not at all.
 
     Args:
@@ -54,10 +55,10 @@ def save_feedforward(path: Path, network: Feedforward) -> None:
     shapes = {x: {y: np.shape(z) for y, z in own.items()} for x, own in network.params.items()}
     feedforward.architecture_of(shapes, network.form)
     attributes = {**network.attributes, "form": network.form, "convention": _INPUT}
-    write_file(path, network.params, attributes=attributes)
+    write_file(Path(path), network.params, attributes=attributes)
 
 
-def load_feedforward(path: Path) -> Feedforward:
+def load_feedforward(path: str | os.PathLike[str]) -> Feedforward:
     """Reads and checks a network that paints in one pass.
 
     Args:
@@ -71,7 +72,7 @@ def load_feedforward(path: Path) -> Feedforward:
     """
     from nst_jax import feedforward
 
-    with opened(path) as contents:
+    with opened(Path(path)) as contents:
         attributes = contents.attributes if "form" in contents.attributes else _PUBLISHED
         named = _by_layer(contents.tensors)
         try:
