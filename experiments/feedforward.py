@@ -15,9 +15,9 @@ photographs, and of the painting: its file has a note of them.
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,8 +129,7 @@ class Train(_Goal):
         """The log and the state."""
         return self.output.with_suffix(".training.h5")
 
-    @cached_property
-    def plain(self) -> dict[str, Any]:
+    def plain(self, goal: problem.Goal) -> dict[str, Any]:
         """What makes the network, with hashes in the place of files."""
         kept = {name: value for name, value in asdict(self).items() if name not in _FREE}
         objective = config.resolved(self.stylize)
@@ -139,6 +138,7 @@ class Train(_Goal):
             **{name: x.name if isinstance(x, Path) else x for name, x in kept.items()},
             "objective": {"layer_balance": config.layer_balance_of(objective), "terms": terms},
             "style_sha256": files.sha256(self.style),
+            "weights_sha256": goal.sha256,
         }
         # As it comes back from the log: tuples are lists there.
         return json.loads(json.dumps(plain))
@@ -175,13 +175,14 @@ def train(settings: Train) -> Path:
     goal = problem.goal_of(settings.stylize, style, say=say)
     optimizer = optax.adam(settings.learning_rate)
     begun = steps.begun(settings.seed, settings.architecture, optimizer)
-    recorded = _recorded(settings, begun)
+    plain = settings.plain(goal)
+    recorded = _recorded(settings, begun, plain)
     step = steps.stepping(optimizer, settings.architecture, settings.network_precision)
     bar = tqdm(total=settings.steps, initial=recorded.steps, unit="step", disable=None)
     further = _training(settings, recorded, partial(step, goal=goal), found, bar)
     with bar:
         for recorded in further:
-            _save(settings, recorded)
+            _save(settings, recorded, plain)
             if _is_sample(settings, recorded.steps):
                 _paint_samples(settings, recorded)
     say(
@@ -266,36 +267,39 @@ def compare(settings: Compare) -> Path:
 
 
 def _check(settings: Train) -> None:
-    for name in ("size", "steps", "batch", "width"):
-        if getattr(settings, name) < 1:
-            raise ValueError(f"--{name} must be at least 1, got {getattr(settings, name)}")
+    least = {"size": 1, "steps": 1, "batch": 1, "width": 1, "residuals": 0, "seed": 0}
+    for name, number in least.items():
+        if getattr(settings, name) < number:
+            raise ValueError(f"--{name} must be at least {number}, got {getattr(settings, name)}")
     if not 0 < settings.learning_rate < np.inf:
         raise ValueError(f"--learning-rate must be positive, got {settings.learning_rate}")
+    for path in settings.samples:
+        _sample(path, settings.sample_size)
     for path in (settings.output, settings.log):
         files.check_output(path, force=True, suffixes=(".h5",))
 
 
-def _recorded(settings: Train, begun: steps.State) -> steps.Recorded:
+def _recorded(settings: Train, begun: steps.State, plain: Mapping[str, Any]) -> steps.Recorded:
     """What is there of a training, or one without a step."""
     if settings.fresh or not settings.log.exists():
         if settings.output.exists() and not settings.fresh:
             raise FileExistsError(f"{settings.output} exists; --fresh overwrites it")
         return steps.Recorded(begun, {"total": np.zeros(0)})
-    recorded = steps.load(settings.log, begun, settings.plain)
+    recorded = steps.load(settings.log, begun, plain)
     if recorded.steps > settings.steps:
         raise ValueError(f"{settings.log} has {recorded.steps} steps already: give more --steps")
     say(f"going on from step {recorded.steps}")
     return recorded
 
 
-def _save(settings: Train, recorded: steps.Recorded) -> None:
+def _save(settings: Train, recorded: steps.Recorded, plain: Mapping[str, Any]) -> None:
     """Writes log, state and network."""
-    steps.save(settings.log, recorded, settings.plain)
+    steps.save(settings.log, recorded, plain)
     attributes = {
         "style": settings.style.name,
-        "style_sha256": settings.plain["style_sha256"],
-        "objective": json.dumps(settings.plain["objective"]),
-        "settings": json.dumps({**settings.plain, "steps": recorded.steps}),
+        "style_sha256": plain["style_sha256"],
+        "objective": json.dumps(plain["objective"]),
+        "settings": json.dumps({**plain, "steps": recorded.steps}),
         "licence": settings.licence,
         "source": "experiments/feedforward.py",
     }
@@ -308,10 +312,15 @@ def _paint_samples(settings: Train, recorded: steps.Recorded) -> None:
     folder = settings.output.with_suffix("")
     paint = feedforward.paint_fn(recorded.state.params, settings.architecture)
     for path in settings.samples:
-        photo = images.load(path, size=settings.sample_size)
+        photo = _sample(path, settings.sample_size)
         painted = np.clip(_PAINT(paint, photo), 0, 1)
         pair = np.concatenate([photo, painted], axis=1)
         images.save(folder / f"{path.stem}-{recorded.steps:06}.jpg", pair)
+
+
+def _sample(path: Path, size: int) -> np.ndarray:
+    with images.notes(lambda line: None):
+        return images.load(path, size=size)
 
 
 _PAINT = jax.jit(lambda paint, photo: paint(photo))

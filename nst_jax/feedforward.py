@@ -172,10 +172,7 @@ def parameter_shapes(architecture: Architecture = OURS) -> Shapes:
     return {layer.name: layer.shapes for layer in layers(architecture)}
 
 
-def init_params(
-    seed: int,
-    architecture: Architecture = OURS,
-) -> dict[str, dict[str, Array]]:
+def init_params(seed: int, architecture: Architecture = OURS) -> dict[str, dict[str, Array]]:
     """Parameters to begin a training with.
 
     Args:
@@ -246,15 +243,11 @@ def paint_fn(
       RuntimeError: JAX has no device; one line that says what to do.
     """
     check_choice("precision", precision, Precision)
-    shapes = {
-        layer: {name: np.shape(value) for name, value in own.items()}
-        for layer, own in params.items()
-    }
-    check_shapes(shapes, architecture)
+    check_shapes(jax.tree.map(np.shape, params), architecture)
     backend.start()
-    return jax.tree_util.Partial(
-        _Painter(architecture, precision), jax.tree.map(jnp.asarray, dict(params))
-    )
+    # Moved to the device once: arrays of NumPy would be copied there at every call.
+    parameters = jax.tree.map(jnp.asarray, dict(params))
+    return jax.tree_util.Partial(_Painter(architecture, precision), parameters)
 
 
 def check_shapes(shapes: Mapping[str, Mapping[str, Any]], architecture: Architecture) -> None:
@@ -347,9 +340,8 @@ class _Layer(nn.Module):
         if not self.layer.normalizes:
             return y + self._of_channels("bias", nn.initializers.zeros, y)
         scale = self._of_channels("scale", nn.initializers.ones, y)
-        return _normalized(y, self.form.epsilon) * scale + self._of_channels(
-            "shift", nn.initializers.zeros, y
-        )
+        shift = self._of_channels("shift", nn.initializers.zeros, y)
+        return _normalized(y, self.form.epsilon) * scale + shift
 
     def _of_channels(self, name: str, init: nn.initializers.Initializer, y: Array) -> Array:
         """A parameter with a number a channel, at each location."""
@@ -370,13 +362,11 @@ class _Layer(nn.Module):
             # JAX's default on a GPU or TPU has 10 or 7 bits of mantissa instead of 23.
             "precision": "high" if self.precision == "tf32" else "highest",
         }
+        kernel = kernel.astype(dtype)
         if layer.transposed:
-            y = jax.lax.conv_transpose(
-                batch, kernel.astype(dtype), (2, 2), transpose_kernel=True, **options
-            )
+            y = jax.lax.conv_transpose(batch, kernel, (2, 2), transpose_kernel=True, **options)
         else:
-            steps = (layer.step,) * 2
-            y = jax.lax.conv_general_dilated(batch, kernel.astype(dtype), steps, **options)
+            y = jax.lax.conv_general_dilated(batch, kernel, (layer.step,) * 2, **options)
         return y.reshape(*x.shape[:-3], *y.shape[-3:])
 
 

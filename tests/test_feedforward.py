@@ -226,7 +226,7 @@ def saved(tmp_path):
 def test_a_file_gives_back_the_network_and_what_it_says(saved):
     found = weights.load_feedforward(saved)
     jax.tree.map(np.testing.assert_array_equal, found.params, drawn(small("resize")))
-    assert found.form == "resize"
+    assert found.architecture == small("resize")
     assert found.attributes["style"] == "wave.jpg"
     assert found.attributes["convention"] == "RGB, 0 to 1"
 
@@ -288,7 +288,7 @@ def test_weights_of_a_vgg_are_refused(weight_file):
 @pytest.mark.skipif(PUBLISHED not in os.environ, reason=f"{PUBLISHED} names no published network")
 def test_a_published_network_paints():
     network = weights.load_feedforward(Path(os.environ[PUBLISHED]))
-    fn = feedforward.paint_fn(network.params, Architecture(network.form))
+    fn = feedforward.paint_fn(network.params, network.architecture)
     photo = image.load(samples.PORTRAIT, size=96)
     found = np.clip(jax.jit(lambda fn, x: fn(x))(fn, photo), 0, 1)
     # A painting of the photograph: its light and shade are there, other colors and strokes as well.

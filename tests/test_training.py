@@ -172,6 +172,7 @@ def test_training_goes_on_to_the_same_bytes_and_to_a_network_that_paints(trained
     assert network.form == "resize"
     assert network.attributes["style"] == "painting.png"
     assert json.loads(network.attributes["settings"])["steps"] == 4
+    assert network.architecture == trained.architecture
     rows = rows_of(trained)
     assert set(rows) == {"total", "content", "style", "style:0", "style:1", "smooth"}
     assert all(len(values) == 4 and np.isfinite(values).all() for values in rows.values())
@@ -230,6 +231,11 @@ def test_networks_are_compared_with_optimization(settings, tmp_path):
         script.compare(replace(compare, networks=(tmp_path / "one.h5",) * 2))
 
 
+def test_what_a_loss_is_worth():
+    course = np.array([4.0, 2.0, 3.0, 1.0])
+    assert [comparison.worth_of(total, course) for total in (5.0, 2.0, 1.5, 0.5)] == [1, 2, 4, None]
+
+
 def test_a_table_has_each_way_and_what_it_is_worth():
     def painted(total, worth):
         picture = np.zeros((4, 4, 3), np.float32)
@@ -250,5 +256,9 @@ def test_wrong_settings_are_refused_before_work(settings):
         script.train(replace(settings, batch=0))
     with pytest.raises(ValueError, match="--learning-rate must be positive"):
         script.train(replace(settings, learning_rate=-1.0))
+    with pytest.raises(ValueError, match=r"--seed must be at least 0, got -1"):
+        script.train(replace(settings, seed=-1))
+    with pytest.raises(OSError, match=r"nowhere\.png"):
+        script.train(replace(settings, samples=(Path("nowhere.png"),)))
     with pytest.raises(ValueError, match=r"must be one of \.h5"):
         script.train(replace(settings, output=Path("net.npz")))

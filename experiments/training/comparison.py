@@ -55,9 +55,7 @@ def networks_of(paths: Sequence[Path]) -> dict[str, Partial]:
         if path.stem in (*found, OPTIMIZED):
             raise ValueError(f"{path}: two ways would be called {path.stem}: rename one")
         network = weights.load_feedforward(path)
-        shapes = jax.tree.map(np.shape, network.params)
-        architecture = feedforward.architecture_of(shapes, network.form)
-        found[path.stem] = feedforward.paint_fn(network.params, architecture)
+        found[path.stem] = feedforward.paint_fn(network.params, network.architecture)
     return found
 
 
@@ -97,30 +95,33 @@ def compare(
         optimized = stylize(
             objective, photo, of_terms, learning_rate=learning_rate, num_steps=num_steps
         )
-        seconds = {OPTIMIZED: time.perf_counter() - started}
-        pictures = {}
-        for name, network in networks.items():
-            # The first one is compiled, and the second one timed.
-            jax.block_until_ready(_PAINT(network, photo))
-            started = time.perf_counter()
-            pictures[name] = np.asarray(_PAINT(network, photo))
-            seconds[name] = time.perf_counter() - started
-        pictures[OPTIMIZED] = optimized.image
+        by_adam = (optimized.image, time.perf_counter() - started)
+        made = {name: _timed(network, photo) for name, network in networks.items()}
         course = optimized.history.terms.total
         row = {}
-        for name, picture in pictures.items():
+        for name, (picture, seconds) in {**made, OPTIMIZED: by_adam}.items():
             rounded = images.from_uint8(images.to_uint8(np.clip(picture, 0, 1)))
             total = float(_LOSS(objective, rounded, of_terms))
-            as_low = np.flatnonzero(course <= total)
-            worth = int(as_low[0]) + 1 if len(as_low) else None
             judged = metrics.measure(rounded, photo, style, judges)
-            row[name] = Painted(rounded, seconds[name], total, worth, judged)
-        say(
-            f"{found.names[number]}: "
-            + ", ".join(f"{name} {each.total:.4g}" for name, each in row.items())
-        )
+            row[name] = Painted(rounded, seconds, total, worth_of(total, course), judged)
+        totals = ", ".join(f"{name} {each.total:.4g}" for name, each in row.items())
+        say(f"{found.names[number]}: {totals}")
         rows.append(row)
     return rows
+
+
+def _timed(network: Partial, photo: np.ndarray) -> tuple[np.ndarray, float]:
+    """A painting, and the seconds of painting it: compiled by a call before."""
+    jax.block_until_ready(_PAINT(network, photo))
+    started = time.perf_counter()
+    painted = np.asarray(_PAINT(network, photo))
+    return painted, time.perf_counter() - started
+
+
+def worth_of(total: float, course: np.ndarray) -> int | None:
+    """After how many evaluations a course of losses, (t,), is as low as a loss; None: never."""
+    as_low = np.flatnonzero(course <= total)
+    return int(as_low[0]) + 1 if len(as_low) else None
 
 
 _OBJECTIVE = Program(objective_of)

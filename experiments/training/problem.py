@@ -24,7 +24,7 @@ CONTENT, STYLE = "content", "style"
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["feature_fn", "targets", "weights"],
-    meta_fields=["terms", "is_relative"],
+    meta_fields=["terms", "is_relative", "sha256"],
 )
 @dataclass(frozen=True)
 class Goal:
@@ -36,6 +36,7 @@ class Goal:
       feature_fn: of the network whose features are compared.
       targets: of the terms that do not read the photograph, by name.
       weights: of terms and parts.
+      sha256: of the weights of that network.
     """
 
     terms: tuple[tuple[str, Term], ...]
@@ -43,6 +44,7 @@ class Goal:
     feature_fn: FeatureFn
     targets: Mapping[str, Any]
     weights: Weights
+    sha256: str
 
 
 def style_of(settings: StylizeConfig, *, say: Say) -> np.ndarray:
@@ -66,19 +68,21 @@ def goal_of(settings: StylizeConfig, style: np.ndarray, *, say: Say) -> Goal:
     made = runs.make_terms(settings)
     _check(made)
     form = vgg.fastest_form(settings.precision)
-    feature_fn = runs.load_network(settings, form, say=say).feature_fn
+    network = runs.load_network(settings, form, say=say)
     stored = {name: term for name, term in made.items() if CONTENT not in term.references}
     targets = jax.jit(lambda fn, x: terms.targets_from(stored, {STYLE: terms.view(fn, x)}))(
-        feature_fn, jnp.asarray(style)
+        network.feature_fn, jnp.asarray(style)
     )
     specs = config.terms_of(settings)
     weights = terms.weigh(
-        terms.of_targets(feature_fn, made, {}),
+        terms.of_targets(network.feature_fn, made, {}),
         {name: values[0] for name, values in config.weights_of(settings).items()},
         {name: spec.layer_weights for name, spec in specs.items() if spec.layer_weights},
     )
     is_relative = config.layer_balance_of(settings) == "relative"
-    return Goal(tuple(made.items()), is_relative, feature_fn, targets, weights)
+    return Goal(
+        tuple(made.items()), is_relative, network.feature_fn, targets, weights, network.sha256
+    )
 
 
 def _check(made: Mapping[str, Term]) -> None:

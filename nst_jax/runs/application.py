@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -81,7 +81,8 @@ def apply_files(
     with stop_requests() as request:
         found = weights.load_feedforward(network)
         tasks = _tasks(pictures, output, settings, say)
-        paint = _paint_fn(found, vgg.resolve_precision(settings.precision))
+        precision = vgg.resolve_precision(settings.precision)
+        paint = feedforward.paint_fn(found.params, found.architecture, precision=precision)
         say(f"device: {environment.device_line()}")
         licence = found.attributes.get("licence", "of no licence that its file names")
         say(f"network: {network}: {_style_of(found)}; {licence}")
@@ -151,12 +152,6 @@ def _read(path: Path, settings: Application) -> tuple[np.ndarray, np.ndarray | N
             f"{feedforward.SMALLEST_SIDE} on each side"
         )
     return picture, alpha
-
-
-def _paint_fn(found: weights.Feedforward, precision: Any) -> Partial:
-    shapes = jax.tree.map(np.shape, found.params)
-    architecture = feedforward.architecture_of(shapes, found.form)
-    return feedforward.paint_fn(found.params, architecture, precision=precision)
 
 
 def _style_of(found: weights.Feedforward) -> str:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from nst_jax.choices import FeedforwardForm, check_choice
 from nst_jax.weights.containers import Tensor, opened
 from nst_jax.weights.formats import Params, read_array, write_file
 from nst_jax.weights.names import check_type
+
+if TYPE_CHECKING:  # who only looks for files does without JAX and Flax
+    from nst_jax.feedforward import Architecture
 
 _INPUT = "RGB, 0 to 1"
 _PUBLISHED: dict[str, str] = {
@@ -38,6 +41,18 @@ class Feedforward(NamedTuple):
     form: FeedforwardForm
     attributes: Mapping[str, str] = MappingProxyType({})
 
+    @property
+    def architecture(self) -> "Architecture":
+        """Of the network.
+
+        Raises:
+          ValueError: the parameters are of no network.
+        """
+        from nst_jax import feedforward
+
+        shapes = {x: {y: np.shape(z) for y, z in own.items()} for x, own in self.params.items()}
+        return feedforward.architecture_of(shapes, self.form)
+
 
 def save_feedforward(path: str | os.PathLike[str], network: Feedforward) -> None:
     """Writes a network as HDF5, whole or not at all.
@@ -50,11 +65,8 @@ def save_feedforward(path: str | os.PathLike[str], network: Feedforward) -> None
       ValueError: the parameters are of no network.
       OSError: the file cannot be written.
     """
-    from nst_jax import feedforward
-
-    shapes = {x: {y: np.shape(z) for y, z in own.items()} for x, own in network.params.items()}
-    feedforward.architecture_of(shapes, network.form)
-    attributes = {**network.attributes, "form": network.form, "convention": _INPUT}
+    own = {"form": network.architecture.form, "convention": _INPUT}
+    attributes = {**network.attributes, **own}
     write_file(Path(path), network.params, attributes=attributes)
 
 
