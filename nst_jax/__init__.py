@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax import alexnet as alexnet
     from nst_jax import config as config
     from nst_jax import driver as driver
+    from nst_jax import feedforward as feedforward
     from nst_jax import image as image
     from nst_jax import losses as losses
     from nst_jax import masks as masks
@@ -61,6 +62,7 @@ _MODULES = {
     "config": "config",
     "driver": "driver",
     "environment": "system.environment",
+    "feedforward": "feedforward",
     "grid": "runs.grid",
     "image": "image",
     "losses": "losses",

@@ -26,6 +26,8 @@ Convention = Literal["report", "gatys"]
 """The scale of the losses, see `losses`."""
 Normalization = Literal["locations", "none"]
 """What a Gram matrix is divided by, see `losses.gram_matrix`."""
+FeedforwardForm = Literal["resize", "lengstrom"]
+"""How a network that paints in one pass is built, see `feedforward.FORMS`."""
 OptimizerName = Literal["adam", "rmsprop", "adagrad", "sgd", "lbfgs"]
 OptimizerForm = Literal["keras", "report"]
 """An update as Keras computes it, or as the report prints it."""

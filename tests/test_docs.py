@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import h5py
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -68,7 +69,8 @@ def runs(page: str) -> bool:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, quick_to_compile):
-    """Where an example runs: a folder with pictures; the network is a random one."""
+    """Where an example runs: a folder with pictures; the networks have learned nothing."""
+    from nst_jax import feedforward, weights
     from nst_jax.image import samples
 
     monkeypatch.chdir(tmp_path)
@@ -78,6 +80,10 @@ def folder(tmp_path, monkeypatch, quick_to_compile):
     for name, path in zip(names, (samples.PORTRAIT, *[samples.PAINTING] * 2), strict=True):
         with Image.open(path) as picture:
             picture.convert("RGB").resize((48, 48)).save(tmp_path / name)
+    shapes = feedforward.parameter_shapes(feedforward.Architecture(width=1, residuals=1))
+    params = {x: {y: np.ones(z, np.float32) for y, z in own.items()} for x, own in shapes.items()}
+    network = weights.Feedforward(params, "resize", {"licence": "none"})
+    weights.save_feedforward(tmp_path / "wave.h5", network)
     return tmp_path
 
 

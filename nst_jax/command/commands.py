@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args
 import tyro
 
 from nst_jax.choices import (
+    Alpha,
     AnyArch,
     Arch,
     InputConvention,
@@ -14,7 +15,7 @@ from nst_jax.choices import (
     Pooling,
     PrecisionSetting,
 )
-from nst_jax.config import StylizeConfig, SweepConfig
+from nst_jax.config import ResultSuffix, Size, StylizeConfig, SweepConfig
 
 
 def _argument(metavar: str, default: str) -> Any:
@@ -67,6 +68,31 @@ class Rerun:
     """Overwrite an existing file."""
     own_terms: bool = False
     """Import the functions that the log names as terms: they are your own."""
+
+
+@dataclass(frozen=True)
+class Apply:
+    """Paint pictures by a network that was trained for one style, each in one pass.
+
+    Example: nst-jax apply wave.h5 album/ portrait.jpg --output painted/
+    """
+
+    network: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="NETWORK")]
+    """The network (HDF5), of experiments/feedforward.py."""
+    pictures: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="PICTURE")]
+    """Pictures (PNG, JPEG, TIFF, WebP), or folders of such pictures."""
+    output: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """The folder of the results; their names are those of the pictures."""
+    suffix: ResultSuffix = ".png"
+    """Ending of the results."""
+    size: Annotated[Size, tyro.conf.arg(metavar="INT|full")] = "full"
+    """Longest side in pixels, or full, that of the file; a smaller picture is not enlarged."""
+    alpha: Alpha = "white"
+    """Of a transparent picture: lay it on white, or keep: the result is transparent too."""
+    precision: PrecisionSetting = "float32"
+    """Of the network's convolutions; fast: this device's best."""
+    force: bool = False
+    """Overwrite existing files."""
 
 
 @dataclass(frozen=True)
@@ -280,6 +306,7 @@ Command = (
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Rerun, tyro.conf.subcommand("rerun")]
+    | Annotated[Apply, tyro.conf.subcommand("apply")]
     | Annotated[Objective, tyro.conf.subcommand("objective")]
     | Annotated[Presets, tyro.conf.subcommand("presets")]
     | Annotated[Plot, tyro.conf.subcommand("plot")]

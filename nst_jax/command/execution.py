@@ -5,6 +5,7 @@ from functools import singledispatch
 
 from nst_jax import presets
 from nst_jax.command.commands import (
+    Apply,
     Check,
     Features,
     Frames,
@@ -70,6 +71,23 @@ def _optimize(command: StylizeConfig | SweepConfig | Resume | Rerun) -> int:
     else:
         outcome = runs.stylize_files(command)
     return outcome.exit_code
+
+
+@run.register
+def _apply(command: Apply) -> int:
+    with ended_by_ctrl_c():
+        from nst_jax import runs
+        from nst_jax.system import environment
+
+    environment.keep_compiled_programs()
+    settings = runs.Application(
+        size=None if command.size == "full" else command.size,
+        suffix=command.suffix,
+        alpha=command.alpha,
+        precision=command.precision,
+        force=command.force,
+    )
+    return runs.apply_files(command.network, command.pictures, command.output, settings)
 
 
 @run.register

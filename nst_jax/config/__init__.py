@@ -12,6 +12,7 @@ from nst_jax.config.resolution import resolved
 from nst_jax.config.settings import (
     PLACES,
     Config,
+    ResultSuffix,
     RunConfig,
     Size,
     StylizeConfig,
@@ -29,6 +30,7 @@ __all__ = [
     "OF_TERMS",
     "PLACES",
     "Config",
+    "ResultSuffix",
     "RunConfig",
     "Size",
     "StageSpec",

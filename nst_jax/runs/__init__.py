@@ -1,6 +1,7 @@
-"""Runs from files to files: stylize, sweep, resume, rerun."""
+"""Runs from files to files: stylize, sweep, resume, rerun; and networks applied to files."""
 
 from nst_jax.runs.again import rerun, resume
+from nst_jax.runs.application import Application, apply_files
 from nst_jax.runs.checks import check_config
 from nst_jax.runs.inputs import Network, check_same, load_mask
 from nst_jax.runs.objectives import layers_of
@@ -17,10 +18,12 @@ from nst_jax.runs.problem import Pictures, Problem
 from nst_jax.runs.run import stylize_files, sweep_files
 
 __all__ = [
+    "Application",
     "Network",
     "Pictures",
     "Problem",
     "Run",
+    "apply_files",
     "check_config",
     "check_same",
     "estimate",

@@ -1,6 +1,7 @@
 """The contents of a run: folders become the pictures that are in them, by name."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,19 +42,29 @@ def listed(config: _Config, *, say: Say) -> _Config:
     """
     given = contents_of(config)
     check = _checking(config)
-    found = [path for each in given for path in _pictures_in(each, check, say)]
+    found = [path for each in given for path in pictures_in(each, check, say)]
     has_folder = any(map(Path.is_dir, given))
     config = replace(config, content=found[0], contents=tuple(found[1:]))
     places = _places(config, has_folder) if isinstance(config, StylizeConfig) else {}
     return replace(config, **places)
 
 
-def _pictures_in(path: Path, check: Callable[[Path], None], say: Say) -> Iterator[Path]:
+def pictures_in(path: Path, check: Callable[[Path], object], say: Say) -> Iterator[Path]:
+    """A picture, or those of a folder in natural order: 2.png before 10.png.
+
+    Args:
+      path: of a file, which is not looked at, or of a folder.
+      check: raises a ValueError or OSError for a file that cannot be used.
+      say: gets a line for each that is passed over.
+
+    Raises:
+      ValueError, OSError: the folder holds nothing to work with; one line.
+    """
     if not path.is_dir():
         yield path
         return
     usable = False
-    for each in sorted(path.iterdir()):
+    for each in sorted(path.iterdir(), key=_in_natural_order):
         if each.name.startswith(".") or each.is_dir():
             continue
         try:
@@ -65,6 +76,11 @@ def _pictures_in(path: Path, check: Callable[[Path], None], say: Say) -> Iterato
         yield each
     if not usable:
         raise ValueError(f"the folder {path} holds no picture to work with")
+
+
+def _in_natural_order(path: Path) -> list[str | int]:
+    """A name as texts and numbers in turn."""
+    return [int(x) if i % 2 else x for i, x in enumerate(re.split("([0-9]+)", path.name))]
 
 
 def _checking(config: Config) -> Callable[[Path], None]:
@@ -85,7 +101,7 @@ def _checking(config: Config) -> Callable[[Path], None]:
 def _places(config: StylizeConfig, has_folder: bool) -> dict[str, Any]:
     """Where results go, as far as it is another place than the settings say."""
     if config.contents:
-        _check_names(config)
+        check_distinct(contents_of(config), pictures_of(config))
         return {"log": config.log or config.output / "run.h5"}
     if has_folder:
         # A folder of one picture has one result, where those of several would be.
@@ -96,10 +112,18 @@ def _places(config: StylizeConfig, has_folder: bool) -> dict[str, Any]:
     return {}
 
 
-def _check_names(config: StylizeConfig) -> None:
-    """Refuses two results of one name."""
+def check_distinct(contents: Iterable[Path], results: Iterable[Path]) -> None:
+    """Refuses two results of one name.
+
+    Args:
+      contents: what they are made of.
+      results: as many.
+
+    Raises:
+      ValueError: one line that names both contents.
+    """
     taken: dict[Path, Path] = {}
-    for content, result in zip(contents_of(config), pictures_of(config), strict=True):
+    for content, result in zip(contents, results, strict=True):
         if other := taken.get(result):
             raise ValueError(f"{other} and {content} would both become {result}: rename one")
         taken[result] = content

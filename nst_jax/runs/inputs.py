@@ -114,7 +114,7 @@ def load_pictures(
     with images.notes(say):
         read = _read(sources, *longest_sides, enlarge, aspect)
     for name, alpha_of_file in read.alphas.items():
-        _say_transparency(name, alpha_of_file is not None, alpha, say)
+        say_transparency(name, alpha_of_file is not None, alpha, say)
     are_gray = map(images.is_gray, read.styles.values())
     if not gray and all(are_gray) and any(map(images.is_gray, read.contents.values())):
         say("note: content and style are gray, the result may not be: --gray keeps it gray")
@@ -240,9 +240,17 @@ def _path_of(init: str) -> Path:
     return path
 
 
-def _say_transparency(
+def say_transparency(
     path: str, is_transparent: bool, wanted: Alpha | None, say: Callable[[str], None]
 ) -> None:
+    """Says what becomes of a picture's transparency, where its owner may not expect it.
+
+    Args:
+      path: of the picture.
+      is_transparent: whether any of it is.
+      wanted: what becomes of it; None: there is no choice.
+      say: gets the line.
+    """
     if wanted == "keep" and not is_transparent:
         say(f"note: {path}: it is opaque: --alpha keep changes nothing")
     elif is_transparent:

@@ -2,6 +2,7 @@
 
 from nst_jax.weights.conversion import convert
 from nst_jax.weights.download import WeightsNotFound, fetch
+from nst_jax.weights.feedforward_files import Feedforward, load_feedforward, save_feedforward
 from nst_jax.weights.finding import VARIABLE, Resolution, resolve
 from nst_jax.weights.formats import Params, infer_arch
 from nst_jax.weights.judges import (
@@ -23,6 +24,7 @@ __all__ = [
     "JUDGES_VARIABLE",
     "JUDGE_FILES",
     "VARIABLE",
+    "Feedforward",
     "JudgeWeights",
     "Params",
     "Resolution",
@@ -32,10 +34,12 @@ __all__ = [
     "fetch",
     "find_judges",
     "infer_arch",
+    "load_feedforward",
     "load_judges",
     "load_params",
     "params_sha256",
     "random_params",
     "resolve",
+    "save_feedforward",
     "trained_or_random",
 ]

@@ -13,7 +13,7 @@ import numpy as np
 from nst_jax.choices import JudgeArch, SqueezeNetConvention
 from nst_jax.weights.containers import Contents, Tensor, opened
 from nst_jax.weights.formats import Params, read_array, read_params
-from nst_jax.weights.names import FLOATS, LONGEST
+from nst_jax.weights.names import LONGEST, check_type
 from nst_jax.weights.parameters import Family, parameter_shapes
 
 _LICENCES: dict[JudgeArch, dict[SqueezeNetConvention, str]] = {
@@ -135,6 +135,5 @@ def _read_linear(tensor: Tensor | None, shape: tuple[int, ...], what: str) -> np
         raise ValueError(f"{what} is missing: expected {shape}")
     if tensor.shape not in (shape, as_kernel):
         raise ValueError(f"{what}: expected the shape {shape} or {as_kernel}, found {tensor.shape}")
-    if tensor.dtype not in FLOATS:
-        raise ValueError(f"{what}: expected {' or '.join(FLOATS)}, found {tensor.dtype}")
+    check_type(tensor, what)
     return read_array(tensor, what).reshape(shape)

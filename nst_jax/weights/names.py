@@ -110,11 +110,24 @@ def _check(found: Mapping[Key, Tensor], arch: AnyArch, path: Path) -> None:
             tensor = found[layer, parameter]
             if tensor.shape != shape:
                 raise ValueError(f"{what}: expected the shape {shape}, found {tensor.shape}")
-            if tensor.dtype not in FLOATS:
-                raise ValueError(f"{what}: expected {' or '.join(FLOATS)}, found {tensor.dtype}")
+            check_type(tensor, what)
     surplus = sorted({layer for layer, _ in found} - set(parameter_shapes(arch)))
     if surplus:
         raise ValueError(f"{path}: expected {arch}, found {', '.join(surplus)}, which it lacks")
+
+
+def check_type(tensor: Tensor, what: str) -> None:
+    """Refuses an array of other numbers than `FLOATS`.
+
+    Args:
+      tensor: not read yet.
+      what: the file and the array, for the error.
+
+    Raises:
+      ValueError: one line that says what was found.
+    """
+    if tensor.dtype not in FLOATS:
+        raise ValueError(f"{what}: expected {' or '.join(FLOATS)}, found {tensor.dtype}")
 
 
 # By names
