@@ -18,7 +18,7 @@ from nst_jax.runs.preparation import Run, prepare
 from nst_jax.runs.results import Outcome
 from nst_jax.runs.run import create_log, facts_of, plan_line, run_programs
 from nst_jax.system import console, environment, files, locks
-from nst_jax.system.cluster import Begin, Team
+from nst_jax.system.cluster import ALONE, Begin, Team
 from nst_jax.system.console import Say, inform
 from nst_jax.system.interrupts import StopRequest, stop_requests
 
@@ -31,7 +31,7 @@ def resume(
     own_terms: bool = False,
     say: Say = inform,
     progress: bool | None = None,
-    team: Team = Team(),  # noqa: B008 (it is immutable)
+    team: Team = ALONE,
 ) -> Outcome:
     """Goes on with an interrupted or killed run from its last checkpoint, or with a finished one.
 
@@ -231,7 +231,7 @@ def _prepare_again(
     request: StopRequest,
     *,
     own_terms: bool,
-    team: Team = Team(),  # noqa: B008 (it is immutable)
+    team: Team = ALONE,
 ) -> Run:
     """The run of a log, with the programs that it had; refused if its inputs have changed.
 

@@ -15,7 +15,7 @@ from nst_jax.choices import Driver
 from nst_jax.runlog import Variant
 from nst_jax.runs.problem import Method, Problem, Problems, Schedule
 from nst_jax.system import memory, plain
-from nst_jax.system.cluster import Team
+from nst_jax.system.cluster import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def plan(
     variants: Sequence[Variant],
     *,
     batch: int | None,
-    team: Team = Team(),  # noqa: B008 (it is immutable)
+    team: Team = ALONE,
 ) -> list[Plan]:
     """Cuts the variants into programs that fit into memory.
 
@@ -119,7 +119,8 @@ def _form_of(
     devices = 1 if one_by_one else min(available, count)
     rows = _row_devices(problem, alike[0], available // devices, evenly=team.count > 1)
     # XLA takes minutes for a line search in a program of several devices.
-    how = "python" if one_by_one and rows > 1 else driver.default_driver()
+    is_spread = rows > 1 or team.count > 1
+    how = "python" if one_by_one and is_spread else driver.default_driver()
     per_device = -(-count // devices)
     # What memory holds is asked for only where nobody has said it: it takes a compilation.
     most = batch or devices * _most_lanes(problem, method, alike[0], per_device)

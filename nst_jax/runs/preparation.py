@@ -44,7 +44,7 @@ from nst_jax.runs.problem import (
 from nst_jax.runs.results import Outputs
 from nst_jax.strips import Division
 from nst_jax.system import environment, memory
-from nst_jax.system.cluster import Team
+from nst_jax.system.cluster import ALONE, Team
 from nst_jax.system.console import Say, inform, warn
 from nst_jax.system.interrupts import StopRequest
 from nst_jax.terms import FeatureFn, Term
@@ -114,7 +114,7 @@ def prepare(
     share: Share = WHOLE,
     form: vgg.Form | None = None,
     division: Division | None = None,
-    team: Team = Team(),  # noqa: B008 (it is immutable)
+    team: Team = ALONE,
     say: Say = inform,
     request: StopRequest | None = None,
 ) -> Run:

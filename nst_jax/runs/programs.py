@@ -21,7 +21,7 @@ from nst_jax.runlog.writing import RunLog
 from nst_jax.runs.plans import Plan
 from nst_jax.runs.problem import Method, Problem, Schedule, Stage
 from nst_jax.system import memory
-from nst_jax.system.cluster import Team
+from nst_jax.system.cluster import ALONE, Team
 from nst_jax.system.console import warn
 from nst_jax.system.interrupts import StopRequest
 from nst_jax.terms import Losses, Objective
@@ -56,7 +56,7 @@ class Program(NamedTuple):
     optimizer: Optimizer
     hyper: driver.Hyperparameters
     state: driver.State
-    team: Team = Team()
+    team: Team = ALONE
 
 
 class Sink(NamedTuple):
@@ -84,7 +84,7 @@ def build(
     variants: Sequence[Variant],
     *,
     number: int,
-    team: Team = Team(),  # noqa: B008 (it is immutable)
+    team: Team = ALONE,
 ) -> Program:
     """The program of a plan at its start.
 

@@ -37,7 +37,7 @@ from nst_jax.runs.progress import ProgressBar
 from nst_jax.runs.results import Outcome
 from nst_jax.runs.tensorboard import TensorBoard
 from nst_jax.system import environment, locks
-from nst_jax.system.cluster import Team
+from nst_jax.system.cluster import ALONE, Team
 from nst_jax.system.console import Say, inform
 from nst_jax.system.interrupts import StopRequest, stop_requests
 
@@ -50,7 +50,7 @@ def stylize_files(
     say: Say = inform,
     progress: bool | None = None,
     on_chunk: OnChunk = lambda chunk: None,
-    team: Team = Team(),  # noqa: B008 (it is immutable)
+    team: Team = ALONE,
 ) -> Outcome:
     """Runs `config`: reads the pictures, optimises, writes picture, log and figures.
 
@@ -86,7 +86,7 @@ def sweep_files(
       The outcome, with exit code 0 when done, also if variants have diverged (the log says
       which); 130 or 143 when a signal stopped the run, and `resume` goes on.
     """
-    return _run_files(config, share, Team(), say, progress, lambda chunk: None)
+    return _run_files(config, share, ALONE, say, progress, lambda chunk: None)
 
 
 def _run_files(

@@ -7,7 +7,7 @@ signal or a file decides, in one process and not in another, is asked of all of 
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -25,8 +25,8 @@ _VARIABLES = {
     "num_processes": ("JAX_NUM_PROCESSES", int),
     "process_id": ("JAX_PROCESS_ID", int),
 }
-# How errors begin of an exchange (of a CPU, of a GPU) or of JAX's own service, when one is lost.
-_LOST = re.compile(r"(\w+: )?(Gloo|NCCL|UNAVAILABLE|ABORTED|DEADLINE_EXCEEDED)")
+# In errors of an exchange (of a CPU, of a GPU) or of JAX's own service, when one is lost.
+_LOST = re.compile(r"\b(Gloo|NCCL)\b|^(UNAVAILABLE|ABORTED|DEADLINE_EXCEEDED)\b")
 
 Begin = Callable[[Mapping[str, str]], None]
 """Says that this process is ready, and what has to be the same in all, by its name."""
@@ -119,7 +119,9 @@ class Team:
             yield begin
         except Exception as error:
             if not is_ready:
-                self._gather(error.exit_code if isinstance(error, Stopped) else 1)
+                # They may be gone as well; then this error is still the one to be told.
+                with suppress(ValueError, RuntimeError):
+                    self._gather(error.exit_code if isinstance(error, Stopped) else 1)
             raise
 
     def _wait_until_all_are_ready(self) -> None:
@@ -146,6 +148,9 @@ class Team:
     def _gather(self, value: int | list[int]) -> np.ndarray:
         """What all processes give, by their numbers."""
         return multihost_utils.process_allgather(np.asarray(value, np.uint32))
+
+
+ALONE = Team()
 
 
 class _SharedRequest(StopRequest):
@@ -177,6 +182,6 @@ def loss_in_words(cure: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError) as error:
-        if not _LOST.match(str(error)):
+        if not _LOST.search(str(error)):
             raise
         raise RuntimeError(f"another process of this run is gone: {cure}") from error
