@@ -44,6 +44,7 @@ def said_by_two(command, signals=(0, 0)):
         "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
         "JAX_NUM_PROCESSES": "2",
         "JAX_PLATFORMS": "cpu",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
     processes = [
         subprocess.Popen(
@@ -83,7 +84,7 @@ def high(stylize, weight_file):
 
 
 @pytest.fixture
-def alone(high):
+def alone(high, quick_to_compile):
     """The log of the run by one process."""
     own = replace(high, log=high.log.with_name("alone.h5"), distributed=False)
     return lambda **changes: (
@@ -104,7 +105,7 @@ def test_two_processes_paint_the_picture_of_one(high, alone):
     codes, lines = said_by_two(painting(replace(high, keep_state=True, **how)))
     assert codes == [0, 0], lines
     assert not lines[1], "the first one speaks"
-    assert any("its rows over 2 devices in 2 processes" in line for line in lines[0])
+    assert any("rows spread over 2 devices in 2 processes" in line for line in lines[0])
     found, expected = runlog.load(high.log), alone(**how)
     assert found.attributes["processes"] == 2
     assert_same(found, expected)

@@ -164,7 +164,7 @@ def _spread_in_words(run: Run) -> str:
         return ""
     taken, available = max(plan.row_devices for plan in run.plans), len(run.team.devices)
     devices = f"{taken} of {available}" if taken < available else f"{taken}"
-    return f", its rows over {devices} devices in {run.team.count} processes"
+    return f", rows spread over {devices} devices in {run.team.count} processes"
 
 
 def _shapes_in_words(run: Run) -> str:
