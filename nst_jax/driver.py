@@ -233,6 +233,7 @@ def run_chunks(
     tolerance: float | None = None,
     totals: Float[np.ndarray, "t v"] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
+    agree: Callable[[bool], bool] = bool,
 ) -> Iterator[Chunk]:
     """Runs to `num_steps` steps, a chunk at a time; the state given is donated.
 
@@ -250,6 +251,9 @@ def run_chunks(
       tolerance: for convergence; None runs all steps.
       totals: of the steps already done, for convergence.
       should_stop: whether a chunk should end early; asked after each step called from Python.
+      agree: whether any process that runs the same program says yes. Asked before each chunk and
+        after each step called from Python, with what this process says: one that went on or ended
+        alone would wait for the others, or they for it.
 
     Yields:
       The steps since the last chunk, at least one.
@@ -259,7 +263,11 @@ def run_chunks(
     """
     driver = driver or default_driver()
     check_choice("driver", driver, Driver)
-    advance = _chunk_function(objective, hyper, optimizer, driver, chunk_length, should_stop)
+
+    def ends_early(is_over: bool) -> bool:
+        return agree(is_over or should_stop())
+
+    advance = _chunk_function(objective, hyper, optimizer, driver, chunk_length, ends_early)
     start = time.perf_counter()
     limit = jnp.asarray(num_steps, jnp.int32)
     past = [] if totals is None else list(totals)
@@ -272,7 +280,11 @@ def run_chunks(
             return False
         return has_converged(np.array(past), tolerance)
 
-    while done < num_steps and np.any(np.asarray(state.diverged_step) < 0) and not converged():
+    def is_over() -> bool:
+        has_diverged = np.asarray(state.diverged_step) >= 0
+        return done >= num_steps or bool(np.all(has_diverged)) or converged()
+
+    while not agree(is_over()):
         # After a chunk that ended early, up to where it should have ended: snapshots are there.
         length = chunk_length - done % chunk_length
         state, history, ends = advance(state, limit, length)
@@ -309,7 +321,7 @@ def _chunk_function(
     optimizer: Optimizer,
     driver: Driver,
     chunk_length: int,
-    should_stop: Callable[[], bool],
+    ends_early: Callable[[bool], bool],
 ) -> Callable[[State, Int[Array, ""], int], _Ended]:
     """What takes a chunk of steps: (state, steps of the run, steps of the chunk) -> their end.
 
@@ -319,7 +331,7 @@ def _chunk_function(
       optimizer: static.
       driver: "python" or "scan".
       chunk_length: of a whole chunk.
-      should_stop: asked after each step called from Python.
+      ends_early: asked after each step called from Python, with whether it was long enough.
     """
     if driver == "scan":
         scan = partial(_jit_scan, objective, hyper, optimizer=optimizer, length=chunk_length)
@@ -330,7 +342,7 @@ def _chunk_function(
         step = stepping.stepper(objective, hyper, optimizer=optimizer)
     else:
         step = partial(_jit_step, objective, hyper, optimizer=optimizer)
-    return partial(_python_chunk, step, should_stop)
+    return partial(_python_chunk, step, ends_early)
 
 
 def _scanned_chunk(
@@ -352,7 +364,7 @@ def _scanned_chunk(
 
 def _python_chunk(
     step: _Step,
-    should_stop: Callable[[], bool],
+    ends_early: Callable[[bool], bool],
     state: State,
     num_steps: Int[Array, ""],
     length: int,
@@ -368,7 +380,7 @@ def _python_chunk(
         rows.append(jax.device_get(row))
         ends.append(time.perf_counter())
         is_late = ends[-1] - ends[0] > _PATIENCE
-        if not np.any(rows[-1].evaluations) or is_late or should_stop():
+        if ends_early(is_late or not np.any(rows[-1].evaluations)):
             break
     return state, jax.tree.map(lambda *x: np.stack(x), *rows), np.array(ends)
 

@@ -2,7 +2,8 @@
 
 Placement is all that it takes. XLA's partitioner computes each row where it lies, and exchanges the
 few rows that a convolution sees of its neighbor (a halo); sums over all rows are one exchange more.
-No part of the network is ever gathered.
+No part of the network is ever gathered. The devices may be those of several processes: each then
+has the same values, and places its own part of them.
 
 References:
   Xu et al., "GSPMD: General and Scalable Parallelization for ML Computation Graphs", 2021,
@@ -16,39 +17,50 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 from jax.tree_util import Partial
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from nst_jax.terms import Losses, Objective, Weights
 
-# Rows of the image that a device has at least: two of the deepest layer, of which one alone is
-# concatenated wrongly (jax issue 39301).
-_LEAST_ROWS = 32
-_LANES, _ROWS = "v", "rows"
+# Two of the deepest layer, of which one alone is concatenated wrongly (jax issue 39301).
+LEAST_ROWS = 32
+"""Rows of the image that a device has at least."""
+_COPIES, _LANES, _ROWS = "copies", "v", "rows"
 
 Tree = TypeVar("Tree")
 
 
-def row_devices(height: int, devices: int) -> int:
+def row_devices(height: int, devices: int, *, evenly: bool = False) -> int:
     """Over how many devices the rows of one image are spread, of those that there are.
 
     Args:
       height: of the image in pixels.
       devices: that lanes leave over for each of them.
+      evenly: none is left out, because a program of several processes is one of all their devices:
+        the number divides theirs, and each part of the rows is computed as often as it is less.
     """
-    return max(1, min(devices, height // _LEAST_ROWS))
+    most = max(1, min(devices, height // LEAST_ROWS))
+    return max(n for n in range(1, most + 1) if devices % n == 0) if evenly else most
 
 
 def mesh_of(lanes: int, rows: int, devices: Sequence[jax.Device]) -> Mesh:
-    """A mesh of `lanes` x `rows` of the devices, the first ones."""
+    """A mesh of all these devices; what `lanes` x `rows` of them compute, the others compute too.
+
+    Args:
+      lanes: over how many devices the lanes are spread.
+      rows: over how many the rows of each image are.
+      devices: a multiple of these.
+    """
     return jax.make_mesh(
-        (lanes, rows),
-        (_LANES, _ROWS),
+        # Neighbors of rows are near one another, copies far apart.
+        (len(devices) // (lanes * rows), lanes, rows),
+        (_COPIES, _LANES, _ROWS),
         # Where an axis is explicit, the product of a Gram matrix has no sharding of its own.
-        axis_types=(AxisType.Auto,) * 2,
-        devices=devices[: lanes * rows],
+        axis_types=(AxisType.Auto,) * 3,
+        devices=devices,
     )
 
 
@@ -67,9 +79,17 @@ def spread(tree: Tree, mesh: Mesh, shape: tuple[int, ...]) -> Tree:
         if np.shape(x)[-3:] == shape:
             axes += [None] * (np.ndim(x) - 4) + [_ROWS]
             x = _filled(jnp.asarray(x), -(-shape[0] // mesh.shape[_ROWS]) * mesh.shape[_ROWS])
-        return jax.device_put(x, NamedSharding(mesh, PartitionSpec(*axes)))
+        return _put(x, NamedSharding(mesh, PartitionSpec(*axes)))
 
     return jax.tree.map(placed, tree)
+
+
+def _put(x: ArrayLike, sharding: Sharding) -> Array:
+    if sharding.is_fully_addressable:
+        return jax.device_put(x, sharding)
+    # `device_put` would send everything to all processes, to see that they have the same.
+    values = np.asarray(x)
+    return jax.make_array_from_callback(values.shape, sharding, lambda place: values[place])
 
 
 def _filled(x: Array, height: int) -> Array:
@@ -80,7 +100,8 @@ def _filled(x: Array, height: int) -> Array:
 
 def everywhere(tree: Tree, mesh: Mesh) -> Tree:
     """Arrays of which each device has a copy."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    sharding = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(lambda x: _put(x, sharding), tree)
 
 
 def like(
@@ -89,7 +110,26 @@ def like(
     """Images where those of a state are, filled up as these are; on one device as they come."""
     if len(placed.devices()) == 1:
         return images
-    return jax.device_put(_filled(jnp.asarray(images), placed.shape[-3]), placed.sharding)
+    return _put(_filled(jnp.asarray(images), placed.shape[-3]), placed.sharding)
+
+
+def readable(tree: Tree) -> Tree:
+    """Arrays that this process can read.
+
+    What lies on devices of several processes is sent to each of these: all have to ask.
+
+    Args:
+      tree: of arrays.
+    """
+
+    def found(x: ArrayLike) -> ArrayLike:
+        if not isinstance(x, jax.Array) or x.is_fully_addressable:
+            return x
+        # Where jit is disabled, as around a line search, nothing would be sent.
+        with jax.disable_jit(False):
+            return multihost_utils.process_allgather(x, tiled=True)
+
+    return jax.tree.map(found, tree)
 
 
 def without_filling(tree: Tree, shape: tuple[int, ...]) -> Tree:

@@ -138,8 +138,8 @@ def test_settings_end_at_the_door():
     A term as a plain value is no config: log and page have it too.
     """
     plain = {"PLACES", "TermSpec", "Terms"}
-    above = {"again", "checks", "contents", "extension", "grid", "hosts", "preparation"}
-    above |= {"resumption", "run"}
+    above = {"again", "checks", "contents", "elsewhere", "extension", "grid", "hosts"}
+    above |= {"preparation", "resumption", "run", "together"}
     for name, file in modules().items():
         folder, _, room = name.removeprefix("nst_jax.").partition(".")
         if name == "nst_jax" or folder in ("config", "presets", "command") or room in above:

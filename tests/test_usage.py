@@ -60,7 +60,7 @@ def wrong(command: str, capsys) -> str:
         ("stylize c.png s.png --semantic m.png", "write --mask NAME=PATH"),
         ("stylize c.png s.png --picture a=1 --picture b=2", "has --picture twice: write it once"),
         ("stylize c.png s.png --resume run.h5", "write nst-jax resume LOG"),
-        ("stylize c.png s.png --distributed", "it is an option of nst-jax sweep"),
+        ("stylize c.png s.png --metrics", "it is an option of nst-jax sweep"),
         ("sweep c.png s.png --log l.h5 --alpha keep", "it is an option of nst-jax stylize"),
         ("resume run.h5 --preset painterly", "it is an option of nst-jax stylize and sweep"),
     ],

@@ -54,6 +54,8 @@ class Resume:
     """Overwrite existing files of the new names."""
     own_terms: bool = False
     """Import the functions that the log names as terms: they are your own."""
+    distributed: bool = False
+    """Of a run of stylize: go on with it on all hosts of a cluster, whoever began it."""
 
 
 @dataclass(frozen=True)

@@ -55,20 +55,27 @@ def _optimize(command: StylizeConfig | SweepConfig | Resume | Rerun) -> int:
     jax.config.update("jax_log_compiles", debugs())
     environment.keep_compiled_programs()
     if isinstance(command, Resume):
-        outcome = runs.resume(
-            command.log, steps=command.steps, force=command.force, own_terms=command.own_terms
-        )
+        how = {name: getattr(command, name) for name in ("steps", "force", "own_terms")}
+        if command.distributed:
+            from nst_jax.runs import together
+
+            return together.resume(command.log, **how)
+        outcome = runs.resume(command.log, **how)
     elif isinstance(command, Rerun):
         outcome = runs.rerun(
             command.log, new_log=command.new_log, force=command.force, own_terms=command.own_terms
         )
-    elif isinstance(command, SweepConfig) and command.distributed:
-        from nst_jax.runs import hosts
-
-        return hosts.sweep_files(command)
     elif isinstance(command, SweepConfig):
+        if command.distributed:
+            from nst_jax.runs import hosts
+
+            return hosts.sweep_files(command)
         outcome = runs.sweep_files(command)
     else:
+        if command.distributed:
+            from nst_jax.runs import together
+
+            return together.stylize_files(command)
         outcome = runs.stylize_files(command)
     return outcome.exit_code
 

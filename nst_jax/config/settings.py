@@ -234,6 +234,9 @@ class StylizeConfig(RunConfig, _StylizeFiles):
     rounded to 8, and are kept in the log as well."""
     icc: Icc = "srgb"
     """Color profile of the result: that of sRGB, or keep the content's: colors are converted."""
+    distributed: bool = False
+    """Started once on each host of a cluster (Slurm, Open MPI, TPU pod): the rows of the picture
+    are spread over the devices of all."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,11 +23,17 @@ def path_of(log: Path, program: int = 0) -> Path:
     return log.with_name(f"{log.name}.checkpoint{number}.npz")
 
 
+def all_of(log: Path) -> list[Path]:
+    """The checkpoints of a run that there are."""
+    endings = (".checkpoint.npz", ".checkpoint-[0-9]*.npz")
+    found = [log.parent.glob(glob.escape(log.name) + ending) for ending in endings]
+    return sorted(path for paths in found for path in paths)
+
+
 def remove(log: Path) -> None:
     """Removes the checkpoints of a run."""
-    for ending in (".checkpoint.npz", ".checkpoint-[0-9]*.npz"):
-        for path in log.parent.glob(glob.escape(log.name) + ending):
-            path.unlink(missing_ok=True)
+    for path in all_of(log):
+        path.unlink(missing_ok=True)
 
 
 def copy(source: Path, destination: Path) -> None:

@@ -8,16 +8,17 @@ from functools import partial
 from pathlib import Path
 
 from nst_jax import runlog
-from nst_jax.config import Config, SweepConfig
+from nst_jax.config import Config
 from nst_jax.runlog import RunRecord, checkpoint, comparison, upgrading, writing
 from nst_jax.runlog.writing import RunLog
-from nst_jax.runs import extension, inputs, plans, programs, results, resumption
+from nst_jax.runs import elsewhere, extension, inputs, plans, programs, results, resumption
 from nst_jax.runs.checks import LOG_SUFFIXES, check_config, check_outputs
 from nst_jax.runs.plans import Plan
 from nst_jax.runs.preparation import Run, prepare
 from nst_jax.runs.results import Outcome
-from nst_jax.runs.run import create_log, plan_line, run_programs
+from nst_jax.runs.run import create_log, facts_of, plan_line, run_programs
 from nst_jax.system import console, environment, files, locks
+from nst_jax.system.cluster import ALONE, Begin, Team
 from nst_jax.system.console import Say, inform
 from nst_jax.system.interrupts import StopRequest, stop_requests
 
@@ -30,6 +31,7 @@ def resume(
     own_terms: bool = False,
     say: Say = inform,
     progress: bool | None = None,
+    team: Team = ALONE,
 ) -> Outcome:
     """Goes on with an interrupted or killed run from its last checkpoint, or with a finished one.
 
@@ -45,6 +47,7 @@ def resume(
       own_terms: import the functions that the log names as terms; without it such a log is refused.
       say: gets each line for the person.
       progress: as `stylize_files`.
+      team: the processes that compute this run, each with a log of its own, of the same bytes.
 
     Raises:
       ValueError, OSError: the log cannot be resumed; its pictures or weights are not those that
@@ -52,17 +55,23 @@ def resume(
     """
     started = time.perf_counter()
     runlog.load(path)  # what is no log is refused before anything is written beside it
-    with stop_requests() as request, locks.held(path):
+    with team.together() as begin, stop_requests() as request, locks.held(path):
         record = runlog.load(path)
         if steps not in (None, record.capacity):
-            return _extend(record, steps, force, own_terms, request, say, progress, started)
+            given = (record, steps, force, own_terms, team, begin)
+            return _extend(*given, request, say, progress, started)
         if record.is_over:
             more = "; --steps adds to its steps" if record.status == "finished" else ""
             say(f"{path} is {record.status}: there is nothing to resume{more}")
             return Outcome(0, record)
         writing.check_writable(path)
         run = _prepare_again(
-            record, lambda config: replace(config, log=path), say, request, own_terms=own_terms
+            record,
+            lambda config: elsewhere.placed(replace(config, log=path), team),
+            say,
+            request,
+            own_terms=own_terms,
+            team=team,
         )
         variants = [
             replace(variant, status=logged.status, diverged_step=logged.diverged_step)
@@ -70,6 +79,8 @@ def resume(
         ]
         run = run._replace(variants=variants)
         _check_same_terms(record, run)
+        begin(facts_of(run))
+        request = team.shared(request)
         upgrading.upgrade(record, run.problem.parts)
         with RunLog.reopen(path) as log:
             run_programs(run, log, path, request, progress)
@@ -115,8 +126,8 @@ def rerun(
     with tempfile.TemporaryDirectory() as folder, stop_requests() as request:
         path_of_log = new_log or Path(folder) / "run.h5"
         with locks.held(path_of_log):
-            elsewhere = partial(_with_results_in, Path(folder), path_of_log)
-            run = _prepare_again(record, elsewhere, say, request, own_terms=own_terms)
+            place = partial(elsewhere.results_in, Path(folder), path_of_log)
+            run = _prepare_again(record, place, say, request, own_terms=own_terms)
             say(plan_line(run))
             with create_log(run, path_of_log) as log:
                 run_programs(run, log, path_of_log, request, progress)
@@ -146,19 +157,13 @@ def _check_same_terms(record: RunRecord, run: Run) -> None:
         )
 
 
-def _with_results_in(folder: Path, log: Path, config: Config) -> Config:
-    """The same run with its log there, and whatever else it writes in a folder."""
-    config = replace(config, log=log, tensorboard=None, keep_state=False)
-    if isinstance(config, SweepConfig):
-        return replace(config, report=None)
-    return replace(config, output=folder / ("out" if config.contents else "out.png"), figures=None)
-
-
 def _extend(
     record: RunRecord,
     steps: int,
     force: bool,
     own_terms: bool,
+    team: Team,
+    begin: Begin,
     request: StopRequest,
     say: Say,
     progress: bool | None,
@@ -168,17 +173,20 @@ def _extend(
     with resumption.about(record.path):
         config = resumption.read(record, own_terms=own_terms).config
         path = extension.beside(record.path, config.steps, steps)
-        config = replace(extension.extended(record, config, steps), log=path, force=force)
+        config = extension.extended(record, config, steps)
+        config = elsewhere.placed(replace(config, log=path, force=force), team)
     check_config(config)
     check_outputs(config)
     with locks.held(path):
-        run = _prepare_again(record, lambda _: config, say, request, own_terms=own_terms)
+        run = _prepare_again(record, lambda _: config, say, request, own_terms=own_terms, team=team)
         _check_same_terms(record, run)
         states, run = _with_more_steps(record, run)
         say(f"{path} goes on from {record.path}")
         _say_repetition(record, [p for n, p in enumerate(run.plans) if n not in states], say)
         say(plan_line(run))
         request.check()
+        begin(facts_of(run))
+        request = team.shared(request)
         checkpoint.remove(path)
         with create_log(run, path, extension.origin(record)) as log:
             # Of a program the rows first: it is started anew until its state is there.
@@ -223,6 +231,7 @@ def _prepare_again(
     request: StopRequest,
     *,
     own_terms: bool,
+    team: Team = ALONE,
 ) -> Run:
     """The run of a log, with the programs that it had; refused if its inputs have changed.
 
@@ -232,6 +241,7 @@ def _prepare_again(
       say: gets each line for the person.
       request: of a signal.
       own_terms: see `resume`.
+      team: the processes that compute it.
     """
     with resumption.about(record.path):
         config, share, old_plans, form, division = resumption.read(record, own_terms=own_terms)
@@ -240,9 +250,14 @@ def _prepare_again(
         # A log from elsewhere decides where results go: at least no input is overwritten.
         check_outputs(replace(config, force=True))
         resumption.check_form(form)
-    run = prepare(config, share=share, form=form, division=division, say=say, request=request)
+    run = prepare(
+        config, share=share, form=form, division=division, team=team, say=say, request=request
+    )
     inputs.check_same(record, run.hashes)
     _check_same_shapes(record, run)
-    for difference in environment.differences(record.attributes):
+    differences = environment.differences(record.attributes)
+    if (count := record.attributes.get("processes", 1)) != team.count:
+        differences.append(f"processes was {count}, is {team.count}")
+    for difference in differences:
         say(f"note: {difference}: the bytes may differ from those of the run that was logged")
     return run._replace(plans=old_plans)

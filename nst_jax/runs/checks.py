@@ -76,6 +76,11 @@ def _check_ranges(config: Config) -> None:
         raise ValueError(
             "--strips computes activations twice already: leave it or --rematerialize out"
         )
+    if isinstance(config, StylizeConfig) and config.distributed and isinstance(config.strips, int):
+        raise ValueError(
+            "--strips computes a picture on one device, and --distributed spreads its rows over "
+            "those of all processes: leave one of them out"
+        )
     if config.enlarge and size is None and style_size is None:
         raise ValueError("there is nothing to enlarge to: give a size in pixels, or no --enlarge")
 

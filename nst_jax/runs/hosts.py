@@ -7,13 +7,11 @@ A job that was ended as a whole goes on when it is started again.
 """
 
 import glob
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import jax
 from jax.experimental import multihost_utils
 
 from nst_jax import backend, report, runlog
@@ -23,14 +21,8 @@ from nst_jax.runs import again, contents, run
 from nst_jax.runs.checks import check_config, check_outputs
 from nst_jax.runs.grid import Share, variants_of
 from nst_jax.runs.preparation import prepare_device
+from nst_jax.system import cluster
 from nst_jax.system.console import Say, inform
-
-# The first is JAX's own; where no launcher is found, all three have to be there.
-_VARIABLES = {
-    "coordinator_address": ("JAX_COORDINATOR_ADDRESS", str),
-    "num_processes": ("JAX_NUM_PROCESSES", int),
-    "process_id": ("JAX_PROCESS_ID", int),
-}
 
 
 def sweep_files(
@@ -60,10 +52,11 @@ def sweep_files(
     check_config(config)
     check_outputs(config)
     prepare_device(config)
-    number, count = _join(heartbeat_seconds)
+    number, count = cluster.join(heartbeat_seconds=heartbeat_seconds, outlives_others=True)
     if count > len(variants_of(config)):
         raise ValueError(
-            f"{count} processes are too many for {len(variants_of(config))} variants: start fewer"
+            f"{count} processes are too many for {len(variants_of(config))} variants: start fewer; "
+            "nst-jax stylize --distributed spreads the rows of one picture"
         )
     _check_other_parts(config, count)
     say = partial(_say_as, say, f"process {number} of {count}")
@@ -98,27 +91,6 @@ def part_path(log: Path, number: int, count: int) -> Path:
 
 def _say_as(say: Say, who: str, line: str) -> None:
     say(f"{who}: {line}")
-
-
-def _join(heartbeat_seconds: int) -> tuple[int, int]:
-    """Finds the other processes; returns the number of this one, and how many there are."""
-    # Else the runtime would end all processes when one has died, and take SIGTERM for itself.
-    jax.config.update("jax_enable_recoverability", True)
-    jax.config.update("jax_enable_preemption_service", False)
-    try:
-        given = {
-            name: kind(os.environ[variable])
-            for name, (variable, kind) in _VARIABLES.items()
-            if variable in os.environ
-        }
-        jax.distributed.initialize(**given, heartbeat_timeout_seconds=heartbeat_seconds)
-    except ValueError as error:
-        raise ValueError(
-            f"--distributed finds no cluster ({error}): start it by Slurm, Open MPI, Kubernetes "
-            "or on a TPU pod, or set " + ", ".join(variable for variable, _ in _VARIABLES.values())
-        ) from error
-    backend.start()
-    return jax.process_index(), jax.process_count()
 
 
 def _wait_for_the_living() -> list[int]:

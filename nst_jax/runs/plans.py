@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from typing import NamedTuple
 
-from nst_jax import backend, driver, placement, strips, terms, vgg
+from nst_jax import driver, placement, strips, terms, vgg
 from nst_jax.choices import Driver
 from nst_jax.runlog import Variant
 from nst_jax.runs.problem import Method, Problem, Problems, Schedule
 from nst_jax.system import memory, plain
+from nst_jax.system.cluster import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Plan:
       width: lanes; those beyond its variants repeat the last one.
       chunk_length: steps between two looks at the outside.
       driver: "python" or "scan".
-      devices: over how many local devices the lanes are spread.
+      devices: over how many devices the lanes are spread.
       row_devices: over how many the rows of each of their images are.
     """
 
@@ -66,6 +67,7 @@ def plan(
     variants: Sequence[Variant],
     *,
     batch: int | None,
+    team: Team = ALONE,
 ) -> list[Plan]:
     """Cuts the variants into programs that fit into memory.
 
@@ -75,6 +77,7 @@ def plan(
       schedule: how long.
       variants: those of one content, style and optimizer are neighbors.
       batch: lanes a program at most; None: what memory holds.
+      team: the processes that run them.
     """
     plans: list[Plan] = []
     forms: dict[Hashable, _Form] = {}
@@ -85,7 +88,7 @@ def plan(
         # Asked for once a shape: it takes a compilation, and other widths would be other programs.
         if key not in forms:
             problem = problems[alike[0].content]
-            forms[key] = _form_of(problem, method, schedule, alike, batch)
+            forms[key] = _form_of(problem, method, schedule, alike, batch, team)
         plans += _plans_of(forms[key], first, first + len(alike))
     return plans
 
@@ -108,14 +111,16 @@ def _form_of(
     schedule: Schedule,
     alike: Sequence[Variant],
     batch: int | None,
+    team: Team,
 ) -> _Form:
-    count = len(alike)
+    count, available = len(alike), len(team.devices)
     # Those of a line search run one after another, and would leave all devices but one idle.
     one_by_one = method.optimizer(alike[0]).line_search
-    devices = 1 if one_by_one else min(len(backend.devices()), count)
-    rows = _row_devices(problem, alike[0], len(backend.devices()) // devices)
+    devices = 1 if one_by_one else min(available, count)
+    rows = _row_devices(problem, alike[0], available // devices, evenly=team.count > 1)
     # XLA takes minutes for a line search in a program of several devices.
-    how = "python" if one_by_one and rows > 1 else driver.default_driver()
+    is_spread = rows > 1 or team.count > 1
+    how = "python" if one_by_one and is_spread else driver.default_driver()
     per_device = -(-count // devices)
     # What memory holds is asked for only where nobody has said it: it takes a compilation.
     most = batch or devices * _most_lanes(problem, method, alike[0], per_device)
@@ -126,12 +131,12 @@ def _form_of(
     return _Form(width, length, how, devices, rows)
 
 
-def _row_devices(problem: Problem, variant: Variant, devices: int) -> int:
+def _row_devices(problem: Problem, variant: Variant, devices: int, *, evenly: bool) -> int:
     """Over how many devices the rows of an image are spread: whole images, of ordinary networks."""
     objective = problem.objectives[variant.style]
     if strips.are_in(objective) or not vgg.can_be_spread(terms.feature_fn_of(objective)):
         return 1
-    return placement.row_devices(problem.shape[0], devices)
+    return placement.row_devices(problem.shape[0], devices, evenly=evenly)
 
 
 def plan_again(

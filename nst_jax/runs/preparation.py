@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from nst_jax import backend, compiler, strips, vgg
+from nst_jax import backend, compiler, placement, strips, vgg
 from nst_jax.config import (
     Config,
     RunConfig,
@@ -44,6 +44,7 @@ from nst_jax.runs.problem import (
 from nst_jax.runs.results import Outputs
 from nst_jax.strips import Division
 from nst_jax.system import environment, memory
+from nst_jax.system.cluster import ALONE, Team
 from nst_jax.system.console import Say, inform, warn
 from nst_jax.system.interrupts import StopRequest
 from nst_jax.terms import FeatureFn, Term
@@ -67,6 +68,7 @@ class Run(NamedTuple):
       terms: what has been set of each term, by name.
       hashes: of the files, of the weights and of the judges, as attributes of the log.
       panel: judges of the pictures that come out; None: they are not judged.
+      team: the processes that compute it.
     """
 
     stages: Sequence[Stage]
@@ -83,6 +85,7 @@ class Run(NamedTuple):
     terms: Terms
     hashes: dict[str, str]
     panel: Panel | None
+    team: Team
 
     @property
     def problem(self) -> Problem:
@@ -102,7 +105,7 @@ class Run(NamedTuple):
     def planned(self) -> "Run":
         """The same run with the programs that fit into memory."""
         parts = (self.stages[-1].problems, self.method, self.schedule, self.variants)
-        return self._replace(plans=plans.plan(*parts, batch=self.batch))
+        return self._replace(plans=plans.plan(*parts, batch=self.batch, team=self.team))
 
 
 def prepare(
@@ -111,6 +114,7 @@ def prepare(
     share: Share = WHOLE,
     form: vgg.Form | None = None,
     division: Division | None = None,
+    team: Team = ALONE,
     say: Say = inform,
     request: StopRequest | None = None,
 ) -> Run:
@@ -121,6 +125,7 @@ def prepare(
       share: which of its variants.
       form: of the network, of a run to repeat; None: what is fastest here.
       division: of pictures into strips, of a run to repeat; None: that of the settings.
+      team: the processes that compute it, each the same.
       say: gets each line for the person.
       request: of a signal, looked at between two pieces of work.
 
@@ -139,10 +144,11 @@ def prepare(
     request.check()
     panel = _load_panel(config, pictures, say)
     request.check()
-    form = form or _form_of(config, len(variants))
+    form = form or _form_of(config, len(variants), team)
     network = load_network(config, form, say=say)
     request.check()
-    division = division or _division_of(config, network, len(variants))
+    division = division or _division_of(config, network, len(variants), team)
+    _check_team(team, network, division, pictures)
     _say_division(division, pictures, say)
     problems = _problems_of(last, network, division, pictures, say)
     stages = _stages_of(config, network, division, variants, problems)
@@ -168,6 +174,7 @@ def prepare(
             **(panel.hashes if panel else {}),
         },
         panel=panel,
+        team=team,
     )
 
 
@@ -278,16 +285,17 @@ def _say_form(form: vgg.Form, say: Say) -> None:
         warn(f"bfloat16 is slower than float32 here: {obstacle}")
 
 
-def _form_of(config: RunConfig, variants: int) -> vgg.Form:
+def _form_of(config: RunConfig, variants: int, team: Team) -> vgg.Form:
     """How the network is computed: with fewer variants than devices so that rows can be spread."""
     form = vgg.fastest_form(config.precision)
-    is_spread = len(backend.devices()) > variants
+    is_spread = team.count > 1 or len(team.devices) > variants
     return form._replace(convolutions="plain") if is_spread else form
 
 
-def _division_of(config: RunConfig, network: Network, variants: int) -> Division:
+def _division_of(config: RunConfig, network: Network, variants: int, team: Team) -> Division:
     """Which pictures are computed in strips, as the settings say or by what is free."""
-    if config.strips == "off":
+    # What is free differs between processes, and strips of one go by one device.
+    if config.strips == "off" or team.count > 1:
         return Division()
     if config.strips == "auto":
         # Devices that lanes leave over take rows of the picture.
@@ -296,6 +304,32 @@ def _division_of(config: RunConfig, network: Network, variants: int) -> Division
         available = share * memory.available_bytes()
         return strips.division_for(network.feature_fn, network.form.precision, available)
     return Division(config.strips, whole_pixels=0)
+
+
+def _check_team(
+    team: Team, network: Network, division: Division, pictures: Mapping[str, Pictures]
+) -> None:
+    """Refuses several processes of which all but one would do what is done already.
+
+    Raises:
+      ValueError: nothing is left to spread over them; one line.
+    """
+    if team.count == 1:
+        return
+    shapes = [own.content.shape for own in pictures.values()]
+    if not vgg.can_be_spread(network.feature_fn) or division.rows_for(*shapes):
+        raise ValueError(
+            "this run was begun by one process, in a form whose rows cannot be spread over "
+            "several: go on without --distributed"
+        )
+    heights = [height for height, _, _ in shapes]
+    devices = len(team.devices)
+    if max(placement.row_devices(height, devices, evenly=True) for height in heights) == 1:
+        raise ValueError(
+            f"a picture of {max(heights)} rows is too small for {devices} devices in "
+            f"{team.count} processes: a device has at least {placement.LEAST_ROWS}; start fewer, "
+            "or leave --distributed out"
+        )
 
 
 def _say_division(division: Division, pictures: Mapping[str, Pictures], say: Say) -> None:

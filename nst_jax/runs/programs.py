@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 
-from nst_jax import backend, driver, placement, runlog, stages
+from nst_jax import driver, placement, runlog, stages
 from nst_jax import image as images
 from nst_jax.optimizers import Optimizer
 from nst_jax.runlog import RunRecord, Variant, checkpoint
@@ -21,6 +21,7 @@ from nst_jax.runlog.writing import RunLog
 from nst_jax.runs.plans import Plan
 from nst_jax.runs.problem import Method, Problem, Schedule, Stage
 from nst_jax.system import memory
+from nst_jax.system.cluster import ALONE, Team
 from nst_jax.system.console import warn
 from nst_jax.system.interrupts import StopRequest
 from nst_jax.terms import Losses, Objective
@@ -43,6 +44,7 @@ class Program(NamedTuple):
       optimizer: its own.
       hyper: rates and weights, leading axis v of the plan's width.
       state: before its first step, or from a checkpoint; of a later stage one of the same shapes.
+      team: the processes that run it.
     """
 
     number: int
@@ -54,6 +56,7 @@ class Program(NamedTuple):
     optimizer: Optimizer
     hyper: driver.Hyperparameters
     state: driver.State
+    team: Team = ALONE
 
 
 class Sink(NamedTuple):
@@ -75,7 +78,13 @@ class Sink(NamedTuple):
 
 
 def build(
-    stage: Stage, method: Method, plan: Plan, variants: Sequence[Variant], *, number: int
+    stage: Stage,
+    method: Method,
+    plan: Plan,
+    variants: Sequence[Variant],
+    *,
+    number: int,
+    team: Team = ALONE,
 ) -> Program:
     """The program of a plan at its start.
 
@@ -85,6 +94,7 @@ def build(
       plan: of the program.
       variants: all of the run.
       number: of the program among the run's.
+      team: the processes that run it.
     """
     own = list(variants[plan.columns])
     lanes = own + [own[-1]] * (plan.width - len(own))
@@ -97,7 +107,7 @@ def build(
     starts = np.stack([problem.start(variant) for variant in lanes])
     state = driver.init_state(starts, optimizer, hyper)
     objective = problem.objectives[own[0].style]
-    return Program(number, plan, own, stage, problem, objective, optimizer, hyper, state)
+    return Program(number, plan, own, stage, problem, objective, optimizer, hyper, state, team)
 
 
 def run(
@@ -155,8 +165,10 @@ def _run_stage(
     height, width = program.problem.shape[:2]
     with memory.out_of_memory_in_words(needed, (width, height), program.plan.width):
         for chunk in _chunks(placed, schedule, sink.log, request):
-            state = placement.without_filling(chunk.state, program.problem.shape)
+            state = placement.readable(chunk.state)
+            state = placement.without_filling(state, program.problem.shape)
             chunk = chunk._replace(state=state)
+            request.settle()
             _log_chunk(program, schedule, chunk, sink, seconds)
             sink.on_chunk(program.plan, chunk)
             if request or time.monotonic() - saved > CHECKPOINT_SECONDS:
@@ -200,14 +212,19 @@ def _is_in(stage: Stage, step: int) -> bool:
 
 
 def _spread(program: Program) -> Program:
-    """The lanes and rows over several local devices, the network and the targets on each.
+    """The lanes and rows over several devices, the network and the targets on each.
 
-    A run that is resumed may find fewer devices than it was planned for.
+    A run that is resumed may find other devices than it was planned for, and an early stage has
+    fewer rows.
     """
-    plan, shape, devices = program.plan, program.problem.shape, backend.devices()
+    plan, shape, team = program.plan, program.problem.shape, program.team
+    devices = team.devices
     lanes = max(n for n in range(1, plan.devices + 1) if plan.width % n == 0 and n <= len(devices))
-    rows = min(plan.row_devices, len(devices) // lanes)
-    if lanes * rows == 1:
+    rows = placement.row_devices(shape[0], len(devices) // lanes, evenly=team.count > 1)
+    if team.count == 1:
+        rows = min(plan.row_devices, rows)
+        devices = devices[: lanes * rows]
+    if len(devices) == 1:
         return program
     mesh = placement.mesh_of(lanes, rows, devices)
     objective = placement.everywhere(program.objective, mesh)
@@ -254,7 +271,8 @@ def _chunks(
         tolerance=schedule.tolerance,
         # Lanes beyond the variants repeat the last one.
         totals=np.pad(totals, ((0, 0), (0, plan.width - totals.shape[1])), mode="edge"),
-        should_stop=lambda: bool(request),
+        should_stop=lambda: request.has_come,
+        agree=program.team.agree,
     )
 
 

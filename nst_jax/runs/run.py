@@ -22,11 +22,11 @@ import numpy as np
 
 from nst_jax import image as images
 from nst_jax import runlog
-from nst_jax.config import Config, StylizeConfig, SweepConfig, resolved
+from nst_jax.config import PLACES, Config, StylizeConfig, SweepConfig, resolved
 from nst_jax.driver import Chunk
 from nst_jax.runlog import Variant, checkpoint
 from nst_jax.runlog.writing import RunLog
-from nst_jax.runs import contents, judging, plans, programs, results
+from nst_jax.runs import contents, elsewhere, judging, plans, programs, results
 from nst_jax.runs.checks import check_config, check_outputs
 from nst_jax.runs.grid import SHARE, WHOLE, Share
 from nst_jax.runs.objectives import CONTENT
@@ -37,6 +37,7 @@ from nst_jax.runs.progress import ProgressBar
 from nst_jax.runs.results import Outcome
 from nst_jax.runs.tensorboard import TensorBoard
 from nst_jax.system import environment, locks
+from nst_jax.system.cluster import ALONE, Team
 from nst_jax.system.console import Say, inform
 from nst_jax.system.interrupts import StopRequest, stop_requests
 
@@ -49,6 +50,7 @@ def stylize_files(
     say: Say = inform,
     progress: bool | None = None,
     on_chunk: OnChunk = lambda chunk: None,
+    team: Team = ALONE,
 ) -> Outcome:
     """Runs `config`: reads the pictures, optimises, writes picture, log and figures.
 
@@ -57,6 +59,7 @@ def stylize_files(
       say: gets each line for the person.
       progress: show a progress bar on standard error; None: if that is a terminal.
       on_chunk: as `solve.stylize`: called after each chunk of steps, to show the picture so far.
+      team: the processes that compute this run, each the same; see `together`.
 
     Returns:
       The outcome, with exit code 0 when done; 1 when a value was not finite, with the last good
@@ -65,7 +68,7 @@ def stylize_files(
     Raises:
       ValueError, OSError: bad input; nothing has been written.
     """
-    return _run_files(config, WHOLE, say, progress, on_chunk)
+    return _run_files(config, WHOLE, team, say, progress, on_chunk)
 
 
 def sweep_files(
@@ -83,30 +86,38 @@ def sweep_files(
       The outcome, with exit code 0 when done, also if variants have diverged (the log says
       which); 130 or 143 when a signal stopped the run, and `resume` goes on.
     """
-    return _run_files(config, share, say, progress, lambda chunk: None)
+    return _run_files(config, share, ALONE, say, progress, lambda chunk: None)
 
 
 def _run_files(
-    config: Config, share: Share, say: Say, progress: bool | None, on_chunk: OnChunk
+    config: Config,
+    share: Share,
+    team: Team,
+    say: Say,
+    progress: bool | None,
+    on_chunk: OnChunk,
 ) -> Outcome:
     started = time.perf_counter()
-    config = contents.listed(resolved(config), say=say)
-    check_config(config)
-    check_outputs(config)
-    with stop_requests() as request, _log_path(config.log) as path, locks.held(path):
-        run = prepare(config, share=share, say=say, request=request)
-        planning = time.perf_counter()
-        run = run.planned()
-        planning = time.perf_counter() - planning
-        say(plan_line(run))
-        request.check()
-        # Those of an earlier run with the same name.
-        checkpoint.remove(path)
-        with create_log(run, path) as log:
-            # What fits into memory is known from the compiled program.
-            log.add_compile_seconds(planning)
-            run_programs(run, log, path, request, progress, on_chunk)
-        return results.conclude(run.outputs, path, request, say, started, alphas=run.alphas)
+    with team.together() as begin:
+        config = elsewhere.placed(contents.listed(resolved(config), say=say), team)
+        check_config(config)
+        check_outputs(config)
+        with stop_requests() as request, _log_path(config.log) as path, locks.held(path):
+            run = prepare(config, share=share, team=team, say=say, request=request)
+            planning = time.perf_counter()
+            run = run.planned()
+            planning = time.perf_counter() - planning
+            say(plan_line(run))
+            request.check()
+            begin(facts_of(run))
+            request = team.shared(request)
+            # Those of an earlier run with the same name.
+            checkpoint.remove(path)
+            with create_log(run, path) as log:
+                # What fits into memory is known from the compiled program.
+                log.add_compile_seconds(planning)
+                run_programs(run, log, path, request, progress, on_chunk)
+            return results.conclude(run.outputs, path, request, say, started, alphas=run.alphas)
 
 
 @contextmanager
@@ -119,6 +130,19 @@ def _log_path(log: Path | None) -> Iterator[Path]:
         yield Path(folder) / "run.h5"
 
 
+def facts_of(run: Run) -> dict[str, str]:
+    """What has to be the same in all processes that compute a run, by what a person calls it."""
+    where = environment.describe()
+    settings = {name: value for name, value in run.settings.items() if name not in PLACES}
+    return {
+        **{name.removesuffix("_sha256"): value for name, value in run.hashes.items()},
+        "settings": json.dumps(settings),
+        "set of package versions": where["versions_json"],
+        "kind of device": f"{where['backend']} {where['device_kind']}",
+        "plan": json.dumps([run.network.form, run.division, plans.as_json(run.plans)]),
+    }
+
+
 def plan_line(run: Run) -> str:
     """What is about to be run, in words."""
     # Of the longest side: contents of other shapes are as large.
@@ -126,13 +150,21 @@ def plan_line(run: Run) -> str:
     stages = f", in stages of {', '.join(sizes)}" if len(sizes) > 1 else ""
     what = f"optimising {_shapes_in_words(run)}{stages}: {run.schedule.steps} steps of "
     if len(run.variants) == 1:
-        return what + run.variants[0].label
+        return what + run.variants[0].label + _spread_in_words(run)
     count = len(run.plans)
     widest, devices = (max(getattr(plan, x) for plan in run.plans) for x in ("width", "devices"))
     where = "one program" if count == 1 else f"{count} programs of {widest} at most"
     if devices > 1:
         where += f", on {devices} devices"
-    return f"{what}{len(run.variants)} variants in {where}"
+    return f"{what}{len(run.variants)} variants in {where}{_spread_in_words(run)}"
+
+
+def _spread_in_words(run: Run) -> str:
+    if run.team.count == 1:
+        return ""
+    taken, available = max(plan.row_devices for plan in run.plans), len(run.team.devices)
+    devices = f"{taken} of {available}" if taken < available else f"{taken}"
+    return f", rows spread over {devices} devices in {run.team.count} processes"
 
 
 def _shapes_in_words(run: Run) -> str:
@@ -177,6 +209,7 @@ def _attributes(run: Run) -> dict[str, Any]:
     """Where a run is made, of what, and how."""
     return {
         **environment.describe(),
+        "processes": run.team.count,
         **run.hashes,
         "command": shlex.join(["nst-jax", *sys.argv[1:]]),
         "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -273,7 +306,8 @@ def _course(run: Run, variants: Sequence[Variant], number: int) -> list[programs
     """The stages of a program."""
     plan = run.plans[number]
     return [
-        programs.build(stage, run.method, plan, variants, number=number) for stage in run.stages
+        programs.build(stage, run.method, plan, variants, number=number, team=run.team)
+        for stage in run.stages
     ]
 
 

@@ -20,6 +20,14 @@ class StopRequest:
         """128 plus the number of the signal, as in shells: 130 after Ctrl-C, 143 after SIGTERM."""
         return 128 + (self.signal_number or 0)
 
+    @property
+    def has_come(self) -> bool:
+        """Whether a signal has come to this process; of several, the others may not know yet."""
+        return bool(self)
+
+    def settle(self) -> None:
+        """Brings several processes to one answer, between two chunks; all have to call it."""
+
     def check(self) -> None:
         """Ends the preparation if a signal has come; to be called between two stages of it.
 
