@@ -23,7 +23,7 @@ from nst_jax.command.commands import (
     WeightsFetch,
     WeightsInfo,
 )
-from nst_jax.config import StylizeConfig, SweepConfig, terms
+from nst_jax.config import StylizeConfig, SweepConfig, VideoConfig, terms
 from nst_jax.system.console import debugs, ended_by_ctrl_c, inform, say, warn
 
 
@@ -67,6 +67,8 @@ def _optimize(command: StylizeConfig | SweepConfig | Resume | Rerun) -> int:
         return hosts.sweep_files(command)
     elif isinstance(command, SweepConfig):
         outcome = runs.sweep_files(command)
+    elif isinstance(command, VideoConfig):
+        outcome = runs.video_files(command)
     else:
         outcome = runs.stylize_files(command)
     return outcome.exit_code

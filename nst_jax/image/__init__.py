@@ -13,6 +13,13 @@ from nst_jax.image.arrays import (
     to_uint16,
 )
 from nst_jax.image.colors import match_colors, with_colors_of
+from nst_jax.image.flows import (
+    FLOW_SUFFIXES,
+    compute_flow,
+    load_flow,
+    opencv_version,
+    save_flow,
+)
 from nst_jax.image.masks import load_mask
 from nst_jax.image.metadata import read_metadata
 from nst_jax.image.reading import (
@@ -28,25 +35,30 @@ from nst_jax.image.starts import initial_image
 from nst_jax.image.writing import SUFFIXES, check_takes_16_bits, check_takes_alpha, save
 
 __all__ = [
+    "FLOW_SUFFIXES",
     "SUFFIXES",
     "ImageWarning",
     "check_takes_16_bits",
     "check_takes_alpha",
+    "compute_flow",
     "from_uint8",
     "initial_image",
     "is_gray",
     "load",
+    "load_flow",
     "load_mask",
     "load_part",
     "load_with_alpha",
     "longest_side",
     "match_colors",
     "notes",
+    "opencv_version",
     "profile_of",
     "read_metadata",
     "resize",
     "samples",
     "save",
+    "save_flow",
     "spread_first_channel",
     "to_gray",
     "to_uint8",

@@ -8,13 +8,17 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from nst_jax import backend, compiler, strips, vgg
 from nst_jax.config import (
+    PREVIOUS,
+    RELIABLE,
     Config,
     RunConfig,
     StylizeConfig,
     SweepConfig,
+    VideoConfig,
     at_last_stage,
     at_stage,
     contents_of,
@@ -237,7 +241,25 @@ def load_pictures(config: Config, variants: Sequence[Variant], *, say: Say) -> d
         objectives.layers_of(make_terms(config)),
         config.arch,
     )
+    if isinstance(config, VideoConfig):
+        return {name: with_prediction(own, own.content, None) for name, own in pictures.items()}
     return pictures
+
+
+def with_prediction(
+    pictures: Pictures, previous: Float[np.ndarray, "h w 3"], count: np.ndarray | None
+) -> Pictures:
+    """The pictures of a frame with what earlier results tell of it.
+
+    Args:
+      pictures: of the frame.
+      previous: what they tell.
+      count: where it is reliable, (h, w), 1 or 0; None: nowhere.
+    """
+    count = np.zeros(previous.shape[:2], np.float32) if count is None else count
+    regions = {**pictures.masks[objectives.CONTENT], RELIABLE: count}
+    masks = {**pictures.masks, objectives.CONTENT: regions}
+    return pictures._replace(references={**pictures.references, PREVIOUS: previous}, masks=masks)
 
 
 def make_terms(config: RunConfig) -> dict[str, Term]:
@@ -345,6 +367,24 @@ def _problems_of(
     return Problems(pictures, partial(_problem_of_terms, *given))
 
 
+def problems_of_frame(run: Run, config: VideoConfig, pictures: Mapping[str, Pictures]) -> Problems:
+    """What is minimised for one more frame of a run: by its terms and network.
+
+    Args:
+      run: of the first frame.
+      config: of the frame.
+      pictures: of the frame, by its name.
+    """
+    made = dict(run.problem.terms)
+    given = made, config, run.network.feature_fn, run.division, _quiet
+    return Problems(pictures, partial(_problem_of_terms, *given))
+
+
+def _quiet(line: object) -> None:
+    """What is to be said of the pictures has been said before."""
+    del line
+
+
 def _stages_of(
     config: Config,
     network: Network,
@@ -356,19 +396,14 @@ def _stages_of(
     specs = stages_of(config)
     if not specs:
         return [Stage(last, 0, config.steps)]
-
-    def quiet(line: object) -> None:
-        """What is to be said of the pictures has been said of the last stage."""
-        del line
-
     stages: list[Stage] = []
     for spec in specs:
         begin = stages[-1].stop if stages else 0
         problems = last
         if spec is not specs[-1]:
             own = at_stage(config, spec)
-            pictures = load_pictures(own, variants, say=quiet)
-            problems = _problems_of(own, network, division, pictures, quiet)
+            pictures = load_pictures(own, variants, say=_quiet)
+            problems = _problems_of(own, network, division, pictures, _quiet)
         stages.append(Stage(problems, begin, begin + spec.steps, spec.rate, spec.weights))
     return stages
 
