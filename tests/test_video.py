@@ -208,7 +208,7 @@ def broken(clip, name):
         ("odd-sized", "f_8.png has 30 x 24 pixels, and f_7.png 28 x 24"),
         ("damaged", "f_8.png"),
         ("no frame", "notes.txt"),
-        ("empty", "nowhere must be a folder of frames: no such file"),
+        ("empty", "nowhere must be a folder of frames, or a film: no such file"),
         ("flow is missing", "no flow from frame 8 to 9: expected a file as flow_0008_to_0009.flo"),
         ("flow is damaged", "forward_8_to_9.flo is no flow, or a damaged one"),
         ("flow of another size", "is of 14 x 12 pixels, and the frames have 28 x 24"),
@@ -274,3 +274,26 @@ def test_computed_flow_is_that_of_the_scene():
     pictures = [image.from_uint8(scene(x - shift, y)) for shift in (0, 2)]
     found = image.compute_flow(*pictures)
     np.testing.assert_allclose(np.median(found, axis=(0, 1)), [2, 0], atol=0.1)
+
+
+def test_a_film_is_painted_into_a_film_of_as_many_frames(clip, tmp_path):
+    pytest.importorskip("cv2")
+    film, painted = (tmp_path / f"{name}.mp4" for name in ("clip", "painted"))
+    image.write_film(film, sorted(clip.content.iterdir())[1:], rate=12.0)
+    outcome = paint(replace(clip, content=film, output=painted, flow=None, steps=1))
+    assert outcome.exit_code == 0
+    assert image.unpack_film(painted, tmp_path / "seen") == 12
+    assert len(pictures(tmp_path / "seen")) == len(pictures(tmp_path / "painted.frames")) == 3
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set()
+
+
+def test_what_is_no_film_is_refused_in_one_line(clip, tmp_path):
+    pytest.importorskip("cv2")
+    film = tmp_path / "torn.mp4"
+    film.write_bytes(b"none")
+    with pytest.raises(ValueError, match=r"torn\.mp4 is no film, or a damaged one"):
+        paint(replace(clip, content=film))
+    with pytest.raises(ValueError, match="--rate is of a film that is written"):
+        paint(replace(clip, rate=12.0))
+    with pytest.raises(ValueError, match=r"films are written as \.mp4"):
+        paint(replace(clip, output=tmp_path / "painted.webm"))

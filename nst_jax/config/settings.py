@@ -247,11 +247,14 @@ class VideoConfig(StylizeConfig):
     """
 
     content: Annotated[Path, tyro.conf.Positional, _argument("FRAMES")]
-    """Folder of the frames, in the order of their numbers."""
+    """Folder of the frames, in the order of their numbers, or a film."""
     style: Annotated[Path, tyro.conf.Positional, _argument("STYLE")]
     """Picture whose style is taken."""
     output: Path
-    """Folder of the results: one PNG a frame, of its name."""
+    """Folder of the results: one PNG a frame, of its name; or a film (.mp4), beside which that
+    folder is."""
+    rate: Annotated[float | None, _argument("FLOAT", "that of the film, or 24")] = None
+    """Frames a second of a film that is written."""
     flow: Annotated[Path | Literal["none"] | None, _argument("DIR|none", "computed by OpenCV")] = (
         None
     )

@@ -13,6 +13,7 @@ from nst_jax.image.arrays import (
     to_uint16,
 )
 from nst_jax.image.colors import match_colors, with_colors_of
+from nst_jax.image.films import FILM_SUFFIX, unpack_film, write_film
 from nst_jax.image.flows import (
     FLOW_SUFFIXES,
     compute_flow,
@@ -35,6 +36,7 @@ from nst_jax.image.starts import initial_image
 from nst_jax.image.writing import SUFFIXES, check_takes_16_bits, check_takes_alpha, save
 
 __all__ = [
+    "FILM_SUFFIX",
     "FLOW_SUFFIXES",
     "SUFFIXES",
     "ImageWarning",
@@ -63,5 +65,7 @@ __all__ = [
     "to_gray",
     "to_uint8",
     "to_uint16",
+    "unpack_film",
     "with_colors_of",
+    "write_film",
 ]

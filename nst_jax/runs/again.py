@@ -96,18 +96,21 @@ def _resume_video(
         config = resumption.read(record, own_terms=own_terms).config
         if not isinstance(config, VideoConfig):
             raise ValueError("its settings are those of no video")
-        config = replace(config, log=path)
-        clip = frames.listed(config, say=say)
+    config = replace(config, log=path, force=True)
+    with frames.opened(config, say=say) as clip:
         if clip.num_steps != record.capacity:
-            raise ValueError(f"it has room for {record.capacity} steps, not for {clip.num_steps}")
-    first = frames.of_first_frame(config, clip)
-    run = _prepare_again(record, lambda _: first, say, request, own_terms=own_terms)
-    run = video.prepared(run, config, clip)
-    inputs.check_same(record, run.hashes)
-    _check_same_terms(record, run)
-    with RunLog.reopen(path) as log:
-        video.paint(run, first, clip, log, request, progress)
-    return video.conclude(run, clip, path, request, say, started)
+            raise ValueError(
+                f"{path} cannot be used: it has room for {record.capacity} steps, not for "
+                f"{clip.num_steps}"
+            )
+        first = frames.of_first_frame(config, clip)
+        run = _prepare_again(record, lambda _: first, say, request, own_terms=own_terms)
+        run = video.prepared(run, config, clip)
+        inputs.check_same(record, run.hashes)
+        _check_same_terms(record, run)
+        with RunLog.reopen(path) as log:
+            video.paint(run, first, clip, log, request, progress)
+        return video.conclude(run, clip, path, request, say, started)
 
 
 def rerun(

@@ -2,7 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +22,8 @@ from nst_jax.system import files
 from nst_jax.system.console import Say
 
 NO_FLOW = "none"
+_RATE = 24.0
+_OTHER_FILMS = (".avi", ".gif", ".mkv", ".mov", ".webm")
 _PAIR = re.compile(r"(?:.*?\D)?(\d+)(?:_to)?_(\d+)")
 
 _predict = Program(motion.predict)
@@ -35,6 +39,8 @@ class Clip(NamedTuple):
       flows: by the positions of two frames, the file of the flow from the one to the other; None:
         it is computed.
       first_steps, more_steps: of the first frame, and of each other.
+      film: which is made of the results; None: they are a folder.
+      rate: frames a second of the film.
     """
 
     frames: tuple[Path, ...]
@@ -43,6 +49,8 @@ class Clip(NamedTuple):
     flows: Mapping[tuple[int, int], Path] | None
     first_steps: int
     more_steps: int
+    film: Path | None = None
+    rate: float = _RATE
 
     @property
     def num_steps(self) -> int:
@@ -67,8 +75,9 @@ def _sha256_of_all(paths: Iterable[Path]) -> str:
     return hashlib.sha256("".join(map(files.sha256, paths)).encode()).hexdigest()
 
 
-def listed(config: VideoConfig, *, say: Say) -> Clip:
-    """The clip of a run.
+@contextmanager
+def opened(config: VideoConfig, *, say: Say) -> Iterator[Clip]:
+    """The clip of a run; the frames of a film lie in a hidden folder until the block ends.
 
     Args:
       config: resolved.
@@ -78,17 +87,49 @@ def listed(config: VideoConfig, *, say: Say) -> Clip:
       ValueError, OSError: a frame or flow that is missing, damaged, or of another size than the
         first one; one line.
     """
-    frames = _frames_in(config.content)
+    unpacked = config.output.with_name(f".{config.output.name}.unpacked")
+    try:
+        if config.content.is_file():
+            rate = images.unpack_film(config.content, unpacked)
+            yield _clip(config, unpacked, config.rate or rate, say)
+        else:
+            yield _clip(config, config.content, config.rate or _RATE, say)
+    finally:
+        shutil.rmtree(unpacked, ignore_errors=True)
+
+
+def _clip(config: VideoConfig, source: Path, rate: float, say: Say) -> Clip:
+    film, folder = _results_of(config)
+    frames = _frames_in(source)
     shape = _common_shape(frames)
     specs = stages_of(config)
     return Clip(
         frames=frames,
-        results=tuple(config.output / f"{frame.stem}.png" for frame in frames),
+        results=tuple(folder / f"{frame.stem}.png" for frame in frames),
         ranges=_ranges_of(config, len(frames), say),
         flows=_flows_of(config, frames, shape) if _reads_flow(config) else None,
         first_steps=config.steps,
         more_steps=specs[-1].steps if specs else config.steps,
+        film=film,
+        rate=rate,
     )
+
+
+def _results_of(config: VideoConfig) -> tuple[Path | None, Path]:
+    """The film that is written, if it is one, and the folder of the results."""
+    output = config.output
+    if output.suffix.lower() == images.FILM_SUFFIX:
+        if not images.opencv_version():
+            raise ImportError("films are written by OpenCV: pip install 'nst_jax[video]'")
+        files.check_output(output, force=config.force, suffixes=(images.FILM_SUFFIX,))
+        if config.rate is not None and not 0 < config.rate < 1000:
+            raise ValueError(f"--rate must be above 0 and below 1000, got {config.rate}")
+        return output, output.with_name(f"{output.stem}.frames")
+    if output.suffix.lower() in _OTHER_FILMS:
+        raise ValueError(f"{output}: films are written as {images.FILM_SUFFIX}")
+    if config.rate is not None:
+        raise ValueError(f"--rate is of a film that is written, and {output} is a folder")
+    return None, output
 
 
 def of_first_frame(config: VideoConfig, clip: Clip) -> VideoConfig:
@@ -103,8 +144,7 @@ def of_frame(config: VideoConfig, clip: Clip, number: int) -> VideoConfig:
 
 def _frames_in(folder: Path) -> tuple[Path, ...]:
     if not folder.is_dir():
-        reason = "it is a file" if folder.exists() else files.absence(folder)
-        raise ValueError(f"{folder} must be a folder of frames: {reason}")
+        raise ValueError(f"{folder} must be a folder of frames, or a film: {files.absence(folder)}")
     found = [each for each in folder.iterdir() if each.is_file() and each.name[0] != "."]
     if not found:
         raise ValueError(f"the folder {folder} holds no frame")

@@ -58,38 +58,37 @@ def video_files(config: VideoConfig, *, say: Say = inform, progress: bool | None
     config = resolved(config)
     config = replace(config, log=config.log or config.output.with_name(config.output.name + ".h5"))
     path = Path(str(config.log))
-    clip = frames.listed(config, say=say)
-    first = frames.of_first_frame(config, clip)
-    check_config(first)
-    _check_results(config, clip, path)
-    check_outputs(first)
-    with stop_requests() as request, locks.held(path):
-        run = prepared(prepare(first, say=say, request=request), config, clip).planned()
-        say(_in_words(run, clip))
-        request.check()
-        checkpoint.remove(path)
-        with create_log(run, path) as log:
-            for each in clip.results:
-                each.unlink(missing_ok=True)
-            paint(run, first, clip, log, request, progress)
-        return conclude(run, clip, path, request, say, started)
+    with frames.opened(config, say=say) as clip:
+        first = frames.of_first_frame(config, clip)
+        check_config(first)
+        _check_results(config, clip, path)
+        check_outputs(first)
+        with stop_requests() as request, locks.held(path):
+            run = prepared(prepare(first, say=say, request=request), config, clip).planned()
+            say(_in_words(run, clip))
+            request.check()
+            checkpoint.remove(path)
+            with create_log(run, path) as log:
+                for each in clip.results:
+                    each.unlink(missing_ok=True)
+                paint(run, first, clip, log, request, progress)
+            return conclude(run, clip, path, request, say, started)
 
 
 def _check_results(config: VideoConfig, clip: Clip, path: Path) -> None:
     """Refuses a folder in which something else lies than results that may be replaced."""
-    if config.output.resolve() == config.content.resolve():
-        raise ValueError(
-            f"{config.output} is the folder of the frames: write the results elsewhere"
-        )
-    files.check_folder(config.output)
+    folder = clip.results[0].parent
+    if folder.resolve() == config.content.resolve():
+        raise ValueError(f"{folder} is the folder of the frames: write the results elsewhere")
+    files.check_folder(folder)
     if path.exists() and not config.force:
         raise FileExistsError(
             f"{path} exists: nst-jax resume {path} goes on with its run, --force begins anew"
         )
     own = set(clip.results) if config.force else set()
-    if others := sorted(set(config.output.iterdir()) - own):
+    if others := sorted(set(folder.iterdir()) - own):
         raise ValueError(
-            f"the folder {config.output} is for the frames alone, and holds {others[0].name}: give "
+            f"the folder {folder} is for the frames alone, and holds {others[0].name}: give "
             "another folder, or empty it"
         )
 
@@ -123,6 +122,8 @@ def conclude(
 ) -> Outcome:
     """Says how a run ended."""
     count = sum(each.exists() for each in clip.results)
+    if clip.film and clip.film.exists():
+        say(f"wrote {clip.film}, {clip.rate:g} frames a second")
     say(f"{count} of {len(clip.results)} frames are in {clip.results[0].parent}")
     return results.conclude(run.outputs, path, request, say, started, alphas={})
 
@@ -162,6 +163,9 @@ def paint(
     if not request:
         place.unlink(missing_ok=True)
     failed = results.bad_term(log.rows(), variant)
+    # Before the log says that all is done: a kill meanwhile is made up for by `resume`.
+    if clip.film and not (failed or request):
+        images.write_film(clip.film, clip.results, rate=clip.rate)
     log.finish("failed" if failed else "interrupted" if request else "finished")
 
 
