@@ -30,7 +30,7 @@ def main() -> None:
     for name in ("video", "style", "output"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--shots", nargs="*", default=SHOTS)
-    parser.add_argument("--temporal-weights", nargs="*", default=["10"])
+    parser.add_argument("--temporal-weights", nargs="*", default=["3"])
     own, settings = parser.parse_known_args()
     print("| shot | painted | difference | of one by one | style loss, of one by one |")
     print("|---|---|---|---|---|")

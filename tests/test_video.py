@@ -241,6 +241,7 @@ def test_the_command_paints_and_refuses_what_a_clip_has_not(clip, capsys):
     assert cli.main([*words, *layers]) == 0
     log = str(clip.output.with_name("painted.h5"))
     assert f"wrote {log}" in capsys.readouterr().out
+    assert cli.main(["report", log, "--output", str(clip.output.with_name("page.html"))]) == 0
     assert cli.main(["rerun", log]) == 1
     assert "which rerun does not repeat" in capsys.readouterr().err
     assert cli.main(["resume", log, "--steps", "99"]) == 1
