@@ -195,6 +195,8 @@ def broken(clip, name):
         (clip.output / "letter.txt").write_text("mine")
     if name == "ranges":
         return replace(clip, ranges=(1, COUNT))
+    if name == "ranges of nothing":
+        return replace(clip, flow="none", ranges=(1, 2))
     if name == "own term":
         spec = config.TermSpec("total_variation")
         return replace(clip, terms={**config.terms_of(replace(clip)), "temporal": spec})
@@ -215,6 +217,7 @@ def broken(clip, name):
         ("flow twice", "are one flow: take one of them out"),
         ("something else", "is for the frames alone, and holds letter.txt"),
         ("ranges", "less than the 4 frames, got 1, 4"),
+        ("ranges of nothing", "--flow none has none: leave one of them out"),
         ("own term", "the term 'temporal' is the video's own"),
     ],
 )

@@ -212,6 +212,8 @@ def _ranges_of(config: VideoConfig, count: int, say: Say) -> tuple[int, ...]:
         )
     if _reads_flow(config):
         return tuple(sorted(ranges))
+    if config.flow is not None and ranges != (1,):
+        raise ValueError("--ranges are of flow, and --flow none has none: leave one of them out")
     version = images.opencv_version()
     if config.flow is None and version:
         say(f"flow: computed by OpenCV {version}")
