@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # what `__getattr__` finds, for type checkers and editors
     from nst_jax import losses as losses
     from nst_jax import masks as masks
     from nst_jax import metrics as metrics
+    from nst_jax import motion as motion
     from nst_jax import objective as objective
     from nst_jax import optimizers as optimizers
     from nst_jax import placement as placement
@@ -68,6 +69,7 @@ _MODULES = {
     "losses": "losses",
     "masks": "masks",
     "metrics": "metrics",
+    "motion": "motion",
     "objective": "objective",
     "optimizers": "optimizers",
     "placement": "placement",

@@ -156,7 +156,7 @@ def run_ours(arguments: list[str], capsys) -> tuple[int, str]:
     if set(arguments) & set(NOT_RUN):
         cli._parse(arguments)
         return 0, ""
-    if arguments[0] in ("stylize", "sweep"):
+    if arguments[0] in ("stylize", "sweep", "video"):
         added = ADDED if _has_own_layers(arguments) else ADDED | ADDED_LAYERS
         # A preset may have stages, beside which --steps are refused.
         if {"--stages", "--preset"} & set(arguments):

@@ -139,7 +139,7 @@ def test_settings_end_at_the_door():
     """
     plain = {"PLACES", "TermSpec", "Terms"}
     above = {"again", "checks", "contents", "elsewhere", "extension", "grid", "hosts"}
-    above |= {"preparation", "resumption", "run", "together"}
+    above |= {"frames", "preparation", "resumption", "run", "together", "video"}
     for name, file in modules().items():
         folder, _, room = name.removeprefix("nst_jax.").partition(".")
         if name == "nst_jax" or folder in ("config", "presets", "command") or room in above:

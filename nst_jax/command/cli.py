@@ -15,8 +15,8 @@ import tyro
 
 from nst_jax import presets
 from nst_jax.command import commands, execution, usage
-from nst_jax.command.commands import Arguments, Command, Stylize, Sweep
-from nst_jax.config import Config, StylizeConfig, SweepConfig, last_size
+from nst_jax.command.commands import Arguments, Command, Stylize, Sweep, Video
+from nst_jax.config import Config, StylizeConfig, SweepConfig, VideoConfig, last_size
 from nst_jax.system.console import exit_code_of, inform, printable, set_log_level
 from nst_jax.version import __version__
 
@@ -64,7 +64,7 @@ def _parse(arguments: list[str]) -> Config | Command:
         print(usage.in_words(said.getvalue(), arguments, known), end="", file=sys.stderr)
         raise
     set_log_level(parsed.log_level)
-    if isinstance(parsed.command, Stylize | Sweep):
+    if isinstance(parsed.command, Stylize | Sweep | Video):
         return _settled(parsed.command, usage.given(arguments))
     return parsed.command
 
@@ -83,9 +83,14 @@ def _by_tyro(arguments: list[str]) -> Arguments:
     )
 
 
-def _settled(command: Stylize | Sweep, given: set[str]) -> Config:
+def _settled(command: Stylize | Sweep | Video, given: set[str]) -> Config:
     """The settings of a run: those that are given, then those of the preset."""
-    kind: type[Config] = StylizeConfig if isinstance(command, Stylize) else SweepConfig
+    kinds: dict[type, type[Config]] = {
+        Stylize: StylizeConfig,
+        Sweep: SweepConfig,
+        Video: VideoConfig,
+    }
+    kind = kinds[type(command)]
     config = kind(**{field.name: getattr(command, field.name) for field in fields(kind)})
     config = _with_stages(config, given)
     if command.preset is None:

@@ -15,7 +15,7 @@ from nst_jax.choices import (
     Pooling,
     PrecisionSetting,
 )
-from nst_jax.config import ResultSuffix, Size, StylizeConfig, SweepConfig
+from nst_jax.config import ResultSuffix, Size, StylizeConfig, SweepConfig, VideoConfig
 
 
 def _argument(metavar: str, default: str) -> Any:
@@ -37,6 +37,11 @@ class Stylize(StylizeConfig, _Preset):
 @dataclass(frozen=True, kw_only=True)
 class Sweep(SweepConfig, _Preset):
     __doc__ = SweepConfig.__doc__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video(VideoConfig, _Preset):
+    __doc__ = VideoConfig.__doc__
 
 
 @dataclass(frozen=True)
@@ -306,6 +311,7 @@ class Weights:
 Command = (
     Annotated[Stylize, tyro.conf.subcommand("stylize")]
     | Annotated[Sweep, tyro.conf.subcommand("sweep")]
+    | Annotated[Video, tyro.conf.subcommand("video")]
     | Annotated[Resume, tyro.conf.subcommand("resume")]
     | Annotated[Rerun, tyro.conf.subcommand("rerun")]
     | Annotated[Apply, tyro.conf.subcommand("apply")]

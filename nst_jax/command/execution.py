@@ -24,7 +24,7 @@ from nst_jax.command.commands import (
     WeightsFetch,
     WeightsInfo,
 )
-from nst_jax.config import StylizeConfig, SweepConfig, terms
+from nst_jax.config import StylizeConfig, SweepConfig, VideoConfig, terms
 from nst_jax.system.console import debugs, ended_by_ctrl_c, inform, say, warn
 
 
@@ -71,6 +71,8 @@ def _optimize(command: StylizeConfig | SweepConfig | Resume | Rerun) -> int:
 
             return hosts.sweep_files(command)
         outcome = runs.sweep_files(command)
+    elif isinstance(command, VideoConfig):
+        outcome = runs.video_files(command)
     else:
         if command.distributed:
             from nst_jax.runs import together

@@ -3,6 +3,9 @@
 from nst_jax.config import terms
 from nst_jax.config.objective import (
     OF_TERMS,
+    PREVIOUS,
+    RELIABLE,
+    TEMPORAL,
     check_functions,
     layer_balance_of,
     terms_of,
@@ -17,6 +20,7 @@ from nst_jax.config.settings import (
     Size,
     StylizeConfig,
     SweepConfig,
+    VideoConfig,
     contents_of,
     from_json,
     name_in_folder,
@@ -29,6 +33,9 @@ from nst_jax.config.terms import TermSpec
 __all__ = [
     "OF_TERMS",
     "PLACES",
+    "PREVIOUS",
+    "RELIABLE",
+    "TEMPORAL",
     "Config",
     "ResultSuffix",
     "RunConfig",
@@ -37,6 +44,7 @@ __all__ = [
     "StylizeConfig",
     "SweepConfig",
     "TermSpec",
+    "VideoConfig",
     "at_last_stage",
     "at_stage",
     "check_functions",

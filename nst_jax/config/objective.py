@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from nst_jax.choices import MOST_TERMS, LayerBalance
-from nst_jax.config.settings import RunConfig, StylizeConfig, SweepConfig
+from nst_jax.config.settings import RunConfig, StylizeConfig, SweepConfig, VideoConfig
 from nst_jax.config.terms import ObjectiveSpec, Terms, TermSpec, load, names
 
 _Config = TypeVar("_Config", bound=RunConfig)
@@ -24,6 +24,8 @@ _WEIGHT_WORDS = {
     "style": "style_weight",
     "total_variation": "tv_weight",
 }
+PREVIOUS, RELIABLE, TEMPORAL = "previous", "reliable", "temporal"
+"""Of a video: the picture that earlier results tell, where it counts, and the term of both."""
 OF_TERMS = frozenset(
     (
         *("objective", "terms", "term", "term_weights", "layer_balance", "convention"),
@@ -72,6 +74,15 @@ def terms_of(config: RunConfig) -> dict[str, TermSpec]:
         elif value == () and field == "layers":
             # No layers at all: the term is left out.
             terms.pop(name, None)
+    if isinstance(config, VideoConfig):
+        if TEMPORAL in terms:
+            raise ValueError(
+                f"the term {TEMPORAL!r} is the video's own: rename that of the objective"
+            )
+        weight = config.temporal_weight
+        terms[TEMPORAL] = TermSpec(
+            "pixel_content", weight=weight, reference=PREVIOUS, region=RELIABLE
+        )
     if not 0 < len(terms) <= MOST_TERMS:
         raise ValueError(f"an objective has from 1 to {MOST_TERMS} terms, got {len(terms)}")
     return terms

@@ -37,6 +37,10 @@ Strips = int | Literal["auto", "off"]
 """Rows of a strip; auto: of pictures that do not fit whole; off: of none."""
 
 
+# Of a setting that a command has not: what it inherits stays at its default.
+_Hidden, _Fixed = tyro.conf.Suppress, tyro.conf.Fixed
+
+
 def _argument(metavar: str, default: str | None = None) -> Any:
     """How the help shows an argument whose default a bare None would not explain."""
     if default is None:
@@ -240,6 +244,49 @@ class StylizeConfig(RunConfig, _StylizeFiles):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VideoConfig(StylizeConfig):
+    """Give the frames of a clip the style of a picture, each from the one before.
+
+    Example: nst-jax video frames/ painting.jpg --output painted/
+    """
+
+    content: Annotated[Path, tyro.conf.Positional, _argument("FRAMES")]
+    """Folder of the frames, in the order of their numbers, or a film."""
+    style: Annotated[Path, tyro.conf.Positional, _argument("STYLE")]
+    """Picture whose style is taken."""
+    output: Path
+    """Folder of the results: one PNG a frame, of its name; or a film (.mp4), beside which that
+    folder is."""
+    rate: Annotated[float | None, _argument("FLOAT", "that of the film, or 24")] = None
+    """Frames a second of a film that is written."""
+    flow: Annotated[Path | Literal["none"] | None, _argument("DIR|none", "computed by OpenCV")] = (
+        None
+    )
+    """Folder of the flows between frames (.flo, .npz), named by both numbers: forward_0001_to_0002
+    and backward_0002_to_0001; none: frames start from the last result, and nothing holds them."""
+    temporal_weight: float = 3.0
+    """Weight of what the last results tell of a frame, where that is reliable, in parts of the
+    total of an image without any features."""
+    ranges: Annotated[tuple[int, ...], _argument("INT")] = (1,)
+    """Which earlier frames tell a frame, by their distances: 1 2 4 also bring back what has been
+    hidden for a while."""
+    log: Annotated[Path | None, _argument("PATH", "OUTPUT.h5")] = None
+    """Write the run log there (HDF5): losses of every step, the first frame and the last result."""
+    contents: Annotated[tuple[Path, ...], _Hidden, _Fixed] = ()
+    suffix: Annotated[ResultSuffix | None, _Hidden, _Fixed] = None
+    figures: Annotated[Path | None, _Hidden, _Fixed] = None
+    tensorboard: Annotated[Path | None, _Hidden, _Fixed] = None
+    colors: Annotated[Colors, _Hidden, _Fixed] = "style"
+    tolerance: Annotated[float | None, _Hidden, _Fixed] = None
+    snapshot_every: Annotated[int, _Hidden, _Fixed] = 0
+    keep_state: Annotated[bool, _Hidden, _Fixed] = False
+    alpha: Annotated[Alpha, _Hidden, _Fixed] = "white"
+    depth: Annotated[Depth, _Hidden, _Fixed] = 8
+    distributed: Annotated[bool, _Hidden, _Fixed] = False
+    icc: Annotated[Icc, _Hidden, _Fixed] = "srgb"
+
+
+@dataclass(frozen=True, kw_only=True)
 class SweepConfig(RunConfig, _SweepFiles):
     """Run every combination of settings at once, into one log.
 
@@ -334,5 +381,5 @@ PLACES = frozenset(
 )
 """Settings that say where results go, over what, and what stays beside them, not what they are."""
 
-_COMMANDS = {StylizeConfig: "stylize", SweepConfig: "sweep"}
+_COMMANDS = {StylizeConfig: "stylize", VideoConfig: "video", SweepConfig: "sweep"}
 _OTHER_VERSION = "these settings are of another version of nst_jax"

@@ -16,6 +16,7 @@ from nst_jax.runs.preparation import (
 )
 from nst_jax.runs.problem import Pictures, Problem
 from nst_jax.runs.run import stylize_files, sweep_files
+from nst_jax.runs.video import video_files
 
 __all__ = [
     "Application",
@@ -41,4 +42,5 @@ __all__ = [
     "sources_of",
     "stylize_files",
     "sweep_files",
+    "video_files",
 ]

@@ -8,10 +8,20 @@ from functools import partial
 from pathlib import Path
 
 from nst_jax import runlog
-from nst_jax.config import Config
+from nst_jax.config import Config, VideoConfig
 from nst_jax.runlog import RunRecord, checkpoint, comparison, upgrading, writing
 from nst_jax.runlog.writing import RunLog
-from nst_jax.runs import elsewhere, extension, inputs, plans, programs, results, resumption
+from nst_jax.runs import (
+    elsewhere,
+    extension,
+    frames,
+    inputs,
+    plans,
+    programs,
+    results,
+    resumption,
+    video,
+)
 from nst_jax.runs.checks import LOG_SUFFIXES, check_config, check_outputs
 from nst_jax.runs.plans import Plan
 from nst_jax.runs.preparation import Run, prepare
@@ -57,6 +67,10 @@ def resume(
     runlog.load(path)  # what is no log is refused before anything is written beside it
     with team.together() as begin, stop_requests() as request, locks.held(path):
         record = runlog.load(path)
+        if record.config.get("command") == "video" and steps not in (None, record.capacity):
+            raise ValueError(
+                f"{path} is of a video, whose frames all have their steps: leave --steps out"
+            )
         if steps not in (None, record.capacity):
             given = (record, steps, force, own_terms, team, begin)
             return _extend(*given, request, say, progress, started)
@@ -65,6 +79,8 @@ def resume(
             say(f"{path} is {record.status}: there is nothing to resume{more}")
             return Outcome(0, record)
         writing.check_writable(path)
+        if record.config.get("command") == "video":
+            return _resume_video(record, own_terms, request, say, progress, started)
         run = _prepare_again(
             record,
             lambda config: elsewhere.placed(replace(config, log=path), team),
@@ -85,6 +101,37 @@ def resume(
         with RunLog.reopen(path) as log:
             run_programs(run, log, path, request, progress)
         return results.conclude(run.outputs, path, request, say, started, alphas=run.alphas)
+
+
+def _resume_video(
+    record: RunRecord,
+    own_terms: bool,
+    request: StopRequest,
+    say: Say,
+    progress: bool | None,
+    started: float,
+) -> Outcome:
+    """Goes on with the frames that are not there yet."""
+    path = record.path
+    with resumption.about(path):
+        config = resumption.read(record, own_terms=own_terms).config
+        if not isinstance(config, VideoConfig):
+            raise ValueError("its settings are those of no video")
+    config = replace(config, log=path, force=True)
+    with frames.opened(config, say=say) as clip:
+        if clip.num_steps != record.capacity:
+            raise ValueError(
+                f"{path} cannot be used: it has room for {record.capacity} steps, not for "
+                f"{clip.num_steps}"
+            )
+        first = frames.of_first_frame(config, clip)
+        run = _prepare_again(record, lambda _: first, say, request, own_terms=own_terms)
+        run = video.prepared(run, config, clip)
+        inputs.check_same(record, run.hashes)
+        _check_same_terms(record, run)
+        with RunLog.reopen(path) as log:
+            video.paint(run, first, clip, log, request, progress)
+        return video.conclude(run, clip, path, request, say, started)
 
 
 def rerun(
@@ -119,6 +166,8 @@ def rerun(
         it began with.
     """
     record = runlog.load(path)
+    if record.config.get("command") == "video":
+        raise ValueError(f"{path} is of a video, which rerun does not repeat: nst-jax video does")
     if new_log:
         files.check_output(new_log, force=force, suffixes=LOG_SUFFIXES)
         if new_log.resolve() == path.resolve():

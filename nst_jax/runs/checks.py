@@ -7,10 +7,13 @@ import numpy as np
 
 from nst_jax import image as images
 from nst_jax.config import (
+    PREVIOUS,
+    RELIABLE,
     Config,
     RunConfig,
     StylizeConfig,
     SweepConfig,
+    VideoConfig,
     contents_of,
     pictures_of,
     stages_of,
@@ -89,7 +92,8 @@ def _check_terms(config: Config) -> None:
     made = make_terms(config)
     for variant in variants_of(config):
         check_weights(variant.weights, made)
-    check_guides(terms_of(config), sources_of(config), made)
+    own = (PREVIOUS, RELIABLE) if isinstance(config, VideoConfig) else ()
+    check_guides(terms_of(config), sources_of(config), made, own=own)
     if isinstance(config, SweepConfig) and not config.styles:
         raise ValueError("there is no style picture: name one or more after the content")
     if not any(term.layers for term in made.values()):

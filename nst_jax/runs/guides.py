@@ -1,6 +1,6 @@
 """What guides terms beside content and style: further pictures, blends, regions."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from nst_jax.config.terms import Terms, TermSpec
 from nst_jax.runs.inputs import Sources
@@ -8,26 +8,31 @@ from nst_jax.runs.objectives import CONTENT, OF_IMAGE, OF_PAIRS, STYLE, referenc
 from nst_jax.terms import Term
 
 
-def check_guides(specs: Terms, sources: Sources, made: Mapping[str, Term]) -> None:
+def check_guides(
+    specs: Terms, sources: Sources, made: Mapping[str, Term], *, own: Collection[str] = ()
+) -> None:
     """Refuses terms that read what is not there, and what is there but read by none.
 
     Args:
       specs: what is set of each term.
       sources: the pictures of the run.
       made: the terms.
+      own: pictures and regions that the run itself makes, which no other may be called.
 
     Raises:
       ValueError: one line that names the term or the option.
     """
-    _check_names(sources)
+    _check_names(sources, own)
     for name, spec in specs.items():
-        _check_term(name, spec, sources)
-    _check_read(sources, made)
+        _check_term(name, spec, sources, own)
+    _check_read(sources, made, own)
     if sources.blend:
         _check_blend(specs, sources, made)
 
 
-def _check_names(sources: Sources) -> None:
+def _check_names(sources: Sources, own: Collection[str]) -> None:
+    if taken := {*sources.references, *sources.masks[CONTENT]} & {*own}:
+        raise ValueError(f"{min(taken)} is a picture or region that a video makes: rename yours")
     if sources.masks[CONTENT] and len(sources.contents) > 1:
         raise ValueError(
             f"--mask is of one content picture, and there are {len(sources.contents)}: take one of "
@@ -42,22 +47,23 @@ def _check_names(sources: Sources) -> None:
         raise ValueError(f"{min(twice)} is the name of a picture and of a region: rename one")
 
 
-def _check_term(name: str, spec: TermSpec, sources: Sources) -> None:
-    if spec.kind in OF_IMAGE and spec.reference not in (None, CONTENT):
+def _check_term(name: str, spec: TermSpec, sources: Sources, own: Collection[str]) -> None:
+    if spec.kind in OF_IMAGE and spec.reference not in (None, CONTENT, *own):
         raise ValueError(
             f"the term {name!r} compares location by location ({spec.kind}): its reference must be "
             f"{CONTENT!r}, got {spec.reference!r}"
         )
-    if spec.region and spec.region not in sources.masks[CONTENT]:
+    if spec.region and spec.region not in {*sources.masks[CONTENT], *own}:
         raise ValueError(
             f"the term {name!r} names the region {spec.region!r}, which is not there: give "
             f"--mask {spec.region}=PATH"
         )
 
 
-def _check_read(sources: Sources, made: Mapping[str, Term]) -> None:
+def _check_read(sources: Sources, made: Mapping[str, Term], own: Collection[str]) -> None:
     """Each picture that a term reads is there, and each that is there is read."""
-    given = {CONTENT: "", STYLE: ""} | dict.fromkeys(sources.references, "--picture")
+    given = dict.fromkeys((CONTENT, STYLE, *own), "")
+    given |= dict.fromkeys(sources.references, "--picture")
     for picture, option in ((CONTENT, "--mask"), (STYLE, "--style-mask")):
         given |= {region_of(picture, name): option for name in sources.masks[picture]}
     read = (*references_of(made), *sources.blend)

@@ -18,7 +18,7 @@ OPAQUE = "opaque"
 """The region of a content that is seen, where its transparency is kept."""
 OF_PAIRS = {"shifted_gram", "cross_layer_gram", "adjacent_gram"}
 """Kinds that compare locations with their neighbors."""
-OF_IMAGE = {"content", "laplacian"}
+OF_IMAGE = {"content", "laplacian", "pixel_content"}
 """Kinds that compare each location with that of a picture of the same size."""
 
 

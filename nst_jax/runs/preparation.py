@@ -1,20 +1,24 @@
 """The one door for settings: from a config to what is run. Below it nobody sees the config."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from nst_jax import backend, compiler, placement, strips, vgg
 from nst_jax.config import (
+    PREVIOUS,
+    RELIABLE,
     Config,
     RunConfig,
     StylizeConfig,
     SweepConfig,
+    VideoConfig,
     at_last_stage,
     at_stage,
     contents_of,
@@ -244,7 +248,25 @@ def load_pictures(config: Config, variants: Sequence[Variant], *, say: Say) -> d
         objectives.layers_of(make_terms(config)),
         config.arch,
     )
+    if isinstance(config, VideoConfig):
+        return {name: with_prediction(own, own.content, None) for name, own in pictures.items()}
     return pictures
+
+
+def with_prediction(
+    pictures: Pictures, previous: Float[np.ndarray, "h w 3"], count: np.ndarray | None
+) -> Pictures:
+    """The pictures of a frame with what earlier results tell of it.
+
+    Args:
+      pictures: of the frame.
+      previous: what they tell.
+      count: where it is reliable, (h, w), 1 or 0; None: nowhere.
+    """
+    count = np.zeros(previous.shape[:2], np.float32) if count is None else count
+    regions = {**pictures.masks[objectives.CONTENT], RELIABLE: count}
+    masks = {**pictures.masks, objectives.CONTENT: regions}
+    return pictures._replace(references={**pictures.references, PREVIOUS: previous}, masks=masks)
 
 
 def make_terms(config: RunConfig, *, opaque: bool = False) -> dict[str, Term]:
@@ -342,23 +364,19 @@ def problem_of(
     config: RunConfig, feature_fn: FeatureFn, pictures: Pictures, *, say: Say = inform
 ) -> Problem:
     """What the variants of a content minimise; see `problem.make_problem`."""
-    return _problem_of_terms(_terms_maker(config), config, feature_fn, Division(), say, pictures)
-
-
-def _terms_maker(config: RunConfig) -> Callable[[bool], dict[str, Term]]:
-    # Terms are made once: a function of one's own makes others each time, which compile anew.
-    return cache(lambda opaque: make_terms(config, opaque=opaque))
+    made = make_terms(config, opaque=pictures.alpha is not None)
+    return _problem_of_terms(made, config, feature_fn, Division(), say, pictures)
 
 
 def _problem_of_terms(
-    make: Callable[[bool], dict[str, Term]],
+    made: dict[str, Term],
     config: RunConfig,
     feature_fn: FeatureFn,
     division: Division,
     say: Say,
     pictures: Pictures,
 ) -> Problem:
-    made, specs = make(pictures.alpha is not None), terms_of(config)
+    specs = terms_of(config)
     return make_problem(
         feature_fn,
         pictures,
@@ -385,8 +403,32 @@ def _problems_of(
     pictures: Mapping[str, Pictures],
     say: Say,
 ) -> Problems:
-    given = _terms_maker(config), config, network.feature_fn, division, say
+    # Terms are made once: a function of one's own makes others each time, which compile anew.
+    make = cache(partial(make_terms, config))
+    given = config, network.feature_fn, division, say
+
+    def problem(own: Pictures) -> Problem:
+        return _problem_of_terms(make(opaque=own.alpha is not None), *given, own)
+
+    return Problems(pictures, problem)
+
+
+def problems_of_frame(run: Run, config: VideoConfig, pictures: Mapping[str, Pictures]) -> Problems:
+    """What is minimised for one more frame of a run: by its terms and network.
+
+    Args:
+      run: of the first frame.
+      config: of the frame.
+      pictures: of the frame, by its name.
+    """
+    made = dict(run.problem.terms)
+    given = made, config, run.network.feature_fn, run.division, _quiet
     return Problems(pictures, partial(_problem_of_terms, *given))
+
+
+def _quiet(line: object) -> None:
+    """What is to be said of the pictures has been said before."""
+    del line
 
 
 def _stages_of(
@@ -400,19 +442,14 @@ def _stages_of(
     specs = stages_of(config)
     if not specs:
         return [Stage(last, 0, config.steps)]
-
-    def quiet(line: object) -> None:
-        """What is to be said of the pictures has been said of the last stage."""
-        del line
-
     stages: list[Stage] = []
     for spec in specs:
         begin = stages[-1].stop if stages else 0
         problems = last
         if spec is not specs[-1]:
             own = at_stage(config, spec)
-            pictures = load_pictures(own, variants, say=quiet)
-            problems = _problems_of(own, network, division, pictures, quiet)
+            pictures = load_pictures(own, variants, say=_quiet)
+            problems = _problems_of(own, network, division, pictures, _quiet)
         stages.append(Stage(problems, begin, begin + spec.steps, spec.rate, spec.weights))
     return stages
 

@@ -137,17 +137,21 @@ class Problem:
         Terms of features are then nothing beside what an image without features would have, and
         the others are little.
         """
-        weights = self.weights(variant)
-        scales = {
-            name: variant.weights[name] * float(np.dot(weights.parts[name], scale))
-            for name, scale in self._scales[variant.style].items()
-        }
+        scales = self.scales(variant)
         little = _LITTLE * sum(scales.values())
         return all(
             variant.weights[name] * losses[name]
             <= (_NOTHING * scales[name] if name in scales else little)
             for name in self.terms
         )
+
+    def scales(self, variant: Variant) -> dict[str, float]:
+        """By term of features, what it adds to the total of an image that has none."""
+        weights = self.weights(variant)
+        return {
+            name: variant.weights[name] * float(np.dot(weights.parts[name], scale))
+            for name, scale in self._scales[variant.style].items()
+        }
 
     def colored(self, pictures: UInt8[np.ndarray, "v h w 3"]) -> UInt8[np.ndarray, "v h w 3"]:
         """Pictures of `in_8_bits` with the colors in which they are saved."""

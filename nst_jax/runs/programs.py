@@ -124,6 +124,20 @@ def run(
     Returns:
       Its variants with their status.
     """
+    program, state = run_stages(course, schedule, sink, request)
+    # The evaluation of the last pictures gives the state away.
+    if sink.keep_state:
+        checkpoint.save(sink.checkpoint, state, program=program.number)
+    ended = finish(program, state, sink, bool(request))
+    if not (request or sink.keep_state):
+        sink.checkpoint.unlink(missing_ok=True)
+    return ended
+
+
+def run_stages(
+    course: Sequence[Program], schedule: Schedule, sink: Sink, request: StopRequest
+) -> tuple[Program, driver.State]:
+    """The last stage that a program came to, and its state; arguments as `run`."""
     course, seconds = _from_checkpoint(course, sink)
     state, saved = course[0].state, time.monotonic()
     for number, program in enumerate(course):
@@ -132,13 +146,7 @@ def run(
         if request:
             break
         seconds = sink.log.seconds(program.plan.columns)
-    # The evaluation of the last pictures gives the state away.
-    if sink.keep_state:
-        checkpoint.save(sink.checkpoint, state, program=program.number)
-    ended = _finish(program, state, sink, bool(request))
-    if not (request or sink.keep_state):
-        sink.checkpoint.unlink(missing_ok=True)
-    return ended
+    return program, state
 
 
 def _run_stage(
@@ -191,9 +199,10 @@ def _grown(program: Program, state: driver.State) -> Program:
 def _from_checkpoint(course: Sequence[Program], sink: Sink) -> tuple[Sequence[Program], float]:
     """The stages that are left, the first at its last checkpoint, and the seconds until then."""
     first = course[0]
-    if checkpoint.program_of(sink.checkpoint) != first.number:
-        return course, 0.0
     columns = first.plan.columns
+    if checkpoint.program_of(sink.checkpoint) != first.number:
+        # Those that have run before are other frames of a clip.
+        return course, sink.log.seconds(columns) if first.stage.begin else 0.0
     for i, program in enumerate(course):
         with suppress(checkpoint.OtherRun):
             state = checkpoint.load(sink.checkpoint, program.state)
@@ -311,7 +320,7 @@ def _losses_by_name(found: Losses) -> dict[str, np.ndarray]:
     return {runlog.TOTAL: found.total, **found.terms}
 
 
-def _finish(program: Program, state: driver.State, sink: Sink, interrupted: bool) -> list[Variant]:
+def finish(program: Program, state: driver.State, sink: Sink, interrupted: bool) -> list[Variant]:
     """Logs the pictures as they are saved, their losses, and how each variant ended."""
     plan, log = program.plan, sink.log
     pictures = program.problem.in_8_bits(state)

@@ -45,3 +45,7 @@ class ProgressBar:
     def skip(self, plan: Plan) -> None:
         """Takes note of a program that had ended before."""
         self._bar.update(self._steps * (plan.count))
+
+    def pass_over(self, steps: int) -> None:
+        """Takes note of steps that had been done before."""
+        self._bar.update(steps)

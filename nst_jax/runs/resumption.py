@@ -10,7 +10,7 @@ import numpy as np
 
 from nst_jax import backend, compiler, vgg
 from nst_jax.choices import Convolutions, Precision, check_choice
-from nst_jax.config import Config, at_last_stage, check_functions, from_json
+from nst_jax.config import Config, VideoConfig, at_last_stage, check_functions, from_json
 from nst_jax.runlog import RunRecord, parse_json
 from nst_jax.runs import plans
 from nst_jax.runs.grid import SHARE, Share, variants_of
@@ -52,14 +52,15 @@ def read(record: RunRecord, *, own_terms: bool = False) -> Resumption:
     share = Share(*(attributes.get(name, part) for name, part in SHARE.items()))
     if not 0 <= share.number < share.total:
         raise ValueError(f"its share is {share.number} of {share.total}")
-    if config.steps != record.capacity:
+    # Those of a video are of one frame.
+    if config.steps != record.capacity and not isinstance(config, VideoConfig):
         raise ValueError(f"it has room for {record.capacity} steps, not for {config.steps}")
     count = len(variants_of(config)[share.columns])
     if count != len(record.variants):
         raise ValueError(f"it has {len(record.variants)} variants, its settings {count}")
     _check_sizes(record, config)
     listed = parse_json(attributes["plans_json"], list)
-    own_plans = plans.from_json(listed, count, config.steps)
+    own_plans = plans.from_json(listed, count, record.capacity)
     return Resumption(config, share, own_plans, _form(attributes), _division(attributes))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 
 from nst_jax import runlog
-from nst_jax.config import StylizeConfig, from_json, resolved
+from nst_jax.config import StylizeConfig, VideoConfig, from_json, resolved
 from nst_jax.runlog import checkpoint
 from nst_jax.runs import again, contents, run
 from nst_jax.runs.checks import check_config
@@ -102,6 +102,10 @@ def resume(
 def _settings_of(path: Path) -> StylizeConfig:
     with about(path):
         config = from_json(runlog.load(path).config)
+        if isinstance(config, VideoConfig):
+            raise ValueError(
+                "it is of a video, which one process paints: go on without --distributed"
+            )
         if not isinstance(config, StylizeConfig):
             raise ValueError(
                 "it is of a sweep, whose variants are shared out: the command that began it, "

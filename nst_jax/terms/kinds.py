@@ -21,6 +21,7 @@ KINDS: dict[str, Callable[..., Term]] = {
         pairs.cross_layer_gram,
         pairs.adjacent_gram,
         pixels.laplacian,
+        pixels.pixel_content,
         pixels.total_variation,
         pixels.squared_variation,
         pixels.power_variation,

@@ -1,13 +1,15 @@
 """Terms of the pixels of the image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import jax.numpy as jnp
 from jaxtyping import Array
 
 from nst_jax import losses
+from nst_jax.losses.arithmetic import at_least_float32, locations
 from nst_jax.scalars import is_number
 from nst_jax.terms.options import constructor, is_whole
+from nst_jax.terms.sums import where_of
 from nst_jax.terms.term import IMAGE, Targets, Term, View
 
 
@@ -71,6 +73,43 @@ def laplacian(*, pools: tuple[int, ...] = (4,), reference: str = "content") -> T
         references=(reference,),
         # Three squares, less the pixel itself.
         reach=3 * max(pools) - 1,
+    )
+
+
+@constructor
+def pixel_content(*, reference: str = "content", region: str | None = None) -> Term:
+    """How far the pixels are from those of a picture: L = 1 / D sum_p c_p |x_p - w_p|^2.
+
+    D is the number of values of the whole picture, whatever the region: a small one adds little,
+    and none nothing. With the last result, moved, as w and its reliability as c this is the
+    temporal loss of a clip.
+
+    Args:
+      reference: the picture w, of the image's size.
+      region: the picture of the image's size whose region of the image counts, c; None: all of it.
+
+    References:
+      Ruder, Dosovitskiy, Brox, "Artistic Style Transfer for Videos", GCPR 2016, equation 7.
+    """
+
+    def init(pictures: Mapping[str, View]) -> Targets:
+        where = where_of(region, pictures, (IMAGE,))
+        return Targets({IMAGE: (pictures[reference].image, where.get(IMAGE))}, ())
+
+    def measure(targets: Targets, seen: View) -> tuple[Array, Array]:
+        kept, counts = targets.maps[IMAGE]
+        own = seen.weights(IMAGE)
+        squares = jnp.square(at_least_float32(seen.image) - at_least_float32(kept))
+        for where in (own, counts):
+            squares = squares if where is None else squares * where[..., None]
+        return locations(seen.image, own) * kept.shape[-1], jnp.sum(squares)
+
+    return Term(
+        init=init,
+        measure=measure,
+        loss=lambda targets, sums: (sums[1] / sums[0])[None],
+        parts=(IMAGE,),
+        references=(reference,) if region is None else (reference, region),
     )
 
 
