@@ -24,6 +24,8 @@ from nst_jax.compiler import Program
 FOLDER = Path(__file__).parent / "golden"
 REAL_PARAMS = "26dcf87a5bfb1bf3fbac8d1c02e06c5e9f91d9b011a7ee92ea21c28d7d0312c8"
 """`weights.params_sha256` of the weights that `real.npz` was made with."""
+REAL_VGG16 = "ef077bd548cd57b713180fff62ac219b86ac1846b726a32e1cea190a0683e921"
+"""The same of `vgg16-real.npz`."""
 OPTIMIZERS = ["adam", "rmsprop", "adagrad"]
 TEACHER_FORCED = {"real": 1e-5, "random": 3e-5}
 
@@ -46,16 +48,16 @@ class Case(NamedTuple):
         )
 
 
-def real_params():
-    """The weights of `real.npz`; skips if this machine has none or others."""
+def real_params(arch="vgg19", sha256=REAL_PARAMS):
+    """The trained weights of a golden file; skips if this machine has none or others."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv(weights.VARIABLE, raising=False)
-        found = weights.resolve()
+        found = weights.resolve(arch=arch)
     if found.kind == "download":
         pytest.skip("no ImageNet weights here: see weights/README.md")
-    params = weights.load_params(found.path)
-    if weights.params_sha256(params) != REAL_PARAMS:
-        pytest.skip(f"real.npz was made with other weights than {found.name}")
+    params = weights.load_params(found.path, arch=arch)
+    if weights.params_sha256(params) != sha256:
+        pytest.skip(f"the golden file was made with other weights than {found.name}")
     return jax.device_put(params)
 
 
@@ -155,14 +157,19 @@ def test_activations(case, statistics, statistic):
     assert np.all(np.abs(statistics(case)[statistic] - expected) < 1e-5 * scale)
 
 
-def test_vgg16_is_that_of_keras():
-    with np.load(FOLDER / "vgg16.npz") as arrays:
+@pytest.mark.parametrize("name", ["vgg16", "vgg16-real"])
+def test_vgg16_is_that_of_keras(name):
+    params = (
+        weights.random_params(arch="vgg16", seed=0)
+        if name == "vgg16"
+        else real_params("vgg16", REAL_VGG16)
+    )
+    with np.load(FOLDER / f"{name}.npz") as arrays:
         golden = dict(arrays)
     layers = [layer for layer in vgg.architecture("vgg16") if layer.kind == "conv"]
     names = [layer.name for layer in layers]
     assert list(golden["activation_names"]) == names
     assert sum(layer.num_parameters for layer in layers) == golden["parameters"]
-    params = weights.random_params(arch="vgg16", seed=0)
     features = vgg.extract_features(params, golden["noise"], names, arch="vgg16")
     for i, name in enumerate(names):
         values = np.asarray(features[name], np.float64)

@@ -13,11 +13,12 @@ How to run (in a virtual environment of its own: tensorflow-cpu and pillow)::
     python tests/golden/make_golden.py updates
     python tests/golden/make_golden.py random
     python tests/golden/make_golden.py vgg16
+    python tests/golden/make_golden.py vgg16-real --weights PATH
     python tests/golden/make_golden.py check
     python tests/golden/make_golden.py real --weights PATH --content PATH --style PATH
 
 ``random`` and ``check`` read the bundled painting and draw the weights (see ``random_weights``);
-``real`` reads a Keras "notop" weight file and two pictures. Each writes NAME.npz beside this script
+``real`` reads a Keras "notop" weight file and two pictures, ``vgg16-real`` one of VGG16. Each writes NAME.npz beside this script
 (``check.npz``, which the package brings, into ``nst_jax/check/``), or into ``--out FOLDER``.
 
 Arrays of ``real.npz`` and ``random.npz`` (float32 pictures are RGB in [0, 1]; o is an optimizer):
@@ -36,7 +37,7 @@ Arrays of ``real.npz`` and ``random.npz`` (float32 pictures are RGB in [0, 1]; o
 - ``pooling/image``, ``pooling/total``, ``pooling/gradient``: a saturated picture with two flat
   colors, where max pooling meets ties. ``pooling_no_onednn/...``: the same without oneDNN.
 
-Arrays of ``vgg16.npz`` (VGG16 with random weights): ``noise`` and the activations as above, of 13
+Arrays of ``vgg16.npz`` and ``vgg16-real.npz`` (VGG16 with random and with ImageNet's weights): ``noise`` and the activations as above, of 13
 convolutions; ``deepest`` (3, 4, 512): that of ``block5_conv3``; ``parameters`` (): their number.
 
 Arrays of ``check.npz`` (VGG19 with random weights), for `nst-jax check`:
@@ -99,6 +100,7 @@ OPTIMIZERS = {
     "adagrad": keras.optimizers.Adagrad,
     "sgd": keras.optimizers.SGD,
 }
+NAMES = ("real", "random", "vgg16", "vgg16-real", "updates", "check")
 GRADIENT_SCALES = ("1e-6", "1e-3", "1", "1e4")
 
 
@@ -326,10 +328,11 @@ def network_arrays(args):
     return arrays if args.no_onednn else arrays | arrays_without_onednn(args)
 
 
-def vgg16_arrays():
-    """All arrays of ``vgg16.npz``."""
-    vgg = tf.keras.applications.VGG16(include_top=False, weights=None)
-    random_weights(vgg)
+def vgg16_arrays(weights=None):
+    """All arrays of ``vgg16.npz``, or with a weight file of ``vgg16-real.npz``."""
+    vgg = tf.keras.applications.VGG16(include_top=False, weights=weights)
+    if weights is None:
+        random_weights(vgg)
     noise = noise_image()
     deepest = vgg_layers(vgg, conv_names(vgg)[-1:])(preprocess(noise))
     return activation_arrays(vgg, noise) | {
@@ -403,15 +406,17 @@ def input_files(args):
     """The files that `args.name` is made from."""
     if args.name == "real":
         return [args.weights, args.content, args.style]
+    if args.name == "vgg16-real":
+        return [args.weights]
     return [PAINTING] if args.name in ("random", "check") else []
 
 
 def make_command(args):
     """The command that makes this file, with the names of the input files but not their folders."""
     words = ["python tests/golden/make_golden.py", args.name]
-    if args.name == "real":
-        for option in ("weights", "content", "style"):
-            words += [f"--{option}", Path(getattr(args, option)).name]
+    options = {"real": ("weights", "content", "style"), "vgg16-real": ("weights",)}
+    for option in options.get(args.name, ()):
+        words += [f"--{option}", Path(getattr(args, option)).name]
     return " ".join(words)
 
 
@@ -437,7 +442,7 @@ def make_meta(args):
     }
     if args.name == "check":
         del settings["learning_rates"]
-    return json.dumps(meta if args.name in ("vgg16", "updates") else meta | settings)
+    return json.dumps(meta if args.name in ("vgg16", "vgg16-real", "updates") else meta | settings)
 
 
 def spread(one, other):
@@ -461,8 +466,8 @@ def print_summary(arrays, path):
 def parse_args():
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=("real", "random", "vgg16", "updates", "check"))
-    parser.add_argument("--weights", help="Keras weight file of VGG19 without its head (real)")
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--weights", help="Keras weight file without its head (real, vgg16-real)")
     parser.add_argument("--content", help="content picture (real)")
     parser.add_argument("--style", help="style picture (real)")
     parser.add_argument("--out", type=Path, help="folder of the .npz file")
@@ -470,6 +475,8 @@ def parse_args():
     args = parser.parse_args()
     if args.name == "real" and not (args.weights and args.content and args.style):
         parser.error("real needs --weights, --content and --style")
+    if args.name == "vgg16-real" and not args.weights:
+        parser.error("vgg16-real needs --weights")
     return args
 
 
@@ -477,6 +484,7 @@ def main():
     """Makes one golden file."""
     args = parse_args()
     makers = {"updates": update_arrays, "vgg16": vgg16_arrays}
+    makers["vgg16-real"] = lambda: vgg16_arrays(args.weights)
     makers["check"] = lambda: check_arrays(args)
     arrays = makers[args.name]() if args.name in makers else network_arrays(args)
     path = (args.out or (DATA if args.name == "check" else HERE)) / f"{args.name}.npz"
