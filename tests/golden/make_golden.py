@@ -18,8 +18,9 @@ How to run (in a virtual environment of its own: tensorflow-cpu and pillow)::
     python tests/golden/make_golden.py real --weights PATH --content PATH --style PATH
 
 ``random`` and ``check`` read the bundled painting and draw the weights (see ``random_weights``);
-``real`` reads a Keras "notop" weight file and two pictures, ``vgg16-real`` one of VGG16. Each writes NAME.npz beside this script
-(``check.npz``, which the package brings, into ``nst_jax/check/``), or into ``--out FOLDER``.
+``real`` reads a Keras "notop" weight file and two pictures, ``vgg16-real`` one of VGG16. Each writes
+NAME.npz beside this script (``check.npz``, which the package brings, into ``nst_jax/check/``), or
+into ``--out FOLDER``.
 
 Arrays of ``real.npz`` and ``random.npz`` (float32 pictures are RGB in [0, 1]; o is an optimizer):
 
@@ -37,8 +38,9 @@ Arrays of ``real.npz`` and ``random.npz`` (float32 pictures are RGB in [0, 1]; o
 - ``pooling/image``, ``pooling/total``, ``pooling/gradient``: a saturated picture with two flat
   colors, where max pooling meets ties. ``pooling_no_onednn/...``: the same without oneDNN.
 
-Arrays of ``vgg16.npz`` and ``vgg16-real.npz`` (VGG16 with random and with ImageNet's weights): ``noise`` and the activations as above, of 13
-convolutions; ``deepest`` (3, 4, 512): that of ``block5_conv3``; ``parameters`` (): their number.
+Arrays of ``vgg16.npz`` and ``vgg16-real.npz`` (VGG16 with random and with ImageNet's weights):
+``noise`` and the activations as above, of 13 convolutions; ``deepest`` (3, 4, 512): that of
+``block5_conv3``; ``parameters`` (): their number.
 
 Arrays of ``check.npz`` (VGG19 with random weights), for `nst-jax check`:
 
