@@ -64,7 +64,7 @@ def pictures_in(path: Path, check: Callable[[Path], object], say: Say) -> Iterat
         yield path
         return
     usable = False
-    for each in sorted(path.iterdir(), key=_in_natural_order):
+    for each in sorted(path.iterdir(), key=in_natural_order):
         if each.name.startswith(".") or each.is_dir():
             continue
         try:
@@ -78,8 +78,8 @@ def pictures_in(path: Path, check: Callable[[Path], object], say: Say) -> Iterat
         raise ValueError(f"the folder {path} holds no picture to work with")
 
 
-def _in_natural_order(path: Path) -> list[str | int]:
-    """A name as texts and numbers in turn."""
+def in_natural_order(path: Path) -> list[str | int]:
+    """What files are sorted by: 2.png before 10.png."""
     return [int(x) if i % 2 else x for i, x in enumerate(re.split("([0-9]+)", path.name))]
 
 

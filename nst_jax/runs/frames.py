@@ -18,6 +18,7 @@ from nst_jax import image as images
 from nst_jax import motion
 from nst_jax.compiler import Program
 from nst_jax.config import VideoConfig, stages_of
+from nst_jax.runs.contents import in_natural_order
 from nst_jax.system import files
 from nst_jax.system.console import Say
 
@@ -148,18 +149,13 @@ def _frames_in(folder: Path) -> tuple[Path, ...]:
     found = [each for each in folder.iterdir() if each.is_file() and each.name[0] != "."]
     if not found:
         raise ValueError(f"the folder {folder} holds no frame")
-    frames = tuple(sorted(found, key=lambda path: _natural(path.name)))
+    frames = tuple(sorted(found, key=in_natural_order))
     stems = [frame.stem for frame in frames]
     if twice := [stem for stem, other in pairwise(sorted(stems)) if stem == other]:
         raise ValueError(f"{folder} has two frames of the name {twice[0]}: take one of them out")
     numbers = [_number_of(frame) for frame in frames]
     _check_gaps(folder, [number for number in numbers if number is not None])
     return frames
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """What names are sorted by: frame_9 before frame_10."""
-    return [(int(x), "") if x.isdecimal() else (-1, x) for x in re.split(r"(\d+)", name)]
 
 
 def _number_of(frame: Path) -> int | None:

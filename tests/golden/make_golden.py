@@ -18,9 +18,9 @@ How to run (in a virtual environment of its own: tensorflow-cpu and pillow)::
     python tests/golden/make_golden.py real --weights PATH --content PATH --style PATH
 
 ``random`` and ``check`` read the bundled painting and draw the weights (see ``random_weights``);
-``real`` reads a Keras "notop" weight file and two pictures, ``vgg16-real`` one of VGG16.
-Each writes NAME.npz beside this script (``check.npz``, which the package brings, into ``nst_jax/check/``), or
-into ``--out FOLDER``.
+``real`` reads a Keras "notop" weight file and two pictures, ``vgg16-real`` one of VGG16. Each
+writes NAME.npz beside this script (``check.npz``, which the package brings, into
+``nst_jax/check/``), or into ``--out FOLDER``.
 
 Arrays of ``real.npz`` and ``random.npz`` (float32 pictures are RGB in [0, 1]; o is an optimizer):
 
