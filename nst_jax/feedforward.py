@@ -236,7 +236,9 @@ def paint_fn(
     compiled program a size.
 
     Args:
-      params, architecture, precision: see `paint`.
+      params: as of `paint`, and so are the others.
+      architecture: of the network.
+      precision: of the convolutions.
 
     Raises:
       ValueError: a parameter is missing or has another shape; an unknown precision.

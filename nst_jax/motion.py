@@ -124,7 +124,8 @@ def resize(flow: Flow, height: int, width: int) -> Float[Array, "h2 w2 2"]:
 
     Args:
       flow: in pixels of its own size.
-      height, width: of the other picture.
+      height: of the other picture.
+      width: of the other picture.
 
     Returns:
       (height, width, 2), in pixels of that one; not known where any of the pixels is not that it

@@ -301,7 +301,8 @@ def test_an_open_objective_is_optimized(toy_fn, views, image):
     assert result.history.terms.total[-1] < result.history.terms.total[0]
     several = weights._replace(terms=weights.terms | {"style": np.float32([1, 2])})
     swept = solve.sweep(opened, image, several, learning_rates=[0.02, 0.02], num_steps=4)
-    np.testing.assert_allclose(swept.image[0], result.image, atol=1e-6)
+    # Two lanes round otherwise than one, and Adam divides by the gradient.
+    np.testing.assert_allclose(swept.image[0], result.image, atol=1e-5)
     assert np.abs(swept.image[1] - swept.image[0]).max() > 1e-3
     wrong = weights._replace(parts=weights.parts | {"style": np.ones((3, 2), np.float32)})
     with pytest.raises(ValueError, match=r"`parts\.style` must have 1 axes, or 2 of which"):
