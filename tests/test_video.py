@@ -297,6 +297,8 @@ def test_what_is_no_film_is_refused_in_one_line(clip, tmp_path):
     film.write_bytes(b"none")
     with pytest.raises(ValueError, match=r"torn\.mp4 is no film, or a damaged one"):
         paint(replace(clip, content=film))
+    with pytest.raises(ValueError, match="is one picture: nst-jax stylize paints it"):
+        paint(replace(clip, content=sorted(clip.content.iterdir())[0]))
     with pytest.raises(ValueError, match="--rate is of a film that is written"):
         paint(replace(clip, rate=12.0))
     with pytest.raises(ValueError, match=r"films are written as \.mp4"):

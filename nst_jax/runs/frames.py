@@ -92,6 +92,8 @@ def opened(config: VideoConfig, *, say: Say) -> Iterator[Clip]:
     try:
         if config.content.is_file():
             rate = images.unpack_film(config.content, unpacked)
+            if len([*unpacked.iterdir()]) == 1:
+                raise ValueError(f"{config.content} is one picture: nst-jax stylize paints it")
             yield _clip(config, unpacked, config.rate or rate, say)
         else:
             yield _clip(config, config.content, config.rate or _RATE, say)
