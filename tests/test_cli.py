@@ -334,7 +334,10 @@ def test_a_sweep_without_a_style_picture_is_refused(pictures, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("stylise", "did you mean stylize?"), ("photo.jpg", "expected one of stylize, sweep, video, resume")],
+    [
+        ("stylise", "did you mean stylize?"),
+        ("photo.jpg", "expected one of stylize, sweep, video, resume"),
+    ],
 )
 def test_a_command_that_does_not_exist_is_named(name, hint, pictures, capsys):
     with pytest.raises(SystemExit) as exit_info:
