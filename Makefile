@@ -31,7 +31,7 @@ help:
 	@echo "make study      every experiment of docs/study.md (hours on a CPU), and that page"
 	@echo "make bench      how fast it is on this device (about ten minutes on two cores)"
 	@echo "make docs       the documentation, into site/"
-	@echo "make test       all tests (about fifteen minutes on two cores)"
+	@echo "make test       all tests (about twenty minutes on two cores)"
 	@echo "make test-fast  the quick ones (about six minutes)"
 	@echo "make torture    faults and hostile files by the thousand (about forty minutes)"
 	@echo "make lint       ruff: style and formatting; mypy: the types of the library"
