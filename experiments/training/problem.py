@@ -32,8 +32,7 @@ class Goal:
 
     Attributes:
       terms: by name.
-      is_relative: whether each part counts relative to its target, see `terms.relative`; in
-        `weights` it does so already for the targets that are there.
+      is_relative: whether each part counts relative to its target, see `terms.relative`.
       feature_fn: of the network whose features are compared.
       targets: of the terms that do not read the photograph, by name.
       weights: of terms and parts.
@@ -81,22 +80,9 @@ def goal_of(settings: StylizeConfig, style: np.ndarray, *, say: Say) -> Goal:
         {name: spec.layer_weights for name, spec in specs.items() if spec.layer_weights},
     )
     is_relative = config.layer_balance_of(settings) == "relative"
-    if is_relative:
-        # Not for each photograph: in one program with the network XLA:CPU gives some of these
-        # scales as 0 (jaxlib 0.12, 2026-11).
-        objective = terms.of_targets(network.feature_fn, stored, targets)
-        scales = terms.losses_without_features(objective, _shapes(network.feature_fn, settings))
-        weights = weights._replace(parts=terms.relative_parts(weights.parts, scales))
     return Goal(
         tuple(made.items()), is_relative, network.feature_fn, targets, weights, network.sha256
     )
-
-
-def _shapes(feature_fn: FeatureFn, settings: StylizeConfig) -> View:
-    """A view of the size of a photograph, of which only the shapes count."""
-    image = jnp.zeros((settings.size, settings.size, 3))
-    features = jax.eval_shape(feature_fn, image)
-    return View(image, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), dict(features)))
 
 
 def _check(made: Mapping[str, Term]) -> None:
@@ -128,11 +114,14 @@ def objective_of(goal: Goal, photograph: Array) -> tuple[Partial, Weights]:
 
 
 def _relative(goal: Goal, targets: Mapping[str, Any], seen: View) -> dict[str, Array]:
-    """As `terms.relative`, for the terms of a photograph that is traced."""
-    nothing = seen._replace(features=jax.tree.map(jnp.zeros_like, dict(seen.features)))
+    """As `terms.relative`, for a photograph that is traced."""
+    zeros = jax.tree.map(jnp.zeros_like, dict(seen.features))
+    # Of features that are constants of the program XLA:CPU computes Gram matrices that are not a
+    # number, in one process and not in the next (jaxlib 0.12, 2026-11).
+    nothing = seen._replace(features=jax.lax.optimization_barrier(zeros))
     parts = dict(goal.weights.parts)
     for name, term in goal.terms:
-        if term.layers and name not in goal.targets:
+        if term.layers:
             scale = term.losses_of(targets[name], nothing)
             parts[name] = parts[name] / jnp.where(scale > 0, scale, 1)
     return parts
