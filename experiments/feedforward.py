@@ -216,7 +216,8 @@ def _training(
     state, new, saved = recorded.state, [], time.monotonic()
     for batch in coming:
         started = time.perf_counter()
-        state, losses = jax.block_until_ready(step(state, photographs=batch))
+        state, losses = step(state, photographs=batch)
+        losses = jax.device_get(losses)
         new.append(steps.row_of(losses, time.perf_counter() - started))
         done = recorded.steps + len(new)
         if not np.isfinite(new[-1]["total"]):

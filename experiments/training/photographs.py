@@ -2,8 +2,9 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from PIL import Image, ImageOps
 from nst_jax import image as images
 
 _SUFFIXES = (*images.SUFFIXES, ".bmp", ".ppm")
+# A GPU takes a photograph a millisecond, which is less than decoding one takes.
+_STEPS_AHEAD = 8
 
 
 class Photographs(NamedTuple):
@@ -21,10 +24,12 @@ class Photographs(NamedTuple):
     Attributes:
       source: a folder or a zip archive.
       names: of its pictures, relative to it.
+      read: the bytes of a name; from several threads at once.
     """
 
     source: Path
     names: tuple[str, ...]
+    read: Callable[[str], bytes]
 
     def square(self, number: int, size: int) -> np.ndarray:
         """The largest central square of a photograph, (size, size, 3), RGB in [0, 1].
@@ -34,7 +39,7 @@ class Photographs(NamedTuple):
         """
         name = self.names[number]
         try:
-            with Image.open(io.BytesIO(_read(self.source, name))) as picture:
+            with Image.open(io.BytesIO(self.read(name))) as picture:
                 upright = ImageOps.exif_transpose(picture).convert("RGB")
         # Decoders raise errors of many kinds on damaged files.
         except Exception as error:
@@ -53,24 +58,25 @@ def found(source: Path, listed: str | None = None) -> Photographs:
     Raises:
       ValueError, OSError: it is neither, or has no pictures, or not the listed ones; one line.
     """
-    there = sorted(_members(source))
+    members, read = _members(source)
+    there = sorted(members)
     if listed is None:
         names = [name for name in there if PurePosixPath(name).suffix.lower() in _SUFFIXES]
     elif listed not in there:
         raise ValueError(f"{source} has no list {listed!r}")
     else:
-        names = _read(source, listed).decode().split()
+        names = read(listed).decode().split()
         if missing := sorted(set(names) - set(there)):
             raise ValueError(f"{source} lacks {missing[0]}, which its list {listed!r} names")
     if not names:
         raise ValueError(f"{source} holds no pictures: expected {', '.join(_SUFFIXES)}")
-    return Photographs(source, tuple(names))
+    return Photographs(source, tuple(names), read)
 
 
 def batches(
     photographs: Photographs, *, size: int, batch: int, seed: int, first: int, stop: int
 ) -> Iterator[np.ndarray]:
-    """The photographs of each step, (batch, size, size, 3), the next ones read in the meantime.
+    """The photographs of each step, (batch, size, size, 3), those to come read in the meantime.
 
     All come once in an order of the seed, then once in another order, and so on: what a step sees
     depends on its number alone, so that an interrupted training goes on as if it had not been.
@@ -83,17 +89,17 @@ def batches(
       first, stop: steps, of which the last one is left out.
     """
 
-    def of_step(step: int) -> np.ndarray:
-        numbers = [number_of(photographs, i, seed) for i in range(step * batch, (step + 1) * batch)]
-        return np.stack([photographs.square(number, size) for number in numbers])
+    def of_step(step: int) -> list[Future[np.ndarray]]:
+        places = range(step * batch, (step + 1) * batch)
+        numbers = [number_of(photographs, place, seed) for place in places]
+        return [readers.submit(photographs.square, number, size) for number in numbers]
 
-    with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(of_step, first)
+    with ThreadPoolExecutor() as readers:
+        coming = deque(of_step(step) for step in range(first, min(first + _STEPS_AHEAD, stop)))
         for step in range(first, stop):
-            present = coming.result()
-            if step + 1 < stop:
-                coming = reader.submit(of_step, step + 1)
-            yield present
+            if step + _STEPS_AHEAD < stop:
+                coming.append(of_step(step + _STEPS_AHEAD))
+            yield np.stack([square.result() for square in coming.popleft()])
 
 
 def number_of(photographs: Photographs, place: int, seed: int) -> int:
@@ -109,19 +115,16 @@ def number_of(photographs: Photographs, place: int, seed: int) -> int:
     return int(np.random.default_rng([seed, turn]).permutation(count)[position])
 
 
-def _members(source: Path) -> list[str]:
+def _members(source: Path) -> tuple[list[str], Callable[[str], bytes]]:
+    """The names of all files, and what reads one."""
     if source.is_dir():
-        return [path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()]
+        files = [path for path in source.rglob("*") if path.is_file()]
+        names = [path.relative_to(source).as_posix() for path in files]
+        return names, lambda name: (source / name).read_bytes()
     if not source.exists():
         raise FileNotFoundError(f"{source}: no such folder or archive")
     if not zipfile.is_zipfile(source):
         raise ValueError(f"{source} is neither a folder nor a zip archive")
-    with zipfile.ZipFile(source) as archive:
-        return [name for name in archive.namelist() if not name.endswith("/")]
-
-
-def _read(source: Path, name: str) -> bytes:
-    if source.is_dir():
-        return (source / name).read_bytes()
-    with zipfile.ZipFile(source) as archive:
-        return archive.read(name)
+    # Opened once: reading the directory of a large archive takes longer than a photograph.
+    archive = zipfile.ZipFile(source)
+    return [name for name in archive.namelist() if not name.endswith("/")], archive.read
