@@ -1,9 +1,10 @@
 """How still the strokes of a painted clip stand, against frames that are painted one by one.
 
-Of three pairs of frames with true flow (MPI-Sintel) the four frames around each are painted twice:
-each frame alone, from itself, and as a clip. Told are the root mean square of the difference of
-frame 2 and of frame 3 moved by the true flow, where that is known and nothing is hidden, in levels
-of 255, and the style loss of both frames.
+Of three pairs of frames with true flow (MPI-Sintel) the four frames around each are painted each
+alone, from itself, and as a clip, with flow by OpenCV; and the two frames of the pair as a clip
+with the true flow. Told are the root mean square of the difference of frame 2 and of frame 3 moved
+by the true flow, where that is known and nothing is hidden, in levels of 255, and the style loss of
+both frames.
 
     python experiments/video_consistency.py VIDEO STYLE OUT [SETTINGS]
 
@@ -12,9 +13,12 @@ both commands, such as --steps 100.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +27,14 @@ from nst_jax import image, motion, runlog
 
 SHOTS = ("easy", "medium", "hard")
 FRAMES = tuple(f"frame_{number:04}.png" for number in range(1, 5))
+PAIR = FRAMES[1:3]
+
+
+class Painted(NamedTuple):
+    """A folder of results, and the style loss of each before its last step, by its name."""
+
+    folder: Path
+    style_losses: dict[str, float]
 
 
 def main() -> None:
@@ -33,62 +45,105 @@ def main() -> None:
     parser.add_argument("--temporal-weights", nargs="*", default=["3"])
     own, settings = parser.parse_known_args()
     print("| shot | painted | difference | of one by one | style loss, of one by one |")
-    print("|---|---|---|---|---|")
+    print("|---|---|---:|---:|---:|")
     for shot in own.shots:
-        source = own.video / f"sintel_{shot}"
-        print(f"| {shot} | not at all | {difference(source, source):.1f} | | |")
-        frames = own.output / shot / "frames"
-        frames.mkdir(parents=True, exist_ok=True)
-        for name in FRAMES:
-            (frames / name).write_bytes((source / name).read_bytes())
-        alone = painted("stylize", frames, own.style, own.output / shot / "alone", settings)
-        first, still = style_losses(alone), difference(source, alone.folder)
-        print(f"| {shot} | one by one | {still:.1f} | 1 | 1 |", flush=True)
-        for weight in own.temporal_weights:
-            options = [*settings, "--temporal-weight", weight]
-            clip = painted(
-                "video", frames, own.style, own.output / shot / f"clip-{weight}", options
-            )
-            found, losses = difference(source, clip.folder), style_losses(clip)
+        compare(own.video / f"sintel_{shot}", own.style, own.output / shot, own, settings)
+
+
+def compare(
+    source: Path, style: Path, output: Path, own: argparse.Namespace, settings: list[str]
+) -> None:
+    """Prints the rows of a shot."""
+    shot = output.name
+    print(f"| {shot} | not at all | {difference(source, source):.1f} | | |")
+    alone = painted("stylize", FRAMES, source, style, output / "alone", settings)
+    still, losses = difference(source, alone.folder), _mean_loss(alone)
+    print(f"| | one by one | {still:.1f} | 1 | 1 |", flush=True)
+    flows = output / "flows"
+    write_flows(source, flows)
+    for weight in own.temporal_weights:
+        for by, frames, options in (
+            ("flow by OpenCV", FRAMES, []),
+            ("true flow", PAIR, ["--flow", str(flows)]),
+        ):
+            folder = output / f"{by.replace(' ', '-')}-{weight}"
+            options = [*options, *settings, "--temporal-weight", weight]
+            clip = painted("video", frames, source, style, folder, options)
+            found = difference(source, clip.folder)
             print(
-                f"| {shot} | as a clip, {weight} | {found:.1f} | {found / still:.2f} "
-                f"| {np.mean(losses[1:3]) / np.mean(first[1:3]):.2f} |",
+                f"| | as a clip, {by}, `--temporal-weight {weight}` | {found:.1f} "
+                f"| {found / still:.2f} | {_mean_loss(clip) / losses:.2f} |",
                 flush=True,
             )
 
 
-class Painted:
-    """A folder of results, and its log."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.log = folder, folder.with_name(folder.name + ".h5")
-
-
-def painted(command: str, frames: Path, style: Path, folder: Path, settings: list[str]) -> Painted:
+def painted(
+    command: str,
+    frames: Sequence[str],
+    source: Path,
+    style: Path,
+    folder: Path,
+    settings: list[str],
+) -> Painted:
     """The results of a command, made unless they are there."""
-    found = Painted(folder)
-    if not found.log.exists():
-        words = [command, str(frames), str(style), "--output", str(folder), "--log", str(found.log)]
+    log, taken = folder.with_suffix(".h5"), folder.with_suffix(".frames")
+    if not log.exists():
+        taken.mkdir(parents=True, exist_ok=True)
+        for name in frames:
+            shutil.copyfile(source / name, taken / name)
+        words = [command, str(taken), str(style), "--output", str(folder), "--log", str(log)]
         subprocess.run([sys.executable, "-m", "nst_jax", *words, *settings], check=True, stdout=2)
-    return found
+    losses = runlog.load(log).rows.losses["style"]
+    last = losses[-1] if losses.shape[1] > 1 else losses[:, 0].reshape(len(frames), -1)[:, -1]
+    return Painted(folder, dict(zip(frames, map(float, last), strict=True)))
 
 
-def style_losses(clip: Painted) -> np.ndarray:
-    """Of each frame the style loss before its last step."""
-    losses = runlog.load(clip.log).rows.losses["style"]
-    return losses[-1] if losses.shape[1] > 1 else losses[:, 0].reshape(len(FRAMES), -1)[:, -1]
+def _mean_loss(results: Painted) -> float:
+    return float(np.mean([results.style_losses[name] for name in PAIR]))
 
 
 def difference(source: Path, results: Path) -> float:
     """The root mean square of frame 2 and of frame 3 moved to it, in levels of 255."""
-    flow = image.load_flow(source / "flow_0002_to_0003.npz")
-    size = flow.shape[:2]
-    left_out = (image.load_mask(source / f"{x}_0002.png", *size) for x in ("occlusions", "invalid"))
-    counts = 1 - np.maximum(*left_out)
-    here, there = (image.load(results / name) for name in FRAMES[1:3])
+    flow, counts = true_flow(source)
+    here, there = (image.load(results / name) for name in PAIR)
     moved = np.asarray(motion.warp(jnp.asarray(there), jnp.asarray(flow)))
     squares = np.square(moved - here).mean(axis=-1)
-    return float(255 * np.sqrt((counts * squares).sum() / counts.sum()))
+    return float(255 * np.sqrt(squares[counts].mean()))
+
+
+def true_flow(source: Path) -> tuple[np.ndarray, np.ndarray]:
+    """From frame 2 to 3, and where it is known and leads to a point that frame 3 shows."""
+    flow = image.load_flow(source / "flow_0002_to_0003.npz")
+    left_out = [
+        image.load_mask(source / f"{x}_0002.png", *flow.shape[:2])
+        for x in ("occlusions", "invalid")
+    ]
+    return flow, np.maximum(*left_out) == 0
+
+
+def write_flows(source: Path, folder: Path) -> None:
+    """The true flow, and the one back, which is that of the points that come to a pixel."""
+    flow, counts = true_flow(source)
+    height, width = flow.shape[:2]
+    rows, columns = np.nonzero(counts)
+    vectors = flow[rows, columns]
+    x, y = columns + vectors[:, 0], rows + vectors[:, 1]
+    left, top = np.floor(x).astype(int), np.floor(y).astype(int)
+    sums, weights = np.zeros((height, width, 2)), np.zeros((height, width))
+    for beside in (0, 1):
+        for down in (0, 1):
+            column, row = left + beside, top + down
+            weight = (1 - np.abs(x - column)) * (1 - np.abs(y - row))
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            at = row[inside], column[inside]
+            np.add.at(sums, at, -weight[inside, None] * vectors[inside])
+            np.add.at(weights, at, weight[inside])
+    # Where hardly a point comes to, frame 2 did not show what is there.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        back = np.where(weights[..., None] > 0.5, sums / weights[..., None], np.nan)
+    folder.mkdir(parents=True, exist_ok=True)
+    image.save_flow(folder / "forward_0002_to_0003.flo", flow)
+    image.save_flow(folder / "backward_0003_to_0002.flo", back.astype(np.float32))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ References:
   Ruder, Dosovitskiy, Brox, "Artistic Style Transfer for Videos", GCPR 2016, sections 4.1 to 4.3.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -19,25 +19,58 @@ Flow = Float[Array, "h w 2"]
 
 
 def warp(picture: Float[Array, "h w c"], flow: Flow) -> Float[Array, "h w c"]:
-    """A picture moved: v(p) = u(p + flow(p)), between pixels bilinear.
+    """A picture moved: v(p) = u(p + flow(p)), between pixels by cubic convolution.
+
+    Linear weights would soften the strokes a little with each frame, until after ten of them little
+    of their grain were left.
 
     Args:
-      picture: u, what is looked up: RGB, or another flow.
+      picture: u, what is looked up.
       flow: from the frame that is wanted to that of `picture`.
 
     Returns:
-      v, of the size of the flow. Beyond the border are the outermost pixels; where the flow is not
-      known the picture is not moved.
+      v, of the size of the flow, beside edges a little beyond the values of u. Beyond the border
+      are the outermost pixels; where the flow is not known the picture is not moved.
+
+    References:
+      Keys, "Cubic convolution interpolation for digital image processing", IEEE Transactions on
+      Acoustics, Speech, and Signal Processing 29 (1981), equation 15.
     """
+    return _looked_up(picture, flow, _cubic)
+
+
+def _looked_up(
+    picture: Float[Array, "h w c"],
+    flow: Flow,
+    weights_of: Callable[[Float[Array, "h w"]], Mapping[int, Float[Array, "h w"]]],
+) -> Float[Array, "h w c"]:
+    """A picture moved, by the weights of the pixels around each point."""
     x, y = _places(jnp.where(jnp.isfinite(flow), flow, 0))
     height, width = picture.shape[:2]
     x, y = jnp.clip(x, 0, width - 1), jnp.clip(y, 0, height - 1)
     left, top = jnp.floor(x).astype(jnp.int32), jnp.floor(y).astype(jnp.int32)
-    right, below = jnp.minimum(left + 1, width - 1), jnp.minimum(top + 1, height - 1)
-    beside, down = (x - left)[..., None], (y - top)[..., None]
-    upper = (1 - beside) * picture[top, left] + beside * picture[top, right]
-    lower = (1 - beside) * picture[below, left] + beside * picture[below, right]
-    return (1 - down) * upper + down * lower
+    moved = jnp.zeros((*flow.shape[:2], picture.shape[2]), picture.dtype)
+    for down, of_row in weights_of(y - top).items():
+        row = jnp.clip(top + down, 0, height - 1)
+        for beside, of_column in weights_of(x - left).items():
+            column = jnp.clip(left + beside, 0, width - 1)
+            moved += (of_row * of_column)[..., None] * picture[row, column]
+    return moved
+
+
+def _linear(fraction: Float[Array, "h w"]) -> dict[int, Float[Array, "h w"]]:
+    return {0: 1 - fraction, 1: fraction}
+
+
+def _cubic(fraction: Float[Array, "h w"]) -> dict[int, Float[Array, "h w"]]:
+    """Keys's kernel at -1 - t, -t, 1 - t and 2 - t."""
+    t = fraction
+    return {
+        -1: t * (t * (2 - t) - 1) / 2,
+        0: (t * t * (3 * t - 5) + 2) / 2,
+        1: t * (t * (4 - 3 * t) + 1) / 2,
+        2: t * t * (t - 1) / 2,
+    }
 
 
 def _places(flow: Flow) -> tuple[Float[Array, "h w"], Float[Array, "h w"]]:
@@ -64,7 +97,8 @@ def reliability(backward: Flow, forward: Flow) -> Float[Array, "h w"]:
     References:
       Ruder, Dosovitskiy, Brox 2016, equations 5 and 6, after Sundaram, Brox, Keutzer, ECCV 2010.
     """
-    moved = warp(_with_unknown(forward), backward)
+    # Cubic weights would carry what is not known farther, and swing over at borders of motion.
+    moved = _looked_up(_with_unknown(forward), backward, _linear)
     squares = _squares(moved) + _squares(backward)
     is_seen = _squares(moved + backward) <= 0.01 * squares + 0.5
     down, beside = jnp.gradient(backward, axis=(0, 1))
@@ -110,7 +144,10 @@ def predict(
     References:
       Ruder, Dosovitskiy, Brox 2016, equations 9 and 10.
     """
-    moved = [warp(picture, flow) for picture, flow in zip(pictures, backward, strict=True)]
+    moved = [
+        jnp.clip(warp(picture, flow), 0, 1)
+        for picture, flow in zip(pictures, backward, strict=True)
+    ]
     counts = [reliability(*flows) for flows in zip(backward, forward, strict=True)]
     picture, count = moved[0], counts[0]
     for older, own in zip(moved[1:], counts[1:], strict=True):

@@ -16,15 +16,18 @@ _LOWER = {
     "style_distance": ("style distance", float),
     "patch_distance": ("patch distance", float),
     "chroma_speckle": ("chroma speckle", float),
+    "loss": ("loss", float),
 }
 _DECIDED = 0.05
+LEAST = 6
+"""Pairs, below which nothing can be decided."""
 
 
 def table(judged: Judged) -> str:
     """For each metric the median of each way, and how the first compares with the others.
 
     Args:
-      judged: of all ways on the same pairs; two ways and six pairs at least.
+      judged: of all ways on the same pairs; two ways and LEAST pairs at least.
     """
     lines = [
         "| metric, lower is better | way | median (95 %) | first against it | first better | p |",

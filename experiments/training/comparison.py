@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jax.tree_util import Partial
+from painting import paired_table
 
 from nst_jax import feedforward, metrics, weights
 from nst_jax import image as images
@@ -157,6 +158,16 @@ def _worth(numbers: Sequence[int | None]) -> str:
     return f"{'over all' if np.isinf(middle) else f'{middle:.0f}'} ({words[0]} to {words[1]})"
 
 
+def paired(rows: Sequence[Mapping[str, Painted]]) -> str:
+    """How Adam compares with each network, photograph by photograph, in Markdown."""
+    ways = [OPTIMIZED, *(name for name in rows[0] if name != OPTIMIZED)]
+    judged = {
+        way: {str(i): {**row[way].metrics, "loss": row[way].total} for i, row in enumerate(rows)}
+        for way in ways
+    }
+    return paired_table.table(judged)
+
+
 def write(
     folder: Path,
     rows: Sequence[Mapping[str, Painted]],
@@ -165,7 +176,10 @@ def write(
     size: int,
 ) -> None:
     """Writes table.md, numbers.json, and a sheet of each photograph."""
-    (folder / "table.md").write_text(table(rows), encoding="utf-8")
+    tables = [table(rows)]
+    if len(rows) >= paired_table.LEAST:
+        tables.append(paired(rows))
+    (folder / "table.md").write_text("\n".join(tables), encoding="utf-8")
     plain: dict[str, Any] = {}
     for number, row in zip(numbers, rows, strict=True):
         plain[found.names[number]] = {
