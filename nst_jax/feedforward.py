@@ -219,8 +219,7 @@ def paint(
             f"an image of {width} x {height} pixels is too small: both sides must be at least "
             f"{SMALLEST_SIDE} pixels"
         )
-    x = _beyond(x, (0, -height % _STRIDE), (0, -width % _STRIDE))
-    painted: Any = _Network(architecture, precision).apply({"params": params}, x)
+    painted: Any = _Network(architecture, precision).apply({"params": params}, filled_up(x))
     return painted[..., :height, :width, :]
 
 
@@ -323,7 +322,7 @@ class _Network(nn.Module):
             if layer.then == "add":
                 y = y + before
             before, x = x, nn.relu(y) if layer.then == "relu" else y
-        return _RANGE * jnp.tanh(x) + _CENTER
+        return as_levels(x)
 
 
 class _Layer(nn.Module):
@@ -338,7 +337,8 @@ class _Layer(nn.Module):
         shapes = self.layer.shapes
         ends = (-1, -2) if self.layer.transposed else (-2, -1)
         kernel = self.param("kernel", nn.initializers.lecun_normal(*ends), shapes["kernel"])
-        y = self._convolve(x, jnp.asarray(kernel)).astype(jnp.float32)
+        y = convolve(x, jnp.asarray(kernel), self.layer, self.form, self.precision)
+        y = y.astype(jnp.float32)
         if not self.layer.normalizes:
             return y + self._of_channels("bias", nn.initializers.zeros, y)
         scale = self._of_channels("scale", nn.initializers.ones, y)
@@ -349,27 +349,85 @@ class _Layer(nn.Module):
         """A parameter with a number a channel, at each location."""
         return jnp.broadcast_to(self.param(name, init, self.layer.shapes[name]), y.shape)
 
-    def _convolve(self, x: Array, kernel: Array) -> Array:
-        layer = self.layer
-        if layer.enlarges and not layer.transposed:
-            x = jnp.repeat(jnp.repeat(x, 2, axis=-3), 2, axis=-2)
-        if self.form.mirrors:
-            margin = (layer.side // 2,) * 2
-            x = _beyond(x, margin, margin)
-        dtype = jnp.bfloat16 if self.precision == "bfloat16" else jnp.float32
-        batch = x.reshape(-1, *x.shape[-3:]).astype(dtype)
-        options: Any = {
-            "padding": "VALID" if self.form.mirrors else "SAME",
-            "dimension_numbers": ("NHWC", "HWIO", "NHWC"),
-            # JAX's default on a GPU or TPU has 10 or 7 bits of mantissa instead of 23.
-            "precision": "high" if self.precision == "tf32" else "highest",
-        }
-        kernel = kernel.astype(dtype)
-        if layer.transposed:
-            y = jax.lax.conv_transpose(batch, kernel, (2, 2), transpose_kernel=True, **options)
-        else:
-            y = jax.lax.conv_general_dilated(batch, kernel, (layer.step,) * 2, **options)
-        return y.reshape(*x.shape[:-3], *y.shape[-3:])
+
+def filled_up(x: Array | np.ndarray) -> Array:
+    """A picture with sides of multiples of four, filled up by their mirror image.
+
+    Args:
+      x: (..., h, w, c).
+    """
+    height, width = x.shape[-3:-1]
+    return _beyond(x, (0, -height % _STRIDE), (0, -width % _STRIDE))
+
+
+def convolve(
+    x: Array,
+    kernel: Array,
+    layer: Layer,
+    form: Form,
+    precision: Precision,
+    *,
+    is_strip: bool = False,
+) -> Array:
+    """The convolution of a layer, before its normalization or bias.
+
+    Args:
+      x: its input, (..., h, w, in).
+      kernel: its kernel.
+      layer: which.
+      form: of the network.
+      precision: of the result, which is of bfloat16 or float32.
+      is_strip: the input is the rows of `rows_seen`, with those beyond the border and, before an
+        enlargement by equal locations, each twice.
+    """
+    if layer.enlarges and not layer.transposed:
+        x = jnp.repeat(x if is_strip else jnp.repeat(x, 2, axis=-3), 2, axis=-2)
+    if form.mirrors:
+        margin = (layer.side // 2,) * 2
+        x = _beyond(x, (0, 0) if is_strip else margin, margin)
+    dtype = jnp.bfloat16 if precision == "bfloat16" else jnp.float32
+    batch = x.reshape(-1, *x.shape[-3:]).astype(dtype)
+    options: Any = {
+        "dimension_numbers": ("NHWC", "HWIO", "NHWC"),
+        # JAX's default on a GPU or TPU has 10 or 7 bits of mantissa instead of 23.
+        "precision": "high" if precision == "tf32" else "highest",
+    }
+    kernel, steps = kernel.astype(dtype), (layer.step,) * 2
+    if layer.transposed:
+        y = jax.lax.conv_transpose(batch, kernel, (2, 2), "SAME", transpose_kernel=True, **options)
+        y = y[:, 2:] if is_strip else y
+    else:
+        sides = (layer.side,) * 2
+        beyond = "VALID" if form.mirrors else "SAME"
+        pads = jax.lax.padtype_to_pads(batch.shape[1:3], sides, steps, beyond)
+        pads = [(0, 0), pads[1]] if is_strip else pads
+        y = jax.lax.conv_general_dilated(batch, kernel, steps, pads, **options)
+    return y.reshape(*x.shape[:-3], *y.shape[-3:])
+
+
+def rows_seen(layer: Layer, form: Form, start: int, count: int) -> tuple[int, int]:
+    """Which rows of its input a convolution sees for some rows of its output.
+
+    Args:
+      layer: which.
+      form: of the network.
+      start: the first row of the output; of a transposed convolution even, and so is `count`.
+      count: of rows.
+
+    Returns:
+      The first one and their number, beyond the border too; of an enlargement by equal locations
+      those of the enlarged input.
+    """
+    if layer.transposed:
+        return start // 2 - 1, count // 2 + 1
+    # Of an even number of rows "SAME" puts the one zero of a step of 2 behind them.
+    before = layer.side // 2 if form.mirrors or layer.step == 1 else 0
+    return layer.step * start - before, layer.step * (count - 1) + layer.side
+
+
+def as_levels(x: Array) -> Array:
+    """RGB from -0.09 to 1.09 of what the last layer gives."""
+    return _RANGE * jnp.tanh(x) + _CENTER
 
 
 def _normalized(x: Array, epsilon: float) -> Array:
@@ -380,6 +438,6 @@ def _normalized(x: Array, epsilon: float) -> Array:
     return centered * jax.lax.rsqrt(variance + epsilon)
 
 
-def _beyond(x: Array, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
+def _beyond(x: Array | np.ndarray, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
     """A picture with so many rows and columns of its mirror image (before, after) it."""
     return jnp.pad(x, ((0, 0),) * (x.ndim - 3) + (rows, columns, (0, 0)), mode="reflect")

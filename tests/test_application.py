@@ -13,7 +13,7 @@ from PIL import Image
 from nst_jax import feedforward, image, runs, weights
 from nst_jax.command import cli
 from nst_jax.feedforward import Architecture
-from nst_jax.runs import application
+from nst_jax.runs import Application, application
 from nst_jax.system import memory
 
 TINY = Architecture(width=2, residuals=0)
@@ -97,6 +97,7 @@ def test_size_transparency_and_ending(network, album, tmp_path):
         (["album/thin.png"], "thin.png is too small: 4 x 9 pixels, and a network needs at least 5"),
         (["album", "--output", "out.png"], "--output out.png is one picture: give a folder"),
         (["album", "--output", "album"], "2.png is a picture to paint"),
+        (["album", "--strips", "7"], "an even number of rows, got 7"),
         (["album", "--size", "3"], "the size must be at least 5, got 3"),
         (["album", "album/2.png"], "would both become out/2.png: rename one"),
         (["album", "--suffix", ".jpg", "--alpha", "keep"], "cannot be transparent"),
@@ -117,10 +118,41 @@ def test_wrong_input_is_refused_before_anything_is_painted(
     assert "network:" not in captured.out
 
 
-def test_what_does_not_fit_is_refused_with_a_size_that_does(network, album, tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
+@pytest.fixture
+def little(monkeypatch):
+    """A function that leaves so many bytes on the device, and in main memory."""
+
+    def leave(device, host=2**30):
+        monkeypatch.setattr(memory, "available_bytes", lambda: device)
+        monkeypatch.setattr(memory, "available_host_bytes", lambda: host)
+
+    return leave
+
+
+@pytest.mark.parametrize(("strips", "host"), [("off", 2**30), ("auto", 1000), (4, 1000)])
+def test_what_does_not_fit_is_refused_with_a_size_that_does(
+    strips, host, network, album, tmp_path, little
+):
+    little(1000, host)
+    settings = Application(strips=strips)
     with pytest.raises(MemoryError, match=r"^12 x 9 pixels take about .* GB .*: try --size \d$"):
-        runs.apply_files(network, [album / "2.png"], tmp_path / "out", say=quiet)
+        runs.apply_files(network, [album / "2.png"], tmp_path / "out", settings, say=quiet)
+
+
+def test_what_does_not_fit_whole_is_painted_in_strips(network, album, tmp_path, little):
+    picture, lines = album / "2.png", []
+    runs.apply_files(network, [picture], tmp_path / "whole", say=quiet)
+    little(1000)
+    runs.apply_files(network, [picture], tmp_path / "auto", say=lines.append)
+    assert "in strips of 128 rows, which take less memory" in lines
+    four = Application(strips=4)
+    runs.apply_files(network, [picture], tmp_path / "four", four, say=lines.append)
+    assert "in strips of 4 rows, which take less memory" in lines
+    whole, *others = (
+        image.load(tmp_path / folder / "2.png") for folder in ("whole", "auto", "four")
+    )
+    for other in others:
+        np.testing.assert_allclose(other, whole, atol=1.01 / 255)
 
 
 def test_a_signal_ends_it_after_the_present_picture(network, album, tmp_path, monkeypatch):

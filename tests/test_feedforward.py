@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nst_jax import feedforward, image, weights
+from nst_jax import feedforward, image, strips, weights
 from nst_jax.feedforward import FORMS, Architecture
 from nst_jax.image import samples
 
@@ -132,6 +132,28 @@ def test_a_batch_is_its_pictures(form, rng):
     alone = paint(params, batch[1, 0], small(form))
     found = paint(params, batch, small(form))
     np.testing.assert_allclose(found[1, 0], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("float32", 2e-5), ("bfloat16", 0.05)], ids=str
+)
+def test_in_strips_a_picture_is_the_same(form, precision, tolerance, rng):
+    """Of 36 rows, in strips of 8, at a quarter of 9 in two: with an overlap."""
+    architecture = small(form)
+    x = rng.uniform(size=(35, 14, 3)).astype(np.float32)
+    whole = paint(drawn(architecture), x, architecture, precision=precision)
+    found = strips.paint(drawn(architecture), x, architecture, rows=8, precision=precision)
+    assert found.shape == x.shape
+    np.testing.assert_allclose(found, whole, atol=tolerance)
+    # Each strip of its own would be another picture: they share means and variances.
+    alone = paint(drawn(architecture), x[:8], architecture, precision=precision)
+    assert np.abs(alone - whole[:8]).max() > 4 * tolerance
+
+
+def test_strips_have_an_even_number_of_rows(picture):
+    with pytest.raises(ValueError, match="an even number of rows, got 7"):
+        strips.paint(drawn(small("resize")), picture, small("resize"), rows=7)
 
 
 @pytest.mark.parametrize(("height", "width"), [(5, 5), (6, 23), (31, 7)])

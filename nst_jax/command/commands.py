@@ -15,7 +15,7 @@ from nst_jax.choices import (
     Pooling,
     PrecisionSetting,
 )
-from nst_jax.config import ResultSuffix, Size, StylizeConfig, SweepConfig, VideoConfig
+from nst_jax.config import ResultSuffix, Size, Strips, StylizeConfig, SweepConfig, VideoConfig
 
 
 def _argument(metavar: str, default: str) -> Any:
@@ -98,6 +98,9 @@ class Apply:
     """Of a transparent picture: lay it on white, or keep: the result is transparent too."""
     precision: PrecisionSetting = "float32"
     """Of the network's convolutions; fast: this device's best."""
+    strips: Annotated[Strips, tyro.conf.arg(metavar="auto|off|ROWS")] = "auto"
+    """Compute a picture in strips of so many rows of each layer, in less memory. auto: one that
+    does not fit whole."""
     force: bool = False
     """Overwrite existing files."""
 

@@ -94,6 +94,7 @@ def _apply(command: Apply) -> int:
         suffix=command.suffix,
         alpha=command.alpha,
         precision=command.precision,
+        strips=command.strips,
         force=command.force,
     )
     return runs.apply_files(command.network, command.pictures, command.output, settings)

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -12,11 +12,13 @@ from jax.tree_util import Partial
 from jaxtyping import Array
 from tqdm import tqdm
 
-from nst_jax import feedforward, vgg, weights
+from nst_jax import feedforward, strips, vgg, weights
 from nst_jax import image as images
-from nst_jax.choices import Alpha, PrecisionSetting
+from nst_jax.choices import Alpha, Precision, PrecisionSetting
 from nst_jax.compiler import Program
+from nst_jax.config import Strips
 from nst_jax.runs import contents, inputs
+from nst_jax.strips import Division
 from nst_jax.system import environment, files, memory
 from nst_jax.system.console import Say, inform, informs
 from nst_jax.system.interrupts import StopRequest, stop_requests
@@ -31,6 +33,7 @@ class Application(NamedTuple):
       suffix: ending of the results, whose names are those of the pictures.
       alpha: what becomes of a picture's transparency.
       precision: of the convolutions.
+      strips: compute a picture in strips of so many rows, none, or one that does not fit whole.
       force: overwrite existing files.
     """
 
@@ -38,6 +41,7 @@ class Application(NamedTuple):
     suffix: str = ".png"
     alpha: Alpha = "white"
     precision: PrecisionSetting = "float32"
+    strips: Strips = "auto"
     force: bool = False
 
 
@@ -60,8 +64,7 @@ def apply_files(
 ) -> int:
     """Paints pictures by a network, each into a file of its name.
 
-    Everything that can be refused is refused before the first one is painted. A picture is
-    computed whole: its memory grows with its pixels.
+    Everything that can be refused is refused before the first one is painted.
 
     Args:
       network: a file of `weights.load_feedforward`.
@@ -81,20 +84,20 @@ def apply_files(
     with stop_requests() as request:
         found = weights.load_feedforward(network)
         tasks = _tasks(pictures, output, settings, say)
-        precision = vgg.resolve_precision(settings.precision)
-        paint = feedforward.paint_fn(found.params, found.architecture, precision=precision)
+        painter = _painter_of(found, settings)
         say(f"device: {environment.device_line()}")
         licence = found.attributes.get("licence", "of no licence that its file names")
         say(f"network: {network}: {_style_of(found)}; {licence}")
-        largest = max((task.shape for task in tasks), key=lambda shape: shape[0] * shape[1])
-        programs = {largest: _compiled(paint, largest)}
-        _check_memory(programs[largest], largest)
+        largest = max((task.shape for task in tasks), key=_pixels)
+        painter = painter._replace(division=_division_of(painter, largest, settings.strips))
+        if rows := painter.division.rows_for(largest):
+            say(f"in strips of {rows} rows, which take less memory")
         origin = {"style": _style_of(found), "sha256": files.sha256(network)}
         metadata = {
             "Software": f"nst_jax {__version__}",
             "nst_jax.network": json.dumps(origin),
         }
-        return _run(tasks, paint, programs, metadata, settings, request, say, progress)
+        return _run(tasks, painter, metadata, settings, request, say, progress)
 
 
 def _tasks(pictures: Sequence[Path], output: Path, settings: Application, say: Say) -> list[_Task]:
@@ -109,6 +112,8 @@ def _tasks(pictures: Sequence[Path], output: Path, settings: Application, say: S
         raise ValueError(
             f"the size must be at least {feedforward.SMALLEST_SIDE}, got {settings.size}"
         )
+    if isinstance(settings.strips, int):
+        strips.check_rows(settings.strips)
     if output.suffix.lower() in images.SUFFIXES:
         raise ValueError(f"--output {output} is one picture: give a folder")
 
@@ -165,29 +170,78 @@ def _painted(paint: Callable[[Array], Array], picture: Array) -> Array:
 _PROGRAM = Program(_painted)
 
 
-def _compiled(paint: Partial, shape: tuple[int, int, int]) -> jax.stages.Compiled:
-    return _PROGRAM.lower(paint, jax.ShapeDtypeStruct(shape, np.float32)).compile()
+class _Painter(NamedTuple):
+    """A network, and how it paints pictures: whole, by one program a shape, or in strips."""
+
+    network: weights.Feedforward
+    precision: Precision
+    paint: Partial
+    programs: dict[tuple[int, ...], jax.stages.Compiled]
+    division: Division = Division()
+
+    def __call__(self, picture: np.ndarray) -> np.ndarray:
+        """The painting of a picture."""
+        if rows := self.division.rows_for(picture.shape):
+            options: Any = {"rows": rows, "precision": self.precision}
+            return strips.paint(self.network.params, picture, self.network.architecture, **options)
+        return np.asarray(self.program(picture.shape)(self.paint, picture))
+
+    def program(self, shape: tuple[int, ...]) -> jax.stages.Compiled:
+        """Of whole pictures of a shape."""
+        if shape not in self.programs:
+            picture = jax.ShapeDtypeStruct(shape, np.float32)
+            self.programs[shape] = _PROGRAM.lower(self.paint, picture).compile()
+        return self.programs[shape]
 
 
-def _check_memory(program: jax.stages.Compiled, shape: tuple[int, int, int]) -> None:
-    """Refuses a picture that does not fit: a CPU would give no error, but kill the process."""
-    analysis = program.memory_analysis()
-    needed = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes if analysis else 0
-    available = memory.available_bytes()
-    if needed > available:
-        height, width, _ = shape
+def _painter_of(network: weights.Feedforward, settings: Application) -> _Painter:
+    precision = vgg.resolve_precision(settings.precision)
+    paint = feedforward.paint_fn(network.params, network.architecture, precision=precision)
+    return _Painter(network, precision, paint, {})
+
+
+def _division_of(painter: _Painter, largest: tuple[int, ...], chosen: Strips) -> Division:
+    """Which pictures are computed in strips, as the settings say or by what is free.
+
+    Raises:
+      MemoryError: the largest picture does not fit; one line that says what would.
+    """
+    if isinstance(chosen, int):
+        division = Division(chosen)
+    else:
+        analysis = painter.program(largest).memory_analysis()
+        needed = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes if analysis else 0
+        available = memory.available_bytes()
+        if needed <= available:
+            return Division()
+        if chosen == "off":
+            raise _too_large(largest, needed, available)
         # Activations are nearly all of it, and go with the pixels.
-        size = int(max(height, width) * (0.9 * available / needed) ** 0.5)
-        raise MemoryError(
-            f"{width} x {height} pixels take about {needed / 1e9:.1f} GB, and "
-            f"{available / 1e9:.1f} GB may be used: try --size {size}"
-        )
+        division = Division(strips.ROWS, int(_pixels(largest) * available / needed))
+    architecture, precision = painter.network.architecture, painter.precision
+    needed = strips.host_bytes(largest, architecture, precision=precision)
+    if needed > memory.available_host_bytes():
+        raise _too_large(largest, needed, memory.available_host_bytes())
+    return division
+
+
+def _pixels(shape: tuple[int, ...]) -> int:
+    return shape[0] * shape[1]
+
+
+def _too_large(shape: tuple[int, ...], needed: int, available: int) -> MemoryError:
+    """What a CPU would not say: there the process would be killed."""
+    height, width = shape[:2]
+    size = int(max(height, width) * (0.9 * available / needed) ** 0.5)
+    return MemoryError(
+        f"{width} x {height} pixels take about {needed / 1e9:.1f} GB, and "
+        f"{available / 1e9:.1f} GB may be used: try --size {size}"
+    )
 
 
 def _run(
     tasks: Sequence[_Task],
-    paint: Partial,
-    programs: dict[tuple[int, int, int], jax.stages.Compiled],
+    painter: _Painter,
     metadata: dict[str, str],
     settings: Application,
     request: StopRequest,
@@ -201,12 +255,10 @@ def _run(
     for task in tqdm(tasks, unit="picture", disable=disable):
         if request:
             break
-        if task.shape not in programs:
-            programs[task.shape] = _compiled(paint, task.shape)
         with images.notes(lambda line: None):
             picture, alpha = _read(task.picture, settings)
         started = time.perf_counter()
-        painted = np.asarray(programs[task.shape](paint, picture))
+        painted = painter(picture)
         seconds.append(time.perf_counter() - started)
         kept = alpha if settings.alpha == "keep" else None
         images.save(task.result, painted, alpha=kept, metadata=metadata)

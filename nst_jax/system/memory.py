@@ -22,10 +22,15 @@ def available_bytes() -> int:
     if statistics and "bytes_limit" in statistics:
         return int(USABLE * (statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)))
     # JAX may show one CPU as several devices, which share its memory.
-    return int(USABLE * _available_host_bytes() / len(backend.devices()))
+    return available_host_bytes() // len(backend.devices())
 
 
-def _available_host_bytes() -> int:
+def available_host_bytes() -> int:
+    """Bytes of main memory that may be taken: four fifths of what is free."""
+    return int(USABLE * _free_host_bytes())
+
+
+def _free_host_bytes() -> int:
     """What a process can have without swapping, in this container.
 
     Systems other than Linux do not tell it in this way: 8 GB are assumed.
