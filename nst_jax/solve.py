@@ -260,13 +260,16 @@ def _one_each(variants: int, weights: Any) -> Weights:
       Weights of which each has the leading axis v.
 
     Raises:
-      ValueError: weights of another type, negative or not finite; an array of other axes.
+      ValueError: weights of another type, negative or not finite; an array of other axes; targets.
     """
     if not isinstance(weights, Weights):
         raise ValueError(
             "`weights` must be of the kind that objective.make_weights or terms.weigh gives, got "
             f"{type(weights).__name__}"
         )
+
+    if weights.targets is not None:
+        raise ValueError("`weights` have targets: give an objective of these targets instead")
 
     def of_weight(path: tuple, value: Any, axes: int) -> Array:
         name = ".".join(str(getattr(key, "name", getattr(key, "key", key))) for key in path)

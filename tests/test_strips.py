@@ -127,6 +127,13 @@ def test_what_is_no_sum_is_put_together(problem_of):
     check(problem_of(37, 21, {"values": sorted_values(), "style": TERMS["style"]}), 8, 1e-5)
 
 
+def test_targets_of_variants_are_refused(problem_of):
+    objective, weights, image = problem_of(16, 16, {"style": TERMS["style"]})
+    targets = terms.targets_of(objective)
+    with pytest.raises(ValueError, match="in strips has targets of its own"):
+        strips.in_strips(objective, 8)(image, weights._replace(targets=targets))
+
+
 def test_a_term_that_reads_features_and_pixels_is_refused_by_name(problem_of):
     both = terms.Term(
         lambda pictures: (),

@@ -312,6 +312,21 @@ def test_an_open_objective_is_optimized(toy_fn, views, image):
 # By the names of their kinds
 
 
+def test_variants_of_one_program_may_have_targets_of_their_own(toy_fn, views, image, pictures):
+    made = {"content": terms.content(("deep",)), "style": terms.gram(("shallow", "deep"))}
+    others = {**views, "style": terms.view(toy_fn, pictures[1][::-1, :10] ** 3)}
+    one, other = (terms.compose(toy_fn, made, seen) for seen in (views, others))
+    weights = terms.weigh(one, {"content": 1.0, "style": 2.0})
+    own = [{"style": terms.targets_of(each)["style"]} for each in (one, other)]
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *(weights._replace(targets=x) for x in own))
+    totals, _ = jax.vmap(one, (None, 0))(image, stacked)
+    expected = [each(image, weights)[0] for each in (one, other)]
+    assert abs(expected[0] / expected[1] - 1) > 1e-3
+    np.testing.assert_allclose(totals, expected, rtol=1e-5)
+    with pytest.raises(ValueError, match="give an objective of these targets instead"):
+        solve.stylize(one, image, weights._replace(targets=own[1]), num_steps=1)
+
+
 def test_each_kind_has_its_constructor():
     for kind, constructor in terms.KINDS.items():
         assert constructor is getattr(terms, kind)

@@ -1,5 +1,6 @@
 """Clips: frames from a folder, flows from files, one log, the same bytes after a kill."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -134,6 +135,79 @@ def test_a_kill_at_a_frame_costs_no_byte(clip, monkeypatch, place):
     whole = runlog.load(clip.output.with_name("painted.h5"))
     np.testing.assert_array_equal(outcome.record.rows.total, whole.rows.total)
     assert runs.resume(path, say=lambda line: None, progress=False).exit_code == 0
+
+
+@pytest.fixture
+def styled(clip, tmp_path):
+    """The clip in a second style as well, of another size."""
+    y, x = np.mgrid[:26, :22].astype(np.float32)
+    Image.fromarray(scene(2 * x + y, x)).save(tmp_path / "other.png")
+    return replace(clip, more_styles=(tmp_path / "other.png",))
+
+
+def widths_of(record):
+    """Lanes of each program of a frame."""
+    return [plan["width"] for plan in json.loads(record.attributes["plans_json"])]
+
+
+def test_several_styles_are_lanes_of_one_program(styled, count_compilations):
+    with count_compilations("step_variants") as compiled:
+        record = paint(styled).record
+    assert len(compiled) <= 1
+    assert len(record.variants) == 2
+    assert widths_of(record) == [2]
+    for i, style in enumerate(styled.styles):
+        alone = replace(
+            styled, style=style, more_styles=(), output=styled.output.with_name(f"only{i}")
+        )
+        expected = paint(alone).record.rows
+        assert sorted(pictures(styled.output / style.stem)) == sorted(pictures(alone.output))
+        np.testing.assert_allclose(record.rows.total[:, i], expected.total[:, 0], rtol=2e-3)
+        temporal = record.rows.losses["temporal"][:, i]
+        assert (temporal.reshape(COUNT, STEPS)[1:, 1:] > 0).all()
+    first = record.rows.total[:STEPS]
+    assert np.abs(first[:, 0] / first[:, 1] - 1).min() > 0.04
+
+
+def test_a_kill_among_several_styles_costs_no_byte(styled, monkeypatch):
+    def every(output):
+        return [pictures(output / style.stem) for style in styled.styles]
+
+    paint(styled)
+    again = replace(styled, output=styled.output.with_name("again"))
+    save, calls = image.save, []
+
+    def killed(path, *args, **kwargs):
+        calls.append(path)
+        if len(calls) == 4:
+            raise Killed
+        save(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(image, "save", killed)
+        with pytest.raises(Killed):
+            paint(again)
+    assert [len(own) for own in every(again.output)] == [2, 1]
+    path = again.output.with_name("again.h5")
+    assert runs.resume(path, say=lambda line: None, progress=False).exit_code == 0
+    assert every(again.output) == every(styled.output)
+
+
+def test_styles_that_do_not_fit_together_are_painted_by_programs_of_their_own(styled):
+    together = paint(styled).record.rows.total
+    apart = replace(styled, strips=8, output=styled.output.with_name("apart"))
+    record = paint(apart).record
+    assert widths_of(record) == [1, 1]
+    np.testing.assert_allclose(record.rows.total, together, rtol=2e-3)
+    assert all(len(pictures(apart.output / style.stem)) == COUNT for style in apart.styles)
+
+
+def test_two_styles_of_one_name_are_refused(styled, tmp_path):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "other.jpg").write_bytes((tmp_path / "other.png").read_bytes())
+    styles = (*styled.more_styles, tmp_path / "more" / "other.jpg")
+    with pytest.raises(ValueError, match="would both be painted into other: rename one"):
+        paint(replace(styled, more_styles=styles))
 
 
 def test_a_frame_that_has_changed_is_refused_on_the_way(clip, monkeypatch):
@@ -280,14 +354,19 @@ def test_computed_flow_is_that_of_the_scene():
     np.testing.assert_allclose(np.median(found, axis=(0, 1)), [2, 0], atol=0.1)
 
 
-def test_a_film_is_painted_into_a_film_of_as_many_frames(clip, tmp_path):
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_film_is_painted_into_a_film_of_as_many_frames_for_each_style(styled, tmp_path, count):
     pytest.importorskip("cv2")
-    film, painted = (tmp_path / f"{name}.mp4" for name in ("clip", "painted"))
-    image.write_film(film, sorted(clip.content.iterdir())[1:], rate=12.0)
-    outcome = paint(replace(clip, content=film, output=painted, flow=None, steps=1))
+    film = tmp_path / "clip.mp4"
+    image.write_film(film, sorted(styled.content.iterdir())[1:], rate=12.0)
+    chosen = replace(styled, content=film, output=tmp_path / "painted.mp4", flow=None, steps=1)
+    outcome = paint(replace(chosen, more_styles=chosen.more_styles[: count - 1]))
     assert outcome.exit_code == 0
-    assert image.unpack_film(painted, tmp_path / "seen") == 12
-    assert len(pictures(tmp_path / "seen")) == len(pictures(tmp_path / "painted.frames")) == 3
+    stems = ["painted"] if count == 1 else [f"painted.{x.stem}" for x in styled.styles]
+    for stem in stems:
+        assert image.unpack_film(tmp_path / f"{stem}.mp4", tmp_path / f"seen.{stem}") == 12
+        assert len(pictures(tmp_path / f"seen.{stem}")) == 3
+        assert len(pictures(tmp_path / f"{stem}.frames")) == 3
     assert {path.name for path in tmp_path.iterdir() if path.name.startswith(".")} == set()
 
 

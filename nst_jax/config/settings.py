@@ -242,6 +242,11 @@ class StylizeConfig(RunConfig, _StylizeFiles):
     """Started once on each host of a cluster (Slurm, Open MPI, TPU pod): the rows of the picture
     are spread over the devices of all."""
 
+    @property
+    def styles(self) -> tuple[Path, ...]:
+        """The pictures whose styles are taken, each by a variant of its own."""
+        return (self.style,)
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoConfig(StylizeConfig):
@@ -254,9 +259,11 @@ class VideoConfig(StylizeConfig):
     """Folder of the frames, in the order of their numbers, or a film."""
     style: Annotated[Path, tyro.conf.Positional, _argument("STYLE")]
     """Picture whose style is taken."""
+    more_styles: Annotated[tuple[Path, ...], tyro.conf.Positional, _argument("STYLE", "none")] = ()
+    """Further ones: the clip is painted in each, all in one program."""
     output: Path
     """Folder of the results: one PNG a frame, of its name; or a film (.mp4), beside which that
-    folder is."""
+    folder is. Of several styles each has its own, OUTPUT/STYLE or OUTPUT.STYLE.mp4."""
     rate: Annotated[float | None, _argument("FLOAT", "that of the film, or 24")] = None
     """Frames a second of a film that is written."""
     flow: Annotated[Path | Literal["none"] | None, _argument("DIR|none", "computed by OpenCV")] = (
@@ -284,6 +291,11 @@ class VideoConfig(StylizeConfig):
     depth: Annotated[Depth, _Hidden, _Fixed] = 8
     distributed: Annotated[bool, _Hidden, _Fixed] = False
     icc: Annotated[Icc, _Hidden, _Fixed] = "srgb"
+
+    @property
+    def styles(self) -> tuple[Path, ...]:
+        """The pictures in whose styles the clip is painted."""
+        return (self.style, *self.more_styles)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,28 +35,33 @@ class Clip(NamedTuple):
 
     Attributes:
       frames: in their order, one at least.
-      results: one a frame.
+      results: by style one a frame.
       ranges: distances of the earlier frames that tell one, the smallest first; none: nothing does.
       flows: by the positions of two frames, the file of the flow from the one to the other; None:
         it is computed.
       first_steps, more_steps: of the first frame, and of each other.
-      film: which is made of the results; None: they are a folder.
-      rate: frames a second of the film.
+      films: by style that which is made of the results; none: they are a folder.
+      rate: frames a second of a film.
     """
 
     frames: tuple[Path, ...]
-    results: tuple[Path, ...]
+    results: Mapping[str, tuple[Path, ...]]
     ranges: tuple[int, ...]
     flows: Mapping[tuple[int, int], Path] | None
     first_steps: int
     more_steps: int
-    film: Path | None = None
-    rate: float = _RATE
+    films: Mapping[str, Path]
+    rate: float
 
     @property
     def num_steps(self) -> int:
         """Of all frames."""
         return self.stop(len(self.frames) - 1)
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Those of the results, one a style."""
+        return tuple(own[0].parent for own in self.results.values())
 
     def stop(self, number: int) -> int:
         """The step of the run at which a frame ends."""
@@ -102,24 +107,50 @@ def opened(config: VideoConfig, *, say: Say) -> Iterator[Clip]:
 
 
 def _clip(config: VideoConfig, source: Path, rate: float, say: Say) -> Clip:
-    film, folder = _results_of(config)
+    places = _places_of(config)
     frames = _frames_in(source)
     shape = _common_shape(frames)
     specs = stages_of(config)
     return Clip(
         frames=frames,
-        results=tuple(folder / f"{frame.stem}.png" for frame in frames),
+        results={
+            style: tuple(folder / f"{frame.stem}.png" for frame in frames)
+            for style, (_, folder) in places.items()
+        },
         ranges=_ranges_of(config, len(frames), say),
         flows=_flows_of(config, frames, shape) if _reads_flow(config) else None,
         first_steps=config.steps,
         more_steps=specs[-1].steps if specs else config.steps,
-        film=film,
+        films={style: film for style, (film, _) in places.items() if film},
         rate=rate,
     )
 
 
-def _results_of(config: VideoConfig) -> tuple[Path | None, Path]:
-    """The film that is written, if it is one, and the folder of the results."""
+def _places_of(config: VideoConfig) -> dict[str, tuple[Path | None, Path]]:
+    """By style the film that is written, if it is one, and the folder of the results.
+
+    Raises:
+      ValueError, OSError: it cannot be written, or two styles have one name; one line.
+    """
+    output, styles = config.output, config.styles
+    film = _check_film(config)
+    if not config.more_styles:
+        return {str(config.style): (film, output.with_suffix(".frames") if film else output)}
+    stems = sorted(style.stem for style in styles)
+    if twice := [stem for stem, other in pairwise(stems) if stem == other]:
+        raise ValueError(f"two styles would both be painted into {twice[0]}: rename one of them")
+    if not film:
+        return {str(style): (None, output / style.stem) for style in styles}
+    found: dict[str, tuple[Path | None, Path]] = {}
+    for style in styles:
+        own = output.with_name(f"{output.stem}.{style.stem}{output.suffix}")
+        files.check_output(own, force=config.force, suffixes=(images.FILM_SUFFIX,))
+        found[str(style)] = own, own.with_suffix(".frames")
+    return found
+
+
+def _check_film(config: VideoConfig) -> Path | None:
+    """The film that is written, if it is one."""
     output = config.output
     if output.suffix.lower() == images.FILM_SUFFIX:
         if not images.opencv_version():
@@ -127,17 +158,17 @@ def _results_of(config: VideoConfig) -> tuple[Path | None, Path]:
         files.check_output(output, force=config.force, suffixes=(images.FILM_SUFFIX,))
         if config.rate is not None and not 0 < config.rate < 1000:
             raise ValueError(f"--rate must be above 0 and below 1000, got {config.rate}")
-        return output, output.with_name(f"{output.stem}.frames")
+        return output
     if output.suffix.lower() in _OTHER_FILMS:
         raise ValueError(f"{output}: films are written as {images.FILM_SUFFIX}")
     if config.rate is not None:
         raise ValueError(f"--rate is of a film that is written, and {output} is a folder")
-    return None, output
+    return None
 
 
 def of_first_frame(config: VideoConfig, clip: Clip) -> VideoConfig:
     """The settings of the run as that of its first frame."""
-    return of_frame(replace(config, output=clip.results[0]), clip, 0)
+    return of_frame(replace(config, output=clip.results[str(config.style)][0]), clip, 0)
 
 
 def of_frame(config: VideoConfig, clip: Clip, number: int) -> VideoConfig:
@@ -273,9 +304,9 @@ def _file_of(
 
 
 class Prediction(NamedTuple):
-    """What earlier results tell of a frame: the picture, and where it is reliable, 0 or 1."""
+    """What earlier results tell of a frame: by style the picture; where it is reliable, 0 or 1."""
 
-    picture: Float[np.ndarray, "h w 3"]
+    pictures: Mapping[str, Float[np.ndarray, "h w 3"]]
     where: Float[np.ndarray, "h w"]
 
 
@@ -288,17 +319,21 @@ def predict(clip: Clip, number: int, read: Mapping[int, Float[np.ndarray, "h w 3
       read: by their numbers the frame and those before it as they are read, as far as flow is
         computed of them.
     """
-    last = images.load(clip.results[number - 1])
+    last = {style: images.load(own[number - 1]) for style, own in clip.results.items()}
+    shape = next(iter(last.values())).shape
     if not clip.ranges:
-        return Prediction(last, np.zeros(last.shape[:2], np.float32))
-    unknown = np.full((*last.shape[:2], 2), np.nan, np.float32)
-    results, backward, forward = [], [], []
-    for earlier in (number - distance for distance in clip.ranges):
-        is_there = earlier >= 0
-        results.append(images.load(clip.results[earlier]) if is_there else last)
-        backward.append(_flow(clip, number, earlier, read, last.shape) if is_there else unknown)
-        forward.append(_flow(clip, earlier, number, read, last.shape) if is_there else unknown)
-    return Prediction(*jax.device_get(_predict(results, backward, forward)))
+        return Prediction(last, np.zeros(shape[:2], np.float32))
+    earlier = [number - distance for distance in clip.ranges]
+    unknown = np.full((*shape[:2], 2), np.nan, np.float32)
+    backward, forward = (
+        [_flow(clip, *pair, read, shape) if min(pair) >= 0 else unknown for pair in pairs]
+        for pairs in ([(number, each) for each in earlier], [(each, number) for each in earlier])
+    )
+    told = {}
+    for style, own in clip.results.items():
+        results = [images.load(own[each]) if each >= 0 else last[style] for each in earlier]
+        told[style], where = jax.device_get(_predict(results, backward, forward))
+    return Prediction(told, where)
 
 
 def _flow(

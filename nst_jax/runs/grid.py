@@ -95,7 +95,7 @@ def as_sweep(config: StylizeConfig) -> SweepConfig:
     return SweepConfig(
         **{field.name: getattr(config, field.name) for field in fields(RunConfig)},
         content=config.content,
-        styles=(config.style,),
+        styles=config.styles,
         log=config.log or config.output,
         force=config.force,
         optimizers=(config.optimizer,),

@@ -1,6 +1,7 @@
 """Which variants share a compiled program: planned by what memory holds, written down, read again.
 
-Variants of one content, style and optimizer run together, in batches of equal width. Programs of
+Variants of one content, style and optimizer run together, in batches of equal width; of a clip
+variants of several styles as well, whose lanes have targets of their own. Programs of
 one optimizer have equal shapes whatever their style and rates, and whatever their content if it has
 the same size, so that each is compiled once.
 """
@@ -68,6 +69,7 @@ def plan(
     *,
     batch: int | None,
     team: Team = ALONE,
+    across_styles: bool = False,
 ) -> list[Plan]:
     """Cuts the variants into programs that fit into memory.
 
@@ -78,10 +80,17 @@ def plan(
       variants: those of one content, style and optimizer are neighbors.
       batch: lanes a program at most; None: what memory holds.
       team: the processes that run them.
+      across_styles: variants of several styles are lanes of one program, too, where their targets
+        have the same shapes.
     """
+
+    def kind(variant: Variant) -> Hashable:
+        together = across_styles and problems[variant.content].styles_share_programs
+        return variant.content, None if together else variant.style, variant.optimizer
+
     plans: list[Plan] = []
     forms: dict[Hashable, _Form] = {}
-    for _, group in groupby(variants, key=lambda v: (v.content, v.style, v.optimizer)):
+    for _, group in groupby(variants, key=kind):
         alike = list(group)
         first = plans[-1].stop if plans else 0
         key = _shape_of(problems, alike[0], len(alike))
@@ -117,13 +126,16 @@ def _form_of(
     # Those of a line search run one after another, and would leave all devices but one idle.
     one_by_one = method.optimizer(alike[0]).line_search
     devices = 1 if one_by_one else min(available, count)
-    rows = _row_devices(problem, alike[0], available // devices, evenly=team.count > 1)
+    rows = 1
+    # Of several styles the rows of targets would have to be spread lane by lane.
+    if not are_of_several_styles(alike):
+        rows = _row_devices(problem, alike[0], available // devices, evenly=team.count > 1)
     # XLA takes minutes for a line search in a program of several devices.
     is_spread = rows > 1 or team.count > 1
     how = "python" if one_by_one and is_spread else driver.default_driver()
     per_device = -(-count // devices)
     # What memory holds is asked for only where nobody has said it: it takes a compilation.
-    most = batch or devices * _most_lanes(problem, method, alike[0], per_device)
+    most = batch or devices * _most_lanes(problem, method, alike, per_device)
     most = max(most // devices, 1) * devices
     width = -(-count // -(-count // most))
     width = -(-width // devices) * devices
@@ -181,14 +193,20 @@ def _chunk_length(
     )
 
 
-def _most_lanes(problem: Problem, method: Method, variant: Variant, wanted: int) -> int:
+def are_of_several_styles(variants: Sequence[Variant]) -> bool:
+    """Whether variants of one program have targets of their own."""
+    return len({variant.style for variant in variants}) > 1
+
+
+def _most_lanes(problem: Problem, method: Method, alike: Sequence[Variant], wanted: int) -> int:
+    variant, several = alike[0], are_of_several_styles(alike)
     optimizer = method.optimizer(variant)
     if optimizer.line_search:
         return wanted
     objective = problem.objectives[variant.style]
 
     def bytes_of(lanes: int) -> int:
-        weights = problem.weights(variant)
+        weights = problem.weights(variant, of_its_style=several)
         shapes = driver.abstract_lanes(lanes, problem.shape, weights, optimizer=optimizer)
         return driver.step_bytes(objective, *shapes, optimizer=optimizer)
 

@@ -106,10 +106,11 @@ class Run(NamedTuple):
         """By content the alpha of what comes out, (h, w); None: it is opaque."""
         return {name: own.alpha for name, own in self.pictures.items()}
 
-    def planned(self) -> "Run":
-        """The same run with the programs that fit into memory."""
+    def planned(self, *, across_styles: bool = False) -> "Run":
+        """The same run with the programs that fit into memory, see `plans.plan`."""
         parts = (self.stages[-1].problems, self.method, self.schedule, self.variants)
-        return self._replace(plans=plans.plan(*parts, batch=self.batch, team=self.team))
+        found = plans.plan(*parts, batch=self.batch, team=self.team, across_styles=across_styles)
+        return self._replace(plans=found)
 
 
 def prepare(
@@ -201,8 +202,7 @@ def prepare_device(config: Config) -> None:
 
 def sources_of(config: Config, variants: Sequence[Variant] | None = None) -> Sources:
     """The pictures that a run reads, or those that some of its variants need."""
-    contents = contents_of(config)
-    styles = config.styles if isinstance(config, SweepConfig) else (config.style,)
+    contents, styles = contents_of(config), config.styles
     if variants is not None:
         styles = tuple(dict.fromkeys(Path(variant.style) for variant in variants))
         # No log is without a content.
@@ -249,24 +249,30 @@ def load_pictures(config: Config, variants: Sequence[Variant], *, say: Say) -> d
         config.arch,
     )
     if isinstance(config, VideoConfig):
-        return {name: with_prediction(own, own.content, None) for name, own in pictures.items()}
+        return {name: _with_nothing_told(own) for name, own in pictures.items()}
     return pictures
 
 
+def _with_nothing_told(pictures: Pictures) -> Pictures:
+    nowhere = np.zeros(pictures.content.shape[:2], np.float32)
+    return with_prediction(pictures, dict.fromkeys(pictures.styles, pictures.content), nowhere)
+
+
 def with_prediction(
-    pictures: Pictures, previous: Float[np.ndarray, "h w 3"], count: np.ndarray | None
+    pictures: Pictures, previous: Mapping[str, Float[np.ndarray, "h w 3"]], count: np.ndarray
 ) -> Pictures:
     """The pictures of a frame with what earlier results tell of it.
 
     Args:
       pictures: of the frame.
-      previous: what they tell.
-      count: where it is reliable, (h, w), 1 or 0; None: nowhere.
+      previous: what they tell, by style.
+      count: where it is reliable, (h, w), 1 or 0.
     """
-    count = np.zeros(previous.shape[:2], np.float32) if count is None else count
     regions = {**pictures.masks[objectives.CONTENT], RELIABLE: count}
-    masks = {**pictures.masks, objectives.CONTENT: regions}
-    return pictures._replace(references={**pictures.references, PREVIOUS: previous}, masks=masks)
+    return pictures._replace(
+        of_styles={style: {PREVIOUS: picture} for style, picture in previous.items()},
+        masks={**pictures.masks, objectives.CONTENT: regions},
+    )
 
 
 def make_terms(config: RunConfig, *, opaque: bool = False) -> dict[str, Term]:

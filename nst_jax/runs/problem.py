@@ -43,6 +43,7 @@ class Pictures(NamedTuple):
       blend: weights of the pictures that are one style together, by name; none: "style" is alone.
       colors: (h, w, 3), the picture whose colors the results get; None: they keep their own.
       own_colors: the styles as they are in their files.
+      of_styles: further pictures that differ between the styles, `{style: {name: picture}}`.
     """
 
     content: Float[np.ndarray, "h w 3"]
@@ -54,6 +55,7 @@ class Pictures(NamedTuple):
     blend: Mapping[str, float] = MappingProxyType({})
     colors: np.ndarray | None = None
     own_colors: Mapping[str, np.ndarray] = MappingProxyType({})
+    of_styles: Mapping[str, Mapping[str, np.ndarray]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -99,10 +101,17 @@ class Problem:
             gray=self.gray,
         )
 
-    def weights(self, variant: Variant) -> Weights:
-        """Of the terms and of their parts, for one variant."""
+    def weights(self, variant: Variant, *, of_its_style: bool = False) -> Weights:
+        """Of the terms and of their parts, for one variant.
+
+        Args:
+          variant: whose.
+          of_its_style: with the targets of its style, for a program of several, which has the
+            objective of any of them.
+        """
         of_terms = {name: np.float32(variant.weights[name]) for name in self.terms}
-        weights = Weights(of_terms, self.part_weights)
+        targets = self._targets_of_style(variant.style) if of_its_style else None
+        weights = Weights(of_terms, self.part_weights, targets)
         if self.layer_balance == "equal":
             return weights
         scales = self._scales[variant.style]
@@ -130,6 +139,25 @@ class Problem:
             name: np.broadcast_to(np.zeros((), x.dtype), x.shape) for name, x in shapes.items()
         }
         return View(self.pictures.content, features)
+
+    @property
+    def styles_share_programs(self) -> bool:
+        """Whether variants of all styles can be lanes of one program: their targets are alike."""
+        if any(map(strips.are_in, self.objectives.values())):
+            return False
+        first, *others = (
+            jax.tree.map(np.shape, self._targets_of_style(style)) for style in self.objectives
+        )
+        return all(own == first for own in others)
+
+    def _targets_of_style(self, style: str) -> dict[str, Any]:
+        """Of the terms that read more than the content."""
+        targets = terms.targets_of(self.objectives[style])
+        return {
+            name: targets[name]
+            for name, term in self.terms.items()
+            if not set(term.references) <= {CONTENT}
+        }
 
     def is_at_minimum(self, variant: Variant, losses: Mapping[str, float]) -> bool:
         """Whether an image of these losses leaves nothing to gain: it has all that is asked for.
@@ -224,9 +252,10 @@ class Stage(NamedTuple):
         """That of the first content: terms and parts are the same in all."""
         return self.problems[next(iter(self.problems.pictures))]
 
-    def hyper(self, variant: Variant) -> driver.Hyperparameters:
-        """Rate and weights of a variant in this stage."""
-        weights = self.problems[variant.content].weights(variant)
+    def hyper(self, variant: Variant, *, of_its_style: bool = False) -> driver.Hyperparameters:
+        """Rate and weights of a variant in this stage; see `Problem.weights`."""
+        problem = self.problems[variant.content]
+        weights = problem.weights(variant, of_its_style=of_its_style)
         of_terms = {
             name: np.float32(weight * self.weights.get(name, 1.0))
             for name, weight in weights.terms.items()
@@ -300,7 +329,8 @@ def make_problem(
     named = tuple(terms_of_run.items())
     objectives = {}
     for style, picture in pictures.styles.items():
-        read = {CONTENT: pictures.content, STYLE: picture, **pictures.references}
+        named_pictures = {**pictures.references, **pictures.of_styles.get(style, {})}
+        read = {CONTENT: pictures.content, STYLE: picture, **named_pictures}
         given = feature_fn, read, dict(regions), dict(pictures.blend)
         if rows := division.rows_for(*(each.shape for each in read.values())):
             targets = _targets_in_strips(*given, terms_of_run=named, rows=rows)

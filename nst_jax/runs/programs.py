@@ -18,7 +18,7 @@ from nst_jax import image as images
 from nst_jax.optimizers import Optimizer
 from nst_jax.runlog import RunRecord, Variant, checkpoint
 from nst_jax.runlog.writing import RunLog
-from nst_jax.runs.plans import Plan
+from nst_jax.runs.plans import Plan, are_of_several_styles
 from nst_jax.runs.problem import Method, Problem, Schedule, Stage
 from nst_jax.system import memory
 from nst_jax.system.cluster import ALONE, Team
@@ -40,7 +40,7 @@ class Program(NamedTuple):
       variants: its own.
       stage: of the run.
       problem: of its content.
-      objective: of its style.
+      objective: of its style; of several that of the first one, with the targets of all in `hyper`.
       optimizer: its own.
       hyper: rates and weights, leading axis v of the plan's width.
       state: before its first step, or from a checkpoint; of a later stage one of the same shapes.
@@ -101,7 +101,7 @@ def build(
     optimizer = method.optimizer(own[0])
     hyper = jax.tree.map(
         lambda *x: jnp.stack([jnp.asarray(each, jnp.float32) for each in x]),
-        *map(stage.hyper, lanes),
+        *(stage.hyper(variant, of_its_style=are_of_several_styles(own)) for variant in lanes),
     )
     problem = stage.problems[own[0].content]
     starts = np.stack([problem.start(variant) for variant in lanes])

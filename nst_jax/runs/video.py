@@ -7,7 +7,9 @@ was killed goes on from them to the same bytes.
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -16,7 +18,7 @@ import numpy as np
 from nst_jax import driver
 from nst_jax import image as images
 from nst_jax.config import PLACES, TEMPORAL, VideoConfig, at_last_stage, resolved, to_json
-from nst_jax.runlog import checkpoint
+from nst_jax.runlog import Variant, checkpoint
 from nst_jax.runlog.writing import RunLog
 from nst_jax.runs import frames, programs, results
 from nst_jax.runs.checks import check_config, check_outputs
@@ -64,12 +66,13 @@ def video_files(config: VideoConfig, *, say: Say = inform, progress: bool | None
         _check_results(config, clip, path)
         check_outputs(first)
         with stop_requests() as request, locks.held(path):
-            run = prepared(prepare(first, say=say, request=request), config, clip).planned()
+            run = prepared(prepare(first, say=say, request=request), config, clip)
+            run = run.planned(across_styles=True)
             say(_in_words(run, clip))
             request.check()
             checkpoint.remove(path)
             with create_log(run, path) as log:
-                for each in clip.results:
+                for each in chain.from_iterable(clip.results.values()):
                     each.unlink(missing_ok=True)
                 paint(run, first, clip, log, request, progress)
             return conclude(run, clip, path, request, say, started)
@@ -77,35 +80,40 @@ def video_files(config: VideoConfig, *, say: Say = inform, progress: bool | None
 
 def _check_results(config: VideoConfig, clip: Clip, path: Path) -> None:
     """Refuses a folder in which something else lies than results that may be replaced."""
-    folder = clip.results[0].parent
-    if folder.resolve() == config.content.resolve():
-        raise ValueError(f"{folder} is the folder of the frames: write the results elsewhere")
-    files.check_folder(folder)
+    for folder in clip.folders:
+        if folder.resolve() == config.content.resolve():
+            raise ValueError(f"{folder} is the folder of the frames: write the results elsewhere")
+        files.check_folder(folder)
     if path.exists() and not config.force:
         raise FileExistsError(
             f"{path} exists: nst-jax resume {path} goes on with its run, --force begins anew"
         )
-    own = set(clip.results) if config.force else set()
-    if others := sorted(set(folder.iterdir()) - own):
-        raise ValueError(
-            f"the folder {folder} is for the frames alone, and holds {others[0].name}: give "
-            "another folder, or empty it"
-        )
+    for folder, pictures in zip(clip.folders, clip.results.values(), strict=True):
+        own = set(pictures) if config.force else set()
+        if others := sorted(set(folder.iterdir()) - own):
+            raise ValueError(
+                f"the folder {folder} is for the frames alone, and holds {others[0].name}: give "
+                "another folder, or empty it"
+            )
 
 
 def prepared(run: Run, config: VideoConfig, clip: Clip) -> Run:
     """The run of a whole clip, of that of its first frame."""
-    (variant,) = run.variants
-    # The scale of losses is the objective's: a number would mean another thing in each.
-    scale = sum(run.problem.scales(variant).values())
-    weights = {**variant.weights, TEMPORAL: variant.weights[TEMPORAL] * scale}
     return run._replace(
-        variants=(replace(variant, weights=weights),),
+        variants=tuple(_with_scaled_weight(variant, run) for variant in run.variants),
+        batch=None if config.more_styles else run.batch,
         schedule=Schedule(clip.num_steps),
         outputs=run.outputs._replace(pictures=()),
         settings=to_json(config),
         hashes={**run.hashes, **clip.hashes()},
     )
+
+
+def _with_scaled_weight(variant: Variant, run: Run) -> Variant:
+    # The scale of losses is the objective's: a number would mean another thing in each.
+    scale = sum(run.problem.scales(variant).values())
+    weights = {**variant.weights, TEMPORAL: variant.weights[TEMPORAL] * scale}
+    return replace(variant, weights=weights)
 
 
 def _in_words(run: Run, clip: Clip) -> str:
@@ -121,10 +129,11 @@ def conclude(
     run: Run, clip: Clip, path: Path, request: StopRequest, say: Say, started: float
 ) -> Outcome:
     """Says how a run ended."""
-    count = sum(each.exists() for each in clip.results)
-    if clip.film and clip.film.exists():
-        say(f"wrote {clip.film}, {clip.rate:g} frames a second")
-    say(f"{count} of {len(clip.results)} frames are in {clip.results[0].parent}")
+    for film in clip.films.values():
+        if film.exists():
+            say(f"wrote {film}, {clip.rate:g} frames a second")
+    for folder, own in zip(clip.folders, clip.results.values(), strict=True):
+        say(f"{sum(each.exists() for each in own)} of {len(own)} frames are in {folder}")
     return results.conclude(run.outputs, path, request, say, started, alphas={})
 
 
@@ -146,66 +155,102 @@ def paint(
       request: of a signal.
       progress: show a progress bar; None: on a terminal.
     """
-    variant, (plan,) = run.variants[0], run.plans
-    begin = _painted(clip, log, plan.columns)
+    begin = _painted(run, clip, log)
     place, shape = checkpoint.path_of(Path(str(config.log))), run.problem.shape
     with ProgressBar(run.schedule.steps, run.variants, progress) as bar:
-        bar.pass_over(clip.stop(begin - 1) if begin else 0)
+        bar.pass_over(clip.stop(begin - 1) * len(run.variants) if begin else 0)
         sink = programs.Sink(log, place, False, bar.show, shape)
         # The last frame may be there, and the run have been killed before its end.
         for number in range(min(begin, len(clip.frames) - 1), len(clip.frames)):
-            course = _course(run, config, clip, number)
-            program, state = programs.run_stages(course, run.schedule, sink, request)
-            if request or np.any(np.asarray(state.diverged_step) >= 0):
+            painted = _paint_frame(run, config, clip, number, sink, request)
+            has_failed = any(_has_diverged(state) for _, state in painted)
+            if request or has_failed:
                 break
-            _save(program, state, clip.results[number], run)
-    (variant,) = programs.finish(program, state, sink, bool(request))
+    for program, state in painted:
+        programs.finish(program, state, sink, bool(request))
     if not request:
         place.unlink(missing_ok=True)
-    failed = results.bad_term(log.rows(), variant)
     # Before the log says that all is done: a kill meanwhile is made up for by `resume`.
-    if clip.film and not (failed or request):
-        images.write_film(clip.film, clip.results, rate=clip.rate)
-    log.finish("failed" if failed else "interrupted" if request else "finished")
+    if not (has_failed or request):
+        for style, film in clip.films.items():
+            images.write_film(film, clip.results[style], rate=clip.rate)
+    log.finish("failed" if has_failed else "interrupted" if request else "finished")
 
 
-def _painted(clip: Clip, log: RunLog, columns: slice) -> int:
-    """How many frames from the first on have all their rows, and their result."""
-    rows = len(log.totals(columns))
+def _painted(run: Run, clip: Clip, log: RunLog) -> int:
+    """How many frames from the first on have all their rows, and their results."""
+    rows = min(len(log.totals(plan.columns)) for plan in run.plans)
     found = (
         number
-        for number, result in enumerate(clip.results)
-        if rows < clip.stop(number) or not result.exists()
+        for number in range(len(clip.frames))
+        if rows < clip.stop(number)
+        or not all(own[number].exists() for own in clip.results.values())
     )
-    return next(found, len(clip.results))
+    return next(found, len(clip.frames))
 
 
-def _course(run: Run, config: VideoConfig, clip: Clip, number: int) -> list[programs.Program]:
-    """The stages of a frame: of the first one those of the run, of each other the last of them."""
-    (plan,), variant = run.plans, run.variants[0]
-    if number == 0:
-        return [
-            programs.build(stage, run.method, plan, [variant], number=0) for stage in run.stages
+def _paint_frame(
+    run: Run,
+    config: VideoConfig,
+    clip: Clip,
+    number: int,
+    sink: programs.Sink,
+    request: StopRequest,
+) -> list[tuple[programs.Program, driver.State]]:
+    """Paints a frame, and saves what is done: its programs, each with its last state."""
+    painted = []
+    stages, variants, starts = run.stages, run.variants, None
+    if number:
+        stage, starts = _stage_of(run, config, clip, number)
+        stages = [stage]
+        variants = [replace(each, content=str(clip.frames[number])) for each in variants]
+    for i, plan in enumerate(run.plans):
+        mark = number * len(run.plans) + i
+        course = [
+            programs.build(stage, run.method, plan, variants, number=mark) for stage in stages
         ]
+        if starts:
+            course = [_begun(course[0], starts)]
+        program, state = programs.run_stages(course, run.schedule, sink, request)
+        painted.append((program, state))
+        if request or _has_diverged(state):
+            break
+        _save(program, state, clip, number, run)
+    return painted
+
+
+def _has_diverged(state: driver.State) -> bool:
+    return bool(np.any(np.asarray(state.diverged_step) >= 0))
+
+
+def _stage_of(
+    run: Run, config: VideoConfig, clip: Clip, number: int
+) -> tuple[Stage, Mapping[str, np.ndarray]]:
+    """What is minimised for a frame after the first one: the last stage; and where it begins."""
     own = frames.of_frame(config, clip, number)
-    variant = replace(variant, content=str(own.content))
     read = {number: _pictures(own)}
     if clip.flows is None:
         for earlier in (number - distance for distance in clip.ranges if distance <= number):
             read[earlier] = _pictures(frames.of_frame(config, clip, earlier))
     known = frames.predict(clip, number, {each: own.content for each, own in read.items()})
-    pictures = with_prediction(read[number], *known)
+    pictures = {str(own.content): with_prediction(read[number], *known)}
     stage = Stage(
-        problems_of_frame(run, at_last_stage(own), {variant.content: pictures}),
+        problems_of_frame(run, at_last_stage(own), pictures),
         clip.stop(number - 1),
         clip.stop(number),
         run.stages[-1].rate,
         run.stages[-1].weights,
     )
-    program = programs.build(stage, run.method, plan, [variant], number=number)
-    state = driver.init_state(known.picture[None], program.optimizer, program.hyper)
-    step = jnp.full_like(state.step, stage.begin)
-    return [program._replace(state=state._replace(step=step))]
+    return stage, known.pictures
+
+
+def _begun(program: programs.Program, starts: Mapping[str, np.ndarray]) -> programs.Program:
+    """A program whose lanes begin at pictures, by style."""
+    own = [starts[variant.style] for variant in program.variants]
+    lanes = own + [own[-1]] * (program.plan.width - len(own))
+    state = driver.init_state(np.stack(lanes), program.optimizer, program.hyper)
+    step = jnp.full_like(state.step, program.stage.begin)
+    return program._replace(state=state._replace(step=step))
 
 
 def _pictures(config: VideoConfig) -> Pictures:
@@ -217,13 +262,17 @@ def _pictures(config: VideoConfig) -> Pictures:
     return load_pictures(at_last_stage(config), variants_of(config), say=quiet)[str(config.content)]
 
 
-def _save(program: programs.Program, state: driver.State, path: Path, run: Run) -> None:
-    """Writes the result of a frame; the same picture has the same bytes."""
+def _save(
+    program: programs.Program, state: driver.State, clip: Clip, number: int, run: Run
+) -> None:
+    """Writes the results of a frame; the same picture has the same bytes."""
     settings = {k: str(v) for k, v in run.settings.items() if v is not None and k not in PLACES}
     metadata = {
         "Software": f"nst_jax {__version__}",
         "nst_jax.settings": json.dumps(settings),
         "nst_jax.frame": Path(program.variants[0].content).name,
     }
-    (picture,) = program.problem.colored(program.problem.in_8_bits(state))
-    images.save(path, picture, metadata=metadata)
+    pictures = program.problem.colored(program.problem.in_8_bits(state))
+    # Lanes beyond the variants repeat the last one.
+    for variant, picture in zip(program.variants, pictures, strict=False):
+        images.save(clip.results[variant.style][number], picture, metadata=metadata)

@@ -87,7 +87,12 @@ def total_of(
       sums: of the terms that read features, by name.
       maps: of those of them that have maps.
       weights: of the objective.
+
+    Raises:
+      ValueError: they have targets; one line.
     """
+    if weights.targets is not None:
+        raise ValueError("an objective in strips has targets of its own: make one for each variant")
     own, targets = terms.terms_of(objective), terms.targets_of(objective)
     seen = terms.image_seen(objective, image)
     parts = {

@@ -31,6 +31,7 @@ class _Composed:
         self, feature_fn: FeatureFn, targets: Mapping[str, Any], image: ArrayLike, weights: Weights
     ) -> tuple[Array, Losses]:
         seen = view(feature_fn, image)
+        targets = {**targets, **(weights.targets or {})}
         parts = {name: term.losses_of(targets[name], seen) for name, term in self.terms}
         return total_of(dict(self.terms), parts, weights)
 

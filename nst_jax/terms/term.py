@@ -109,10 +109,15 @@ class Weights(NamedTuple):
     Attributes:
       terms: a_t, `{term: ()}`.
       parts: v_t, `{term: (part,)}`, taken as they are: they need not sum to 1.
+      targets: of terms whose targets differ between variants, in the place of the objective's,
+        `{term: targets}`; None: all variants have those of the objective. For `driver` and one's
+        own programs; objectives in strips have none.
     """
 
     terms: Mapping[str, Any]
     parts: Mapping[str, Any]
+    # None has no leaves: programs of runs without them are those of before.
+    targets: Mapping[str, Any] | None = None
 
     @property
     def axes(self) -> "Weights":
