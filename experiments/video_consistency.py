@@ -44,7 +44,7 @@ def main() -> None:
     for name in ("video", "style", "output"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--shots", nargs="*", default=SHOTS)
-    parser.add_argument("--temporal-weights", nargs="*", default=["3"])
+    parser.add_argument("--temporal-weights", nargs="*", default=["6"])
     own, settings = parser.parse_known_args()
     print("| shot | painted | seen | of one by one | reliable | of one by one | style loss |")
     print("|---|---|---:|---:|---:|---:|---:|")

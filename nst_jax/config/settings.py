@@ -271,7 +271,7 @@ class VideoConfig(StylizeConfig):
     )
     """Folder of the flows between frames (.flo, .npz), named by both numbers: forward_0001_to_0002
     and backward_0002_to_0001; none: frames start from the last result, and nothing holds them."""
-    temporal_weight: float = 3.0
+    temporal_weight: float = 6.0
     """Weight of what the last results tell of a frame, where that is reliable, in parts of the
     total of an image without any features."""
     ranges: Annotated[tuple[int, ...], _argument("INT")] = (1,)

@@ -6,7 +6,6 @@ variance is summed up in another round. Nothing is computed twice, but for the r
 """
 
 from collections.abc import Iterator
-from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from jaxtyping import Array, Float
 
 from nst_jax import feedforward
 from nst_jax.choices import Precision, check_choice
+from nst_jax.compiler import Program
 from nst_jax.feedforward import FORMS, OURS, Architecture, Form, Layer
 from nst_jax.networks import Params
 from nst_jax.strips.division import ROWS
@@ -139,7 +139,7 @@ def _convolved(
     static: Any = {"layer": layer, "form": form, "precision": precision}
     for strip in _strips(height, rows):
         there = _input_rows(x, strip.start, count, layer, form)
-        part, of_part = _convolve(there, kernel, strip.seen, **static)
+        part, of_part = _CONVOLVE(there, kernel, strip.seen, **static)
         y[strip.start : strip.start + count] = part
         sums += np.asarray(of_part, np.float64)
     return y, sums / (height * width)
@@ -174,7 +174,7 @@ def _normalization(
     count = min(rows, y.shape[0])
     for strip in _strips(y.shape[0], rows):
         part = y[strip.start : strip.start + count]
-        sums += np.asarray(_squares(part, middle, strip.seen), np.float64)
+        sums += np.asarray(_SQUARES(part, middle, strip.seen), np.float64)
     deviations = np.sqrt(sums / (y.shape[0] * y.shape[1]) + form.epsilon)
     return middle, own["scale"] / jnp.asarray(deviations, jnp.float32), own["shift"]
 
@@ -193,10 +193,9 @@ def _finish(
         # Rows that have been before may be overwritten already.
         own = slice(strip.start + strip.seen, strip.start + count)
         added = None if before is None else before[own]
-        kept[own] = _finished(y[own], *normalization, added, layer=layer)
+        kept[own] = _FINISHED(y[own], *normalization, added, layer=layer, dtype=kept.dtype)
 
 
-@partial(jax.jit, static_argnames=("layer", "form", "precision"))
 def _convolve(
     x: Array, kernel: Array, seen: Array, layer: Layer, form: Form, precision: Precision
 ) -> tuple[Array, Array]:
@@ -204,23 +203,32 @@ def _convolve(
     return y, jnp.sum(_unseen(y.astype(jnp.float32), seen), axis=(0, 1))
 
 
-@jax.jit
 def _squares(y: Array, means: Array, seen: Array) -> Array:
     squares = jnp.square(y.astype(jnp.float32) - means[None, None])
     return jnp.sum(_unseen(squares, seen), axis=(0, 1))
 
 
-@partial(jax.jit, static_argnames="layer")
 def _finished(
-    y: Array, means: Array, factors: Array, shifts: Array, added: Array | None, layer: Layer
+    y: Array,
+    means: Array,
+    factors: Array,
+    shifts: Array,
+    added: Array | None,
+    layer: Layer,
+    dtype: np.dtype,
 ) -> Array:
     means, factors, shifts = (each[None, None] for each in (means, factors, shifts))
     y = (y.astype(jnp.float32) - means) * factors + shifts
     y = y if added is None else y + added
     last = {"relu": jax.nn.relu, "add": lambda y: y, "nothing": feedforward.as_levels}
-    return last[layer.then](y)
+    return last[layer.then](y).astype(dtype)
 
 
 def _unseen(x: Array, seen: Array) -> Array:
     """Nothing in the place of rows that have been counted."""
     return jnp.where(jnp.arange(x.shape[0])[:, None, None] >= seen, x, 0)
+
+
+_CONVOLVE = Program(_convolve, static_argnames=("layer", "form", "precision"))
+_SQUARES = Program(_squares)
+_FINISHED = Program(_finished, static_argnames=("layer", "dtype"))
