@@ -92,7 +92,11 @@ def paint(settings: Study) -> None:
                 continue
             say(f"{pair} by {name}")
             config = recipe.config(content, style, path, size=settings.size)
-            runs.stylize_files(replace(config, weights=settings.weights), say=_quiet)
+            outcome = runs.stylize_files(replace(config, weights=settings.weights), say=_quiet)
+            if outcome.record.status == "interrupted":
+                # The next call would take what is there for a whole painting.
+                path.unlink(missing_ok=True)
+                raise SystemExit(outcome.exit_code)
 
 
 def _quiet(line: object) -> None:

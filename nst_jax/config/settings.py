@@ -259,7 +259,9 @@ class VideoConfig(StylizeConfig):
     """Folder of the frames, in the order of their numbers, or a film."""
     style: Annotated[Path, tyro.conf.Positional, _argument("STYLE")]
     """Picture whose style is taken."""
-    more_styles: Annotated[tuple[Path, ...], tyro.conf.Positional, _argument("STYLE", "none")] = ()
+    more_styles: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, _argument("STYLE ...", "none")
+    ] = ()
     """Further ones: the clip is painted in each, all in one program."""
     output: Path
     """Folder of the results: one PNG a frame, of its name; or a film (.mp4), beside which that

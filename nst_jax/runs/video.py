@@ -118,11 +118,13 @@ def _with_scaled_weight(variant: Variant, run: Run) -> Variant:
 
 def _in_words(run: Run, clip: Clip) -> str:
     height, width, _ = run.problem.shape
-    count, label = len(clip.frames), run.variants[0].label
-    steps = f"{clip.first_steps} steps of {label}"
+    count, styles, variant = len(clip.frames), len(run.variants), run.variants[0]
+    how = variant.label if styles == 1 else variant.optimizer
+    steps = f"{clip.first_steps} steps of {how}"
     if clip.more_steps != clip.first_steps:
         steps += f" for the first one, {clip.more_steps} for each other"
-    return f"optimising {count} frames of {width} x {height} pixels: {steps}"
+    ways = f" in {styles} styles" if styles > 1 else ""
+    return f"optimising {count} frames of {width} x {height} pixels{ways}: {steps}"
 
 
 def conclude(
