@@ -33,6 +33,8 @@ OptimizerForm = Literal["keras", "report"]
 """An update as Keras computes it, or as the report prints it."""
 LayerBalance = Literal["equal", "relative"]
 """Layers by their losses as they are, or each relative to its own scale."""
+Strips = int | Literal["auto", "off"]
+"""Rows of a strip; auto: of pictures that do not fit whole; off: of none."""
 Driver = Literal["python", "scan"]
 """What repeats the steps: a loop in Python, or one within the program."""
 InputConvention = Literal["auto", "torchvision", "caffe", "caffe_rgb"]

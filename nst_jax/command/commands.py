@@ -14,8 +14,9 @@ from nst_jax.choices import (
     LogLevel,
     Pooling,
     PrecisionSetting,
+    Strips,
 )
-from nst_jax.config import ResultSuffix, Size, Strips, StylizeConfig, SweepConfig, VideoConfig
+from nst_jax.config import ResultSuffix, Size, StylizeConfig, SweepConfig, VideoConfig
 
 
 def _argument(metavar: str, default: str) -> Any:

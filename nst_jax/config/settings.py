@@ -23,6 +23,7 @@ from nst_jax.choices import (
     OptimizerName,
     Pooling,
     PrecisionSetting,
+    Strips,
 )
 from nst_jax.config.terms import TermSpec
 from nst_jax.system import plain
@@ -33,8 +34,6 @@ _CROP = re.compile(r"([1-9]\d{0,3}):([1-9]\d{0,3})")
 ResultSuffix = Literal[".png", ".jpg", ".tif", ".webp"]
 Size = int | Literal["full"]
 """Of a picture's longest side in pixels; full: as in its file."""
-Strips = int | Literal["auto", "off"]
-"""Rows of a strip; auto: of pictures that do not fit whole; off: of none."""
 
 
 # Of a setting that a command has not: what it inherits stays at its default.

@@ -14,9 +14,8 @@ from tqdm import tqdm
 
 from nst_jax import feedforward, strips, vgg, weights
 from nst_jax import image as images
-from nst_jax.choices import Alpha, Precision, PrecisionSetting
+from nst_jax.choices import Alpha, Precision, PrecisionSetting, Strips
 from nst_jax.compiler import Program
-from nst_jax.config import Strips
 from nst_jax.runs import contents, inputs
 from nst_jax.strips import Division
 from nst_jax.system import environment, files, memory
