@@ -212,14 +212,9 @@ def paint(
       ValueError: not an image, or one that is too small; an unknown precision.
     """
     check_choice("precision", precision, Precision)
-    x = networks.as_input(image)
-    height, width = x.shape[-3:-1]
-    if min(height, width) < SMALLEST_SIDE:
-        raise ValueError(
-            f"an image of {width} x {height} pixels is too small: both sides must be at least "
-            f"{SMALLEST_SIDE} pixels"
-        )
-    painted: Any = _Network(architecture, precision).apply({"params": params}, filled_up(x))
+    x = filled_up(image)
+    painted: Any = _Network(architecture, precision).apply({"params": params}, x)
+    height, width = np.shape(image)[-3:-1]
     return painted[..., :height, :width, :]
 
 
@@ -350,13 +345,22 @@ class _Layer(nn.Module):
         return jnp.broadcast_to(self.param(name, init, self.layer.shapes[name]), y.shape)
 
 
-def filled_up(x: Array | np.ndarray) -> Array:
+def filled_up(image: Array | np.ndarray) -> Array:
     """A picture with sides of multiples of four, filled up by their mirror image.
 
     Args:
-      x: (..., h, w, c).
+      image: RGB, (..., h, w, 3).
+
+    Raises:
+      ValueError: not an image, or one that is too small.
     """
+    x = networks.as_input(image)
     height, width = x.shape[-3:-1]
+    if min(height, width) < SMALLEST_SIDE:
+        raise ValueError(
+            f"an image of {width} x {height} pixels is too small: both sides must be at least "
+            f"{SMALLEST_SIDE} pixels"
+        )
     return _beyond(x, (0, -height % _STRIDE), (0, -width % _STRIDE))
 
 
@@ -438,6 +442,6 @@ def _normalized(x: Array, epsilon: float) -> Array:
     return centered * jax.lax.rsqrt(variance + epsilon)
 
 
-def _beyond(x: Array | np.ndarray, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
+def _beyond(x: Array, rows: tuple[int, int], columns: tuple[int, int]) -> Array:
     """A picture with so many rows and columns of its mirror image (before, after) it."""
     return jnp.pad(x, ((0, 0),) * (x.ndim - 3) + (rows, columns, (0, 0)), mode="reflect")

@@ -151,7 +151,9 @@ def test_in_strips_a_picture_is_the_same(form, precision, tolerance, rng):
     assert np.abs(alone - whole[:8]).max() > 4 * tolerance
 
 
-def test_strips_have_an_even_number_of_rows(picture):
+def test_strips_have_an_even_number_of_rows_and_a_picture_is_no_smaller_than_whole(picture):
+    with pytest.raises(ValueError, match="7 x 4 pixels is too small"):
+        strips.paint(drawn(small("resize")), np.zeros((4, 7, 3), np.float32), small("resize"))
     with pytest.raises(ValueError, match="an even number of rows, got 7"):
         strips.paint(drawn(small("resize")), picture, small("resize"), rows=7)
 

@@ -54,8 +54,8 @@ def paint(
     """
     check_choice("precision", precision, Precision)
     check_rows(rows)
-    form, picture = FORMS[architecture.form], np.asarray(image, np.float32)
-    x = np.asarray(feedforward.filled_up(picture)) * np.float32(form.white)
+    form = FORMS[architecture.form]
+    x = np.asarray(feedforward.filled_up(image)) * np.float32(form.white)
     before = None
     for layer, added_next, added_later in _layers(architecture):
         own = jax.tree.map(jnp.asarray, dict(params[layer.name]))
@@ -65,7 +65,7 @@ def paint(
         kept = np.empty(y.shape, np.float32) if added_later else y
         _finish(y, kept, normalization, before, layer, rows)
         before, x = x if added_next else None, kept
-    height, width = picture.shape[:2]
+    height, width = np.shape(image)[:2]
     return x[:height, :width]
 
 
